@@ -1,0 +1,480 @@
+"""One value, one encoding: strict MessagePack and typed records.
+
+`encode` and `decode` speak the canonical form of the protocol: MessagePack
+without float, map and timestamp; records are arrays of all fields in order;
+integers outside 64 bits are ext 1 (magnitude, big-endian) or ext 2 (negative);
+ext 3 is a reference to an earlier message's result. `decode` encodes what it
+read again and refuses what differs, because the libraries accept non-minimal
+forms by themselves.
+
+`codec_for(T)` compiles a type into the four directions (check, JSON out, JSON
+in, JSON Schema), so that a record is declared once.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgpack
+
+from qenex.crypto.address import Address, decode_address, encode_address
+from qenex.errors import InvalidAddress, MalformedBytes, QenexError, TooLarge
+from qenex.types import (
+    MAX_AMOUNT,
+    MAX_INTEGER,
+    Between,
+    DenominationName,
+    Instant,
+    Length,
+    Quantity,
+    Unsigned,
+)
+
+Plain = Any
+"""None, bool, int, bytes, str, Reference, or a tuple of these."""
+
+EXT_POSITIVE, EXT_NEGATIVE, EXT_REFERENCE = 1, 2, 3
+MAX_ITEMS = 4_096
+"""Items of one array. Bounds what a nest of claimed array sizes can allocate to 16 MiB."""
+
+MAX_VALUE_SIZE = 64 * 1024
+"""Bytes of a text or byte string whose type states no bound of its own."""
+
+_DENOM_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/")
+T = TypeVar("T")
+
+
+class Reference:
+    """The value of `field` in the result of an earlier message of the same transaction."""
+
+    __slots__ = ("field", "index")
+
+    def __init__(self, index: int, field: str) -> None:
+        self.index = index
+        self.field = field
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and (self.index, self.field) == (other.index, other.field)
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.field))
+
+    def __repr__(self) -> str:
+        return f"Reference({self.index}, {self.field!r})"
+
+
+def _pack_other(value: object) -> msgpack.ExtType:
+    if type(value) is int:
+        magnitude = -value if value < 0 else value
+        if magnitude >= MAX_INTEGER:
+            raise ValueError("integer beyond 2^256")
+        data = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "big")
+        return msgpack.ExtType(EXT_NEGATIVE if value < 0 else EXT_POSITIVE, data)
+    if type(value) is Reference:
+        return msgpack.ExtType(EXT_REFERENCE, msgpack.packb([value.index, value.field]))
+    raise TypeError(f"{type(value).__name__} has no encoding")
+
+
+def _unpack_ext(code: int, data: bytes) -> int | Reference:
+    if code == EXT_POSITIVE and len(data) <= 32:
+        return int.from_bytes(data, "big")
+    if code == EXT_NEGATIVE and len(data) <= 32:
+        return -int.from_bytes(data, "big")
+    if code == EXT_REFERENCE:
+        pair = msgpack.unpackb(data, max_array_len=2)
+        if type(pair) is list and len(pair) == 2 and type(pair[0]) is int and type(pair[1]) is str:
+            return Reference(pair[0], pair[1])
+    raise ValueError("unknown extension type")
+
+
+def encode(value: Plain) -> bytes:
+    """Return the canonical bytes of a plain value or a record (a tuple of plain values).
+
+    Raises MalformedBytes for what has no encoding: floats, maps, integers beyond 2^256.
+    """
+    try:
+        packed: bytes = msgpack.packb(value, default=_pack_other)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise MalformedBytes(f"cannot encode: {error}") from None
+    return packed
+
+
+def decode(data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> Plain:
+    """Read one canonical plain value; arrays come back as tuples.
+
+    `max_size` bounds the bytes, `max_items` each array. Raises TooLarge or MalformedBytes.
+    The result may still hold a type the protocol has no use for: typed decoding refuses that.
+    """
+    if len(data) > max_size:
+        raise TooLarge(f"{len(data)} bytes, at most {max_size} allowed")
+    try:
+        value = msgpack.unpackb(
+            data,
+            use_list=False,
+            ext_hook=_unpack_ext,
+            max_array_len=max_items,
+            max_map_len=0,
+            max_ext_len=128,
+        )
+        again = msgpack.packb(value, default=_pack_other)
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise MalformedBytes(f"not canonical MessagePack: {str(error)[:120]}") from None
+    if again != data:
+        raise MalformedBytes("not the one canonical encoding of this value")
+    return value
+
+
+class Codec(Generic[T]):
+    """What a type needs at every border. Made by `codec_for`.
+
+    `check(plain)` returns the typed value or raises MalformedBytes; `to_json(value, prefix)` and
+    `from_json(json)` convert (addresses take the network's `prefix`); `schema` is JSON Schema.
+    """
+
+    __slots__ = ("check", "from_json", "name", "schema", "to_json")
+
+    def __init__(
+        self,
+        name: str,
+        check: Callable[[Plain], T],
+        to_json: Callable[[T, str], Any],
+        from_json: Callable[[Any], T],
+        schema: dict[str, Any],
+    ) -> None:
+        self.name = name
+        self.check = check
+        self.to_json = to_json
+        self.from_json = from_json
+        self.schema = schema
+
+    def encode(self, value: T) -> bytes:
+        """Canonical bytes of `value`."""
+        return encode(value)
+
+    def decode(self, data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> T:
+        """Typed value of canonical bytes. Raises TooLarge or MalformedBytes."""
+        return self.check(decode(data, max_size=max_size, max_items=max_items))
+
+
+def _fail(expected: str, got: object) -> MalformedBytes:
+    shown = repr(got)
+    return MalformedBytes(f"expected {expected}, got {shown[:60]}{'...' if len(shown) > 60 else ''}")
+
+
+def _integer(low: int, high: int, name: str) -> Codec[int]:
+    as_text = high > 2**64 or low < -(2**63)
+
+    def check(value: Plain) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise _fail(name, value)
+        return value
+
+    def from_json(value: Any) -> int:
+        if as_text and type(value) is str:
+            digits = value[1:] if value.startswith("-") else value
+            if digits.isascii() and digits.isdigit() and len(digits) <= 78 and str(int(value)) == value:
+                return check(int(value))
+            raise _fail(f"{name} as a decimal string", value)
+        if as_text:
+            raise _fail(f"{name} as a decimal string", value)
+        return check(value)
+
+    schema: dict[str, Any]
+    if as_text:
+        schema = {"type": "string", "pattern": "^(0|-?[1-9][0-9]*)$", "description": name}
+        return Codec(name, check, lambda value, prefix: str(value), from_json, schema)
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Codec(name, check, lambda value, prefix: value, from_json, schema)
+
+
+def _boolean() -> Codec[bool]:
+    def check(value: Plain) -> bool:
+        if type(value) is not bool:
+            raise _fail("true or false", value)
+        return value
+
+    return Codec("bool", check, lambda value, prefix: value, check, {"type": "boolean"})
+
+
+def _bytes(low: int, high: int) -> Codec[bytes]:
+    name = f"{low} bytes" if low == high else f"{low} to {high} bytes"
+
+    def check(value: Plain) -> bytes:
+        if type(value) is not bytes or not low <= len(value) <= high:
+            raise _fail(name, value)
+        return value
+
+    def from_json(value: Any) -> bytes:
+        if type(value) is not str or not value.startswith("0x") or value != value.lower():
+            raise _fail("lower-case hex with 0x", value)
+        try:
+            return check(bytes.fromhex(value[2:]) if value[2:].isalnum() or value == "0x" else None)
+        except ValueError:
+            raise _fail("lower-case hex with 0x", value) from None
+
+    schema = {"type": "string", "pattern": f"^0x([0-9a-f]{{2}}){{{low},{high}}}$"}
+    return Codec(name, check, lambda value, prefix: "0x" + value.hex(), from_json, schema)
+
+
+def _text(low: int, high: int) -> Codec[str]:
+    name = f"text of {low} to {high} bytes"
+
+    def check(value: Plain) -> str:
+        if type(value) is not str:
+            raise _fail(name, value)
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise _fail("well-formed Unicode", value) from None
+        if not low <= size <= high:
+            raise _fail(name, value)
+        return value
+
+    return Codec(name, check, lambda value, prefix: value, check, {"type": "string", "maxLength": high})
+
+
+def is_denom(value: object) -> bool:
+    """Whether `value` is a well-formed denomination name (it need not exist)."""
+    return (
+        type(value) is str
+        and 3 <= len(value) <= 64
+        and value[0].isascii()
+        and value[0].isalpha()
+        and _DENOM_CHARACTERS.issuperset(value)
+    )
+
+
+def _denomination() -> Codec[str]:
+    def check(value: Plain) -> str:
+        if value != "QXC" and not is_denom(value):
+            raise _fail("a denomination of 3 to 64 characters", value)
+        return typing.cast(str, value)
+
+    schema = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9._/-]{2,63}$"}
+    return Codec("denomination", check, lambda value, prefix: value, check, schema)
+
+
+def _address() -> Codec[Address]:
+    def check(value: Plain) -> Address:
+        if type(value) is not bytes or len(value) != 32:
+            raise _fail("a 32-byte address", value)
+        return Address(value)
+
+    def from_json(value: Any) -> Address:
+        if type(value) is not str:
+            raise InvalidAddress(f"an address is text like qx1..., got {type(value).__name__}")
+        return decode_address(value)
+
+    schema = {"type": "string", "pattern": "^(qx|tqx)1[02-9ac-hj-np-z]{59}$"}
+    return Codec("address", check, encode_address, from_json, schema)
+
+
+def time_to_text(time_ns: int) -> str:
+    """RFC 3339 UTC text with nanoseconds, e.g. 2026-01-02T03:04:05.000000006Z."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
+    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{moment}.{nanoseconds:09d}Z"
+
+
+def time_from_text(text: str) -> int:
+    """Integer nanoseconds of an RFC 3339 UTC text. Raises MalformedBytes."""
+    try:
+        if not (type(text) is str and text.endswith("Z") and text.isascii() and len(text) <= 30):
+            raise ValueError
+        whole, _, fraction = text[:-1].partition(".")
+        moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+        if fraction and not (fraction.isdigit() and len(fraction) <= 9):
+            raise ValueError
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        seconds = since.days * 86_400 + since.seconds
+        if seconds < 0:
+            raise ValueError
+        return seconds * 10**9 + int((fraction or "0").ljust(9, "0"))
+    except ValueError:
+        raise _fail("RFC 3339 UTC time such as 2026-01-02T03:04:05Z", text) from None
+
+
+def _instant() -> Codec[int]:
+    def check(value: Plain) -> int:
+        if type(value) is not int or not 0 <= value < 1 << 63:
+            raise _fail("nanoseconds since 1970", value)
+        return value
+
+    schema = {"type": "string", "format": "date-time"}
+    return Codec(
+        "time", check, lambda value, prefix: time_to_text(value), lambda text: check(time_from_text(text)), schema
+    )
+
+
+def _optional(inner: Codec[Any]) -> Codec[Any]:
+    return Codec(
+        f"{inner.name} or nothing",
+        lambda value: None if value is None else inner.check(value),
+        lambda value, prefix: None if value is None else inner.to_json(value, prefix),
+        lambda value: None if value is None else inner.from_json(value),
+        {"anyOf": [inner.schema, {"type": "null"}]},
+    )
+
+
+def _list(inner: Codec[Any], low: int, high: int) -> Codec[tuple[Any, ...]]:
+    name = f"list of {inner.name}"
+    item_check, item_to_json, item_from_json = inner.check, inner.to_json, inner.from_json
+
+    def bounded(value: Any, kind: type) -> Any:
+        if type(value) is not kind or not low <= len(value) <= high:
+            raise _fail(f"{name} with {low} to {high} items", value)
+        return value
+
+    return Codec(
+        name,
+        lambda value: tuple([item_check(item) for item in bounded(value, tuple)]),
+        lambda value, prefix: [item_to_json(item, prefix) for item in value],
+        lambda value: tuple([item_from_json(item) for item in bounded(value, list)]),
+        {"type": "array", "items": inner.schema, "minItems": low, "maxItems": high},
+    )
+
+
+def _fixed_tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
+    name = "(" + ", ".join(part.name for part in parts) + ")"
+
+    def sized(value: Any, kind: type) -> Any:
+        if type(value) is not kind or len(value) != len(parts):
+            raise _fail(name, value)
+        return value
+
+    return Codec(
+        name,
+        lambda value: tuple([p.check(v) for p, v in zip(parts, sized(value, tuple), strict=True)]),
+        lambda value, prefix: [p.to_json(v, prefix) for p, v in zip(parts, value, strict=True)],
+        lambda value: tuple([p.from_json(v) for p, v in zip(parts, sized(value, list), strict=True)]),
+        {"type": "array", "prefixItems": [p.schema for p in parts], "minItems": len(parts), "maxItems": len(parts)},
+    )
+
+
+def fields_of(record: type) -> dict[str, Any]:
+    """Resolved field types of a record class, in wire order."""
+    return {
+        name: hint
+        for name, hint in typing.get_type_hints(record, include_extras=True).items()
+        if name in record._fields  # type: ignore[attr-defined]  # NamedTuple classes have it
+    }
+
+
+def _record(record: type) -> Codec[Any]:
+    names = list(fields_of(record))
+    parts = [codec_for(hint) for hint in fields_of(record).values()]
+    checks = [part.check for part in parts]
+    count = len(parts)
+    title = record.__name__
+    new = tuple.__new__
+
+    def check(value: Plain) -> Any:
+        if not isinstance(value, tuple) or len(value) != count:
+            raise _fail(f"{title} with {count} fields", value)
+        try:
+            return new(record, [c(v) for c, v in zip(checks, value, strict=True)])
+        except MalformedBytes as error:
+            raise MalformedBytes(f"{title}: {error.message}") from None
+
+    def to_json(value: Any, prefix: str) -> dict[str, Any]:
+        return {n: p.to_json(v, prefix) for n, p, v in zip(names, parts, value, strict=True)}
+
+    def from_json(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _fail(f"an object with the fields of {title}", value)
+        if len(value) != count or any(n not in value for n in names):
+            unknown = sorted(str(n)[:40] for n in value if n not in names)[:5]
+            missing = [n for n in names if n not in value]
+            raise MalformedBytes(f"{title}: unknown fields {unknown}, missing fields {missing}")
+        values = []
+        for name, part in zip(names, parts, strict=True):
+            try:
+                values.append(part.from_json(value[name]))
+            except QenexError as error:
+                raise type(error)(f"{title}.{name}: {error.message}", hint=error.hint) from None
+        return new(record, values)
+
+    schema = {
+        "type": "object",
+        "title": title,
+        "properties": {n: p.schema for n, p in zip(names, parts, strict=True)},
+        "required": names,
+        "additionalProperties": False,
+    }
+    return Codec(title, check, to_json, from_json, schema)
+
+
+def _nothing() -> Codec[None]:
+    def check(value: Plain) -> None:
+        if value is not None:
+            raise _fail("nothing", value)
+
+    return Codec("nothing", check, lambda value, prefix: None, check, {"type": "null"})
+
+
+def _annotated(hint: Any) -> Codec[Any]:
+    base, *marks = typing.get_args(hint)
+    for mark in marks:
+        match mark:
+            case Unsigned(bits):
+                return _integer(0, (1 << bits) - 1, f"unsigned {bits}-bit integer")
+            case Between(low, high):
+                return _integer(low, high, f"integer from {low} to {high}")
+            case Quantity():
+                return _integer(0, MAX_AMOUNT - 1, "amount of base units")
+            case Instant():
+                return _instant()
+            case DenominationName():
+                return _denomination()
+            case Length(low, high) if base is bytes:
+                return _bytes(low, high)
+            case Length(low, high) if base is str:
+                return _text(low, high)
+            case Length(low, high) if typing.get_origin(base) is tuple:
+                return _list(codec_for(typing.get_args(base)[0]), low, high)
+            case _:
+                continue
+    raise TypeError(f"{hint} has no encoding")
+
+
+
+
+@lru_cache(maxsize=None)
+def codec_for(hint: Any) -> Codec[Any]:
+    """Compile a type: int, bool, bytes, str, None, Address, the aliases of `qenex.types`,
+    `X | None`, `tuple[X, ...]`, `tuple[A, B]`, or a NamedTuple of these.
+
+    Raises TypeError for any other type (at registration, never on user data).
+    """
+    if hint is int:
+        return _integer(-MAX_INTEGER + 1, MAX_INTEGER - 1, "integer")
+    if hint is bool:
+        return _boolean()
+    if hint is bytes:
+        return _bytes(0, MAX_VALUE_SIZE)
+    if hint is str:
+        return _text(0, MAX_VALUE_SIZE)
+    if hint is None or hint is type(None):
+        return _nothing()
+    if hint is Address:
+        return _address()
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        return _annotated(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        if len(inner) == 1 and len(typing.get_args(hint)) == 2:
+            return _optional(codec_for(inner[0]))
+    if origin is tuple:
+        parts = typing.get_args(hint)
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return _list(codec_for(parts[0]), 0, MAX_ITEMS)
+        return _fixed_tuple([codec_for(part) for part in parts])
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return _record(hint)
+    raise TypeError(f"{hint!r} has no encoding")

@@ -1,0 +1,567 @@
+"""Every error a person or a program can meet, each with a fixed code.
+
+One table for chain, RPC, SDK and CLI. Codes are never reused:
+
+* 1000-1999 refused at entry (admission): nothing was charged
+* 2000-2999 the machine: included, failed, fee charged
+* 3000 + 100 * module id: a module's own refusals
+* 100-999 local: keys, configuration, data folder, network; never on chain
+* negative: JSON-RPC 2.0 and its server range
+
+`name` is the snake_case class name and is as stable as the code. `hint` says
+what to do next. `retryable` says whether the same bytes may succeed later.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+REGISTRY: dict[int, type[QenexError]] = {}
+"""Error class by code."""
+
+
+class QenexError(Exception):
+    """Base of all typed errors. Never raised itself."""
+
+    code: ClassVar[int] = 0
+    name: ClassVar[str] = "qenex_error"
+    default_hint: ClassVar[str] = ""
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message or self.name.replace("_", " "))
+        self.message: str = str(self.args[0])
+        self.hint: str = hint or self.default_hint
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" not in cls.__dict__:
+            return
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        other = REGISTRY.setdefault(cls.code, cls)
+        if other is not cls:
+            raise TypeError(f"error code {cls.code} belongs to {other.__name__}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form used by JSON-RPC `data` and the CLI envelope."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+
+
+class UnknownError(QenexError):
+    """A code this version has no class for (a newer node, say). Carries the remote code."""
+
+    def __init__(
+        self, message: str, *, code: int, name: str = "", hint: str = "", retryable: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.__dict__.update(code=code, name=name or f"error_{code}", retryable=retryable)
+
+
+def error_from_code(code: int, message: str = "", *, name: str = "", hint: str = "", retryable: bool = False) -> QenexError:
+    """Rebuild the typed error for a code from a receipt or an RPC answer."""
+    cls = REGISTRY.get(code)
+    if cls is None:
+        return UnknownError(message or f"error {code}", code=code, name=name, hint=hint, retryable=retryable)
+    return cls(message, hint=hint)
+
+
+# -- 100s: keys and keystore ------------------------------------------------------------
+
+
+class KeyNotFound(QenexError):
+    code = 100
+    default_hint = "list the keys with `qenex keys list`"
+
+
+class KeyExists(QenexError):
+    code = 101
+    default_hint = "choose another name, or delete the old key first"
+
+
+class WrongPassword(QenexError):
+    code = 102
+    default_hint = "the password does not open this key; nothing was changed"
+
+
+class KeystoreCorrupt(QenexError):
+    code = 103
+    default_hint = "restore the key from its recovery phrase"
+
+
+class InvalidMnemonic(QenexError):
+    code = 104
+    default_hint = "check each word and their order; the last word holds a checksum"
+
+
+class InvalidDerivationPath(QenexError):
+    code = 105
+    default_hint = "use m/44'/COIN'/account'/role'/index' with hardened indexes below 2^31"
+
+
+class KeystoreUnsupported(QenexError):
+    code = 106
+    default_hint = "this keystore file uses a function or a cost outside the accepted range"
+
+
+class InvalidSecretKey(QenexError):
+    code = 107
+    default_hint = "the secret key has a wrong length or form for its scheme"
+
+
+class PasswordRequired(QenexError):
+    code = 108
+    default_hint = "run in a terminal, or pass --password-file or --password-fd"
+
+
+# -- 200s: configuration, data folder, process -------------------------------------------
+
+
+class InvalidConfig(QenexError):
+    code = 200
+    default_hint = "correct the named setting; `qenex config show` prints the whole file"
+
+
+class DataFolderMissing(QenexError):
+    code = 201
+    default_hint = "create it with `qenex node init` or `qenex devnet up`"
+
+
+class DataFolderLocked(QenexError):
+    code = 202
+    default_hint = "another process uses this folder; stop it first"
+
+
+class DataFolderForeign(QenexError):
+    code = 203
+    default_hint = "the folder holds something else or another chain; choose another folder"
+
+
+class DataFolderCorrupt(QenexError):
+    code = 204
+    default_hint = "nothing was changed; restore a snapshot or sync anew into an empty folder"
+
+
+class InvalidGenesis(QenexError):
+    code = 205
+    default_hint = "correct the named field of the genesis file"
+
+
+class WrongGenesis(QenexError):
+    code = 206
+    default_hint = "the data folder belongs to another chain; nothing was changed"
+
+
+class BackendUnavailable(QenexError):
+    code = 207
+    default_hint = "install `qenex[node]` for LevelDB, or set database.backend to \"sqlite\""
+
+
+class AddressInUse(QenexError):
+    code = 208
+    default_hint = "choose another port with --rpc-port"
+
+
+class SelfTestFailed(QenexError):
+    code = 209
+    default_hint = "a cryptographic library does not behave as the protocol needs; reinstall the locked versions"
+
+
+class ProcessFailed(QenexError):
+    code = 210
+    default_hint = "read the log file named above"
+
+
+class UnsupportedVersion(QenexError):
+    code = 211
+    default_hint = "install the version of QENEX that knows the rules for this height"
+
+
+# -- 300s: client ------------------------------------------------------------------------
+
+
+class NodeUnreachable(QenexError):
+    code = 300
+    retryable = True
+    default_hint = "check the URL and that the node runs"
+
+
+class InvalidResponse(QenexError):
+    code = 301
+    default_hint = "the node sent something that is no valid answer; do not trust it"
+
+
+class ProofInvalid(QenexError):
+    code = 302
+    default_hint = "the node's answer does not match the header; do not trust this node"
+
+
+class OutcomeUnknown(QenexError):
+    code = 303
+    default_hint = "do not resubmit; look the transaction up until its valid_until height has passed"
+
+
+class TransactionExpired(QenexError):
+    code = 304
+    default_hint = "it can no longer be included; build and sign a new one"
+
+
+class Declined(QenexError):
+    code = 305
+    default_hint = "nothing was signed or sent"
+
+
+class PolicyRefused(QenexError):
+    code = 306
+    default_hint = "the simulation shows that this transaction would fail; nothing was signed"
+
+
+class UsageError(QenexError):
+    code = 307
+    default_hint = "see --help"
+
+
+# -- JSON-RPC ----------------------------------------------------------------------------
+
+
+class ParseError(QenexError):
+    code = -32700
+    default_hint = "send one JSON value, UTF-8"
+
+
+class InvalidRequest(QenexError):
+    code = -32600
+    default_hint = 'send {"jsonrpc": "2.0", "id": ..., "method": ..., "params": ...}'
+
+
+class MethodNotFound(QenexError):
+    code = -32601
+    default_hint = "`rpc.discover` lists all methods"
+
+
+class InvalidParams(QenexError):
+    code = -32602
+    default_hint = "`rpc.discover` describes each parameter"
+
+
+class InternalError(QenexError):
+    code = -32603
+    default_hint = "this is a defect of the node; its log has the details"
+
+
+class NotFound(QenexError):
+    code = -32001
+    default_hint = "check the identifier; it may also be newer than this node's state"
+
+
+class Syncing(QenexError):
+    code = -32002
+    retryable = True
+    default_hint = "the node is catching up; ask again later"
+
+
+class LimitExceeded(QenexError):
+    code = -32005
+    retryable = True
+    default_hint = "ask for less, or more slowly"
+
+
+class Pruned(QenexError):
+    code = -32010
+    default_hint = "this node no longer keeps that height; ask an archive node"
+
+
+class Forbidden(QenexError):
+    code = -32011
+    default_hint = "this method needs the local socket or a token"
+
+
+# -- 1000s: entry ------------------------------------------------------------------------
+
+
+class MalformedBytes(QenexError):
+    code = 1000
+    default_hint = "the bytes are not in the one canonical encoding"
+
+
+class TooLarge(QenexError):
+    code = 1001
+    default_hint = "stay within the protocol's size, depth and count limits"
+
+
+class WrongChainId(QenexError):
+    code = 1002
+    default_hint = "sign for the chain id that `node_info` reports"
+
+
+class InvalidValidUntil(QenexError):
+    code = 1003
+    default_hint = "valid_until must lie between the next height and 10,000 blocks after it"
+
+
+class Expired(QenexError):
+    code = 1004
+    default_hint = "valid_until has passed; build and sign a new transaction"
+
+
+class SchemeNotAllowed(QenexError):
+    code = 1005
+    default_hint = "this signature scheme is switched off for new use on this chain"
+
+
+class UnknownScheme(QenexError):
+    code = 1006
+    default_hint = "no signature scheme has this tag"
+
+
+class PublicKeyMissing(QenexError):
+    code = 1007
+    default_hint = "the account's first transaction must carry its public key"
+
+
+class PublicKeyNotAllowed(QenexError):
+    code = 1008
+    default_hint = "the account already has a key; send public_key only with its first transaction"
+
+
+class PublicKeyMismatch(QenexError):
+    code = 1009
+    default_hint = "the public key does not belong to the signer's address"
+
+
+class WeakPublicKey(QenexError):
+    code = 1010
+    default_hint = "anyone could sign for this key; generate another"
+
+
+class WrongSequence(QenexError):
+    code = 1011
+    default_hint = "use the account's current sequence from `state_getAccount`"
+
+
+class LeaseHeld(QenexError):
+    code = 1012
+    default_hint = "a transaction with this lease already succeeded; wait until it expires"
+
+
+class InsufficientFee(QenexError):
+    code = 1013
+    default_hint = "raise fee.max to at least gas_limit * price + tip; see `tx_estimateFee`"
+
+
+class InsufficientFunds(QenexError):
+    code = 1014
+    default_hint = "the payer's QXC balance does not cover fee.max"
+
+
+class InvalidSignature(QenexError):
+    code = 1015
+    default_hint = "the signature does not match body, key and chain id"
+
+
+class WrongSignatureCount(QenexError):
+    code = 1016
+    default_hint = "one signature per signer, in signer order"
+
+
+class InvalidAddress(QenexError):
+    code = 1017
+    default_hint = "copy the address again; its checksum does not match or its prefix is for another network"
+
+
+class InvalidAmount(QenexError):
+    code = 1018
+    default_hint = "write amounts like 1.5QXC, greater than zero, with at most the denomination's decimals"
+
+
+class UnknownMessage(QenexError):
+    code = 1019
+    default_hint = "`rpc.discover` lists the messages of this chain"
+
+
+class InvalidArguments(QenexError):
+    code = 1020
+    default_hint = "the message's arguments do not have their declared types"
+
+
+class InvalidReference(QenexError):
+    code = 1021
+    default_hint = "a reference names an earlier message and a field of its result, of the argument's type"
+
+
+class GasLimitTooHigh(QenexError):
+    code = 1022
+    default_hint = "lower gas_limit to at most the block's gas limit"
+
+
+class GasLimitTooLow(QenexError):
+    code = 1023
+    default_hint = "gas_limit does not even cover the transaction's bytes and signatures"
+
+
+class DuplicateSigner(QenexError):
+    code = 1024
+    default_hint = "name each signer once"
+
+
+class UnusedSigner(QenexError):
+    code = 1025
+    default_hint = "each signer index must exist; signer 0 pays"
+
+
+class MempoolFull(QenexError):
+    code = 1026
+    retryable = True
+    default_hint = "raise the tip, or try again later"
+
+
+class TooManyPending(QenexError):
+    code = 1027
+    retryable = True
+    default_hint = "wait until some of this sender's pending transactions are included"
+
+
+class ReplacementUnderpriced(QenexError):
+    code = 1028
+    default_hint = "a replacement must offer at least 10% more tip per gas"
+
+
+class AlreadyKnown(QenexError):
+    code = 1029
+    default_hint = "this transaction is already pending or included"
+
+
+class UnknownDenomination(QenexError):
+    code = 1030
+    default_hint = "denominations are 3 to 64 characters of A-Z a-z 0-9 . _ - /"
+
+
+class AccountNotFound(QenexError):
+    code = 1031
+    default_hint = "the signer has no account on this chain yet; send it some QXC first"
+
+
+# -- 2000s: machine ----------------------------------------------------------------------
+
+
+class OutOfGas(QenexError):
+    code = 2000
+    default_hint = "raise gas_limit; `tx_simulate` tells how much is used"
+
+
+class DebtUnpaid(QenexError):
+    code = 2001
+    default_hint = "debts taken inside a transaction must be covered by its end"
+
+
+class TooManyDebts(QenexError):
+    code = 2002
+    default_hint = "at most 16 debts in one transaction"
+
+
+class ConservationViolated(QenexError):
+    code = 2003
+    default_hint = "a module tried to create or destroy money; please report this"
+
+
+class InvariantViolated(QenexError):
+    code = 2004
+    default_hint = "a module's invariant does not hold after this transaction; please report this"
+
+
+class ModulePaused(QenexError):
+    code = 2005
+    retryable = True
+    default_hint = "the module is paused; withdrawals stay open"
+
+
+class CallTooDeep(QenexError):
+    code = 2006
+    default_hint = "modules may call each other at most 8 deep"
+
+
+class CallNotAllowed(QenexError):
+    code = 2007
+    default_hint = "this module does not declare the called module in `uses`, or is not among its callers"
+
+
+class ValueOutOfRange(QenexError):
+    code = 2008
+    default_hint = "a number left its range (2^256, amounts 2^128)"
+
+
+class ReferenceUnresolved(QenexError):
+    code = 2009
+    default_hint = "the earlier result does not have the referenced field"
+
+
+class TooManyEvents(QenexError):
+    code = 2010
+    default_hint = "split the transaction"
+
+
+class ValueTooLarge(QenexError):
+    code = 2011
+    default_hint = "a state value may have at most 64 KiB"
+
+
+class ModuleFault(QenexError):
+    code = 2999
+    default_hint = "the module failed in a way it did not foresee; please report this"
+
+
+# -- 3100s: accounts (module 1) ----------------------------------------------------------
+
+
+class RotationNotAuthorised(QenexError):
+    code = 3100
+    default_hint = "the new key must sign the rotation statement (proof of possession)"
+
+
+class SameKey(QenexError):
+    code = 3101
+    default_hint = "the new key equals the present one"
+
+
+class AccountHasNoKey(QenexError):
+    code = 3102
+    default_hint = "only an account with a key can rotate it"
+
+
+# -- 3200s: bank (module 2) --------------------------------------------------------------
+
+
+class InsufficientBalance(QenexError):
+    code = 3200
+    default_hint = "the account holds less of this denomination than the transfer needs"
+
+
+class AmountNotPositive(QenexError):
+    code = 3201
+    default_hint = "transfer more than zero"
+
+
+class RecipientClosed(QenexError):
+    code = 3202
+    default_hint = "this account belongs to a module; use the module's own messages"
+
+
+class MintNotAllowed(QenexError):
+    code = 3203
+    default_hint = "this denomination is minted by another module alone"
+
+
+class DebitNotAllowed(QenexError):
+    code = 3204
+    default_hint = "only the acting account, or accounts of the calling module, can be debited"
+
+
+class TooManyRecipients(QenexError):
+    code = 3205
+    default_hint = "split the transfer into several messages"
