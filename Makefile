@@ -1,0 +1,90 @@
+# Everything a developer or a node operator does, each on a fresh machine with only
+# Python 3.11 or newer and make. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+# One stamp for the whole environment: newer than the lock and the project file, or made again.
+READY := $(VENV)/.ready
+
+DEVNET_HOME ?= .devnet
+TEST_WORKERS ?= 2
+TESTS ?= tests
+BENCH_ACCOUNTS ?= 20000
+BENCH_TRANSACTIONS ?= 5000
+
+.PHONY: help setup devnet test test-long lint format bench docs lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## create .venv with everything a developer and a node need
+
+# PYTHON chooses the interpreter; without it the first that is new enough and complete is taken.
+$(READY): requirements.lock pyproject.toml
+	@python=""; \
+	for candidate in $${PYTHON:-$(PYTHON)} python3.11 python3.12 python3 python3.13; do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        python="$$candidate"; break; \
+	    elif [ -n "$${PYTHON:-$(PYTHON)}" ]; then break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "QENEX needs Python 3.11 or newer$${PYTHON:+, and PYTHON=$$PYTHON is not}. Install it, or: make PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$python cannot create environments (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+	    exit 1; \
+	fi; \
+	echo "setup: $$("$$python" --version) in $(VENV)" >&2; \
+	"$$python" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --disable-pip-version-check >/dev/null
+	@touch $@
+
+devnet: $(READY) ## a running chain with ten funded accounts, in the foreground (DEVNET_HOME=.devnet)
+	@exec $(BIN)/qenex devnet up --home $(DEVNET_HOME)
+
+test: $(READY) ## the tests that run on every change (TESTS=tests/vm for one room)
+	@$(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist worksteal --benchmark-disable
+
+test-long: $(READY) ## all tests, deep searches and many repetitions included
+	@QENEX_LONG=1 HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist worksteal \
+	    --benchmark-disable --timeout 3600
+
+lint: $(READY) ## style, types, house rules, documentation links
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/sphinx-build -q -W --keep-going -b dummy docs docs/_build/check
+
+format: $(READY) ## rewrite the sources in the project's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## benchmarks of the hot functions, then the pipeline in small
+	@$(BIN)/python -m pytest benchmarks --benchmark-only --timeout 900
+	@$(BIN)/python -m benchmarks.pipeline --accounts $(BENCH_ACCOUNTS) --transactions $(BENCH_TRANSACTIONS)
+
+docs: $(READY) ## the documentation as HTML in docs/_build/html
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# The lock holds versions and hashes for every platform and Python from 3.11 on, and no address of a registry.
+lock: ## choose the newest versions that pyproject.toml allows, for requirements.lock
+	@if [ ! -x $(BIN)/uv ]; then $${PYTHON:-python3} -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; fi
+	@uv=$(BIN)/uv; [ -x $$uv ] || uv=$(VENV)-lock/bin/uv; \
+	$$uv pip compile pyproject.toml --extra node --group dev --universal --python-version 3.11 \
+	    --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" --output-file requirements.lock
+	@rm -rf $(VENV)-lock
+
+clean: ## remove what the other targets made, except .venv and chains
+	@rm -rf build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
