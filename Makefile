@@ -24,20 +24,17 @@ help: ## list these targets
 
 setup: $(READY) ## create .venv with everything a developer and a node need
 
-# PYTHON chooses the interpreter; without it the first that is new enough and complete is taken.
+# PYTHON chooses the interpreter; without it, the first that is new enough and can make environments.
+PYTHON ?=
+CANDIDATES = $(or $(PYTHON),python3.11 python3.12 python3 python3.13)
+
 $(READY): requirements.lock pyproject.toml
-	@python=""; \
-	for candidate in $${PYTHON:-$(PYTHON)} python3.11 python3.12 python3 python3.13; do \
-	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	        python="$$candidate"; break; \
-	    elif [ -n "$${PYTHON:-$(PYTHON)}" ]; then break; fi; \
+	@for python in $(CANDIDATES) none; do \
+	    if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
 	done; \
-	if [ -z "$$python" ]; then \
-	    echo "QENEX needs Python 3.11 or newer$${PYTHON:+, and PYTHON=$$PYTHON is not}. Install it, or: make PYTHON=/path/to/python3.11" >&2; \
-	    exit 1; \
-	fi; \
-	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
-	    echo "$$python cannot create environments (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+	if [ "$$python" = none ]; then \
+	    echo "QENEX needs Python 3.11 or newer with its venv module; tried: $(CANDIDATES)." >&2; \
+	    echo "On Debian and Ubuntu: apt install python3 python3-venv. Another one: make PYTHON=/path/to/python3.11" >&2; \
 	    exit 1; \
 	fi; \
 	echo "setup: $$("$$python" --version) in $(VENV)" >&2; \
@@ -78,9 +75,9 @@ docs: $(READY) ## the documentation as HTML in docs/_build/html
 
 # The lock holds versions and hashes for every platform and Python from 3.11 on, and no address of a registry.
 lock: ## choose the newest versions that pyproject.toml allows, for requirements.lock
-	@if [ ! -x $(BIN)/uv ]; then $${PYTHON:-python3} -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; fi
-	@uv=$(BIN)/uv; [ -x $$uv ] || uv=$(VENV)-lock/bin/uv; \
-	$$uv pip compile pyproject.toml --extra node --group dev --universal --python-version 3.11 \
+	@$(or $(PYTHON),python3) -m venv --clear $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(VENV)-lock/bin/uv pip compile pyproject.toml --extra node --group dev --universal --python-version 3.11 \
 	    --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" --output-file requirements.lock
 	@rm -rf $(VENV)-lock
