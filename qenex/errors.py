@@ -120,6 +120,16 @@ class PasswordRequired(QenexError):
     default_hint = "run in a terminal, or pass --password-file or --password-fd"
 
 
+class InvalidContext(QenexError):
+    code = 109
+    default_hint = "a signature context has at most 255 bytes; Ed25519 has none"
+
+
+class InvalidKeyName(QenexError):
+    code = 110
+    default_hint = "key names have 1 to 64 characters of a-z 0-9 _ -"
+
+
 # -- 200s: configuration, data folder, process -------------------------------------------
 
 
