@@ -1,0 +1,1 @@
+"""Embedded key-value stores behind one interface: LevelDB, SQLite, memory."""

@@ -1,0 +1,46 @@
+"""Every record family of the store by its first byte, and how their keys are built."""
+
+from __future__ import annotations
+
+# Written by ledger/versions.py
+VALUE = b"S"
+"""`S | state key` -> latest value."""
+HISTORY = b"H"
+"""`H | escaped state key | version` -> the value that this version replaced."""
+CHANGED = b"C"
+"""`C | version | chunk u32` -> state keys changed by this version."""
+# Written by ledger/tree.py
+NODE = b"N"
+"""`N | depth u8 | prefix | version` -> node of the tree."""
+STALE = b"O"
+"""`O | version | chunk u32` -> node keys this version made obsolete."""
+ROOT = b"G"
+"""`G | version` -> reference to the root node."""
+# Small records of ledger/versions.py and ledger/tree.py: horizons
+HORIZON = b"V"
+# Written by the execution-facing half
+BLOCK = b"B"
+RECEIPT = b"R"
+TRANSACTION = b"T"
+META = b"M"
+
+VERSION_SIZE = 8
+CHUNK = 1024
+"""Keys in one CHANGED or STALE record, so that pruning advances in bounded steps."""
+
+
+def version_key(version: int) -> bytes:
+    """Return a version (block height, u64) in order-preserving form."""
+    return version.to_bytes(VERSION_SIZE, "big")
+
+
+def chunk_key(family: bytes, version: int, chunk: int) -> bytes:
+    return family + version.to_bytes(VERSION_SIZE, "big") + chunk.to_bytes(4, "big")
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """Return the first key after all keys that start with `prefix` (not all FF)."""
+    stripped = prefix.rstrip(b"\xff")
+    if not stripped:
+        raise ValueError("a prefix of FF bytes has no end")
+    return stripped[:-1] + bytes((stripped[-1] + 1,))
