@@ -156,6 +156,9 @@ def _every_room(path: str, tree: ast.Module, comments: dict[int, str]) -> Iterat
 
 
 def _is_broad(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    if isinstance(last, ast.Raise) and last.exc is None:
+        return False  # it tidies up and passes everything on
     if handler.type is None:
         return True
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -214,7 +217,7 @@ def _determinism(path: str, tree: ast.Module) -> Iterator[Finding]:
             yield Finding(path, node.lineno, "float", repr(node.value))
         elif isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div) and not joins_paths:
             yield Finding(path, node.lineno, "float", "true division; say which way // or ceil_div rounds")
-    yield from _impure_builtins(path, tree, frozenset())
+    yield from _impure_builtins(path, tree, frozenset({"open"} if "pathlib" in allowed else ()))
     yield from _set_order(path, tree)
 
 
