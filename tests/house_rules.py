@@ -40,7 +40,7 @@ IMPURE_MODULES = frozenset({
 ALLOWED_IMPORTS: dict[str, frozenset[str]] = {
     # The stores: the one place of each room that touches files.
     "ledger/backend.py": frozenset({"os", "pathlib", "threading"}),
-    "ledger/backends/": frozenset({"os", "pathlib", "threading"}),
+    "ledger/backends/": frozenset({"os", "pathlib", "shutil", "tempfile", "threading"}),
     "consensus/wal.py": frozenset({"os", "pathlib"}),
     "consensus/signer.py": frozenset({"os", "pathlib"}),
 }
