@@ -1,0 +1,215 @@
+"""Typed collections over the state: what a module declares instead of touching raw keys.
+
+Declared on the module class, bound to a state when a machine is built:
+
+    balances = Map(1, key=(Address, Denom), value=Amount)
+
+`Map` has no iteration (order would cost an index); `OrderedMap` pages by key bytes; `Item` is one
+value; `Counter` hands out 1, 2, 3, ... The value's schema number is the first element of its encoding,
+so that an old record stays decodable (`older`) and is rewritten in the new form on its next write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Self, TypeVar
+
+import msgpack
+
+from ledger.state import State, ValueCodec
+from qenex.codec import MAX_VALUE_SIZE, Plain, _pack_other, _unpack_ext, codec_for
+from qenex.errors import LimitExceeded, MalformedBytes, ValueTooLarge
+from qenex.state_keys import key_part
+from qenex.types import U64
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_PAGE = 1_000
+"""Entries of one page in execution."""
+
+
+class RecordCodec:
+    """Value codec: `[schema u8, fields...]` for a record, `[schema u8, value]` for anything else."""
+
+    __slots__ = ("_check", "_older", "_record", "_schema")
+
+    def __init__(self, hint: Any, schema: int, older: Mapping[int, Callable[[Plain], Any]]) -> None:
+        self._check = codec_for(hint).check
+        self._record = isinstance(hint, type) and issubclass(hint, tuple)
+        self._schema = schema
+        self._older = dict(older)
+
+    def encode(self, value: Any) -> bytes:
+        """Canonical bytes; raises ValueTooLarge beyond 64 KiB."""
+        plain = (self._schema, *value) if self._record else (self._schema, value)
+        data: bytes = msgpack.packb(plain, default=_pack_other)
+        if len(data) > MAX_VALUE_SIZE:
+            raise ValueTooLarge(f"state value of {len(data)} bytes")
+        return data
+
+    def decode(self, data: bytes) -> Any:
+        """Value of stored bytes, old schemas upgraded. Raises MalformedBytes."""
+        try:
+            plain = msgpack.unpackb(data, use_list=False, ext_hook=_unpack_ext, max_map_len=0)
+            schema, fields = plain[0], plain[1:]
+        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+            raise MalformedBytes(f"state value: {str(error)[:120]}") from None
+        if schema != self._schema:
+            upgrade = self._older.get(schema)
+            if upgrade is None:
+                raise MalformedBytes(f"state value has schema {schema}, this version knows {self._schema}")
+            return upgrade(fields)
+        if self._record:
+            return self._check(fields)
+        if len(fields) != 1:
+            raise MalformedBytes("state value has a wrong number of fields")
+        return self._check(fields[0])
+
+
+class Collection(Generic[V]):
+    """Base: a declared id and a value type; `bind` gives it a module and a state."""
+
+    def __init__(
+        self,
+        id: int,
+        value: Any,
+        *,
+        schema: int = 1,
+        older: Mapping[int, Callable[[Plain], Any]] | None = None,
+    ) -> None:
+        if not 0 <= id <= 255:
+            raise TypeError("a collection id is a u8")
+        self.id = id
+        self.value_hint = value
+        self.codec: ValueCodec = RecordCodec(value, schema, older or {})
+        self.prefix = b""
+        self.state: State
+
+    def bind(self, module_id: int, state: State) -> Self:
+        """A copy of the declaration that reads and writes `state`."""
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound.prefix = bytes((module_id, self.id))
+        bound.state = state
+        return bound
+
+
+class Item(Collection[V]):
+    """One value."""
+
+    def get(self) -> V | None:
+        """The value, or None before the first write."""
+        return self.state.get(self.prefix)
+
+    def set(self, value: V | None) -> None:
+        """Write, or delete with None."""
+        self.state.set(self.prefix, value)
+
+
+class Counter(Collection[int]):
+    """Numbers 1, 2, 3, ...; stores the last one given."""
+
+    def __init__(self, id: int) -> None:
+        super().__init__(id, U64)
+
+    def last(self) -> int:
+        """The number given last, 0 if none was."""
+        return self.state.get(self.prefix) or 0
+
+    def next(self) -> int:
+        """Take the next number."""
+        value = self.last() + 1
+        self.state.set(self.prefix, value)
+        return value
+
+
+def _key_functions(hint: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    if not isinstance(hint, tuple):
+        encode_one, decode_one = key_part(hint)
+        return encode_one, lambda data: decode_one(data, 0)[0]
+    parts = [key_part(part) for part in hint]
+    encoders = [part[0] for part in parts]
+
+    def encode(key: Any) -> bytes:
+        return b"".join([encoder(part) for encoder, part in zip(encoders, key, strict=True)])
+
+    def decode(data: bytes) -> Any:
+        at, values = 0, []
+        for _, decoder in parts:
+            value, at = decoder(data, at)
+            values.append(value)
+        return tuple(values)
+
+    return encode, decode
+
+
+class Map(Collection[V], Generic[K, V]):
+    """Values by key. No iteration in execution."""
+
+    def __init__(
+        self,
+        id: int,
+        key: Any,
+        value: Any,
+        *,
+        schema: int = 1,
+        older: Mapping[int, Callable[[Plain], Any]] | None = None,
+    ) -> None:
+        super().__init__(id, value, schema=schema, older=older)
+        self.key_hint = key
+        self._encode_key, self._decode_key = _key_functions(key)
+
+    def key_of(self, key: K) -> bytes:
+        """The whole state key."""
+        return self.prefix + self._encode_key(key)
+
+    def decode_key(self, state_key: bytes) -> K:
+        """Inverse of `key_of`."""
+        return self._decode_key(state_key[2:])  # type: ignore[no-any-return]  # built from the declaration
+
+    def get(self, key: K) -> V | None:
+        """The value, or None."""
+        return self.state.get(self.prefix + self._encode_key(key))
+
+    def set(self, key: K, value: V | None) -> None:
+        """Write, or delete with None."""
+        self.state.set(self.prefix + self._encode_key(key), value)
+
+
+class OrderedMap(Map[K, V]):
+    """A map that can be read in pages, in order of the encoded key."""
+
+    def set(self, key: K, value: V | None) -> None:
+        """Write, or delete with None."""
+        self.state.set_ordered(self.prefix + self._encode_key(key), value)
+
+    def page(
+        self, *, after: K | None = None, prefix: bytes = b"", limit: int, reverse: bool = False
+    ) -> list[tuple[K, V]]:
+        """At most `limit` (<= 1,000) entries whose encoded key starts with `prefix`, beyond `after`.
+
+        A list, made before the caller's first write. Raises LimitExceeded.
+        """
+        if not 0 <= limit <= MAX_PAGE:
+            raise LimitExceeded(f"a page has at most {MAX_PAGE} entries")
+        start = self.prefix + prefix
+        stop = end_of_prefix(start)
+        if after is not None and reverse:
+            stop = min(stop, self.key_of(after))
+        elif after is not None:
+            start = max(start, self.key_of(after) + b"\x00")
+        entries: list[tuple[K, V]] = []
+        if limit == 0 or start >= stop:
+            return entries
+        for key, value in self.state.iterate(start, stop, reverse=reverse):
+            entries.append((self.decode_key(key), value))
+            if len(entries) == limit:
+                break
+        return entries
+
+
+def end_of_prefix(prefix: bytes) -> bytes:
+    """Smallest key above all keys that start with `prefix` (not empty, not all FF)."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes((stripped[-1] + 1,))

@@ -1,0 +1,283 @@
+"""The layered state: transaction journal over block overlay over committed values.
+
+Values live as decoded, immutable Python objects in the layers and are encoded once, at commit. Journal
+and overlay share one dict with an undo log: a read costs one look-up whatever the depth of scopes, a
+checkpoint is the length of a list, and the log holds the old images that the conservation check needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from qenex.errors import MalformedBytes
+
+Value = Any
+"""A state value: int, bool, str, bytes, tuple or a record of these. Never mutable, never None."""
+
+
+class _Missing:
+    """Type of MISSING: no entry in this layer (None would say: deleted)."""
+
+    __slots__ = ()
+
+
+MISSING: Final = _Missing()
+
+
+class ValueCodec(Protocol):
+    """Encodes the values of one collection."""
+
+    def encode(self, value: Value) -> bytes:
+        """Canonical bytes of a value."""
+
+    def decode(self, data: bytes) -> Value:
+        """Value of canonical bytes. Raises MalformedBytes."""
+
+
+StateCodecs = Mapping[bytes, ValueCodec]
+"""Value codec by the first two bytes of a state key (module id, collection id)."""
+
+
+class Readable(Protocol):
+    """Any layer that can stand below a `State`."""
+
+    def get(self, key: bytes) -> Value | None:
+        """Value of a state key, or None."""
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        """Entries with start <= key < stop in key order."""
+
+
+def codec_of(codecs: StateCodecs, key: bytes) -> ValueCodec:
+    """The codec of a key's collection. Raises MalformedBytes for a key no module declares."""
+    codec = codecs.get(key[:2])
+    if codec is None:
+        raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}")
+    return codec
+
+
+class View:
+    """One committed version, read-only, decoded on demand. What queries and proofs stand on."""
+
+    __slots__ = ("_codecs", "_get_bytes", "_iterate_bytes", "height")
+
+    def __init__(
+        self,
+        height: int,
+        get_bytes: Callable[[bytes], bytes | None],
+        iterate_bytes: Callable[[bytes, bytes, bool], Iterator[tuple[bytes, bytes]]],
+        codecs: StateCodecs,
+    ) -> None:
+        self.height = height
+        self._get_bytes = get_bytes
+        self._iterate_bytes = iterate_bytes
+        self._codecs = codecs
+
+    def get(self, key: bytes) -> Value | None:
+        """Decoded value of a state key at this version, or None."""
+        data = self._get_bytes(key)
+        return None if data is None else codec_of(self._codecs, key).decode(data)
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        """Decoded entries with start <= key < stop, in key order (or its reverse)."""
+        for key, data in self._iterate_bytes(start, stop, reverse):
+            yield key, codec_of(self._codecs, key).decode(data)
+
+
+class Committed:
+    """Decoded objects of the newest version: a bounded cache over the store.
+
+    Absence is cached too, so a key known absent is not probed again. The cache has two generations:
+    when the young one is full it becomes the old one, and what is read again moves back. `capacity` is
+    the number of entries of both together.
+
+    `apply` makes a block's changes visible. With `durable=False` they are also held in memory until
+    `settle`, so that the block may be written to disk by a thread while the next one executes: a read
+    never reaches the store for a key whose write is under way.
+    """
+
+    __slots__ = ("_codecs", "_get_bytes", "_half", "_iterate_bytes", "_old", "_pending", "_young")
+
+    def __init__(
+        self,
+        get_bytes: Callable[[bytes], bytes | None],
+        iterate_bytes: Callable[[bytes, bytes, bool], Iterator[tuple[bytes, bytes]]],
+        codecs: StateCodecs,
+        *,
+        capacity: int = 400_000,
+    ) -> None:
+        self._get_bytes = get_bytes
+        self._iterate_bytes = iterate_bytes
+        self._codecs = codecs
+        self._half = max(1, capacity // 2)
+        self._young: dict[bytes, Value | None] = {}
+        self._old: dict[bytes, Value | None] = {}
+        self._pending: dict[bytes, Value | None] = {}
+
+    def get(self, key: bytes) -> Value | None:
+        """Decoded value of a state key in the newest version, or None."""
+        value = self._young.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        value = self._old.get(key, MISSING)
+        if value is MISSING:
+            value = self._pending.get(key, MISSING)
+        if value is MISSING:
+            data = self._get_bytes(key)
+            value = None if data is None else codec_of(self._codecs, key).decode(data)
+        self._remember(key, value)
+        return value
+
+    def _remember(self, key: bytes, value: Value | None) -> None:
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = {}
+        self._young[key] = value
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        """Decoded entries with start <= key < stop, in key order (or its reverse)."""
+        stored = (
+            (key, codec_of(self._codecs, key).decode(data))
+            for key, data in self._iterate_bytes(start, stop, reverse)
+        )
+        return merge_layers(stored, self._pending, self._pending, start, stop, reverse=reverse)
+
+    def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
+        """Make a block's changes the newest version. See the class for `durable`."""
+        self._old.update({key: value for key, value in changes.items() if key in self._old})
+        for key, value in changes.items():
+            self._remember(key, value)
+        if not durable:
+            self._pending.update(changes)
+
+    def settle(self) -> None:
+        """All changes applied so far are in the store now."""
+        self._pending = {}
+
+
+def merge_layers(
+    below: Iterator[tuple[bytes, Value]],
+    keys: Mapping[bytes, Any],
+    values: Mapping[bytes, Value | None],
+    start: bytes,
+    stop: bytes,
+    *,
+    reverse: bool,
+) -> Iterator[tuple[bytes, Value]]:
+    """Ordered union of a lower layer and changed `keys` whose newer `values` win; None deletes."""
+    changed = sorted((key for key in keys if start <= key < stop), reverse=reverse)
+    at = 0
+    for key, value in below:
+        while at < len(changed) and (changed[at] > key if reverse else changed[at] < key):
+            newer = values.get(changed[at], MISSING)
+            if newer is not None and newer is not MISSING:
+                yield changed[at], newer
+            at += 1
+        if at < len(changed) and changed[at] == key:
+            at += 1
+            newer = values.get(key, MISSING)
+            if newer is not MISSING:
+                value = newer
+            if value is None:
+                continue
+        yield key, value
+    for key in changed[at:]:
+        newer = values.get(key, MISSING)
+        if newer is not None and newer is not MISSING:
+            yield key, newer
+
+
+class State:
+    """Working state of one block (or of a check, or of a query): a journal over a base.
+
+    `on_create` is called with the key before an entry that did not exist is written: the machine
+    charges gas there, and may raise.
+    """
+
+    __slots__ = ("_base", "_base_get", "_ordered", "_undo", "_values", "on_create")
+
+    def __init__(self, base: Readable) -> None:
+        self.on_create: Callable[[bytes], None] | None = None
+        self.reset(base)
+
+    def reset(self, base: Readable) -> None:
+        """Forget all changes and stand on `base`."""
+        self._base = base
+        self._base_get = base.get
+        self._values: dict[bytes, Value | None] = {}
+        self._undo: list[tuple[bytes, Value | None]] = []
+        self._ordered: dict[bytes, dict[bytes, None]] = {}
+
+    def get(self, key: bytes) -> Value | None:
+        """Value of a state key as this scope sees it, or None."""
+        value = self._values.get(key, MISSING)
+        return self._base_get(key) if value is MISSING else value
+
+    def set(self, key: bytes, value: Value | None) -> None:
+        """Write or (None) delete. A write of an equal value is none."""
+        values = self._values
+        old = values.get(key, MISSING)
+        before = self._base_get(key) if old is MISSING else old
+        if before == value:
+            return
+        if before is None and self.on_create is not None:
+            self.on_create(key)
+        self._undo.append((key, old))
+        values[key] = value
+
+    def set_ordered(self, key: bytes, value: Value | None) -> None:
+        """`set` for a collection that `iterate` pages through."""
+        self.set(key, value)
+        self._ordered.setdefault(key[:2], {})[key] = None
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        """Entries with start <= key < stop of one ordered collection. Make a list before writing."""
+        changed = self._ordered.get(start[:2], {})
+        below = self._base.iterate(start, stop, reverse=reverse)
+        return merge_layers(below, changed, self._values, start, stop, reverse=reverse)
+
+    def mark(self) -> int:
+        """A checkpoint: pass it to `revert` or `touched`."""
+        return len(self._undo)
+
+    def revert(self, mark: int) -> None:
+        """Undo every write since `mark`."""
+        undo, values = self._undo, self._values
+        while len(undo) > mark:
+            key, old = undo.pop()
+            if old is MISSING:
+                del values[key]
+            else:
+                values[key] = old
+
+    def touched(self, mark: int) -> dict[bytes, Value | None]:
+        """Old image (before `mark`) of every key written since, in order of first write.
+
+        A key written back to its old value is among them.
+        """
+        images: dict[bytes, Value | None] = {}
+        base_get = self._base_get
+        for key, old in self._undo[mark:]:
+            if key not in images:
+                images[key] = base_get(key) if old is MISSING else old
+        return images
+
+    def changes(self) -> dict[bytes, Value | None]:
+        """What differs from the base now, by key; None where a key was deleted."""
+        base_get = self._base_get
+        return {key: value for key, value in self._values.items() if base_get(key) != value}
+
+
+class EmptyBase:
+    """Nothing at all: the base of a genesis import."""
+
+    __slots__ = ()
+
+    def get(self, key: bytes) -> None:
+        """Always None."""
+        return None
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        """Nothing."""
+        return iter(())
