@@ -237,6 +237,11 @@ class UsageError(QenexError):
     default_hint = "see --help"
 
 
+class ProgramFault(QenexError):
+    code = 308
+    default_hint = "this is a defect of the program; please report it with the log file named above"
+
+
 # -- JSON-RPC ----------------------------------------------------------------------------
 
 
