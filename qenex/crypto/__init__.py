@@ -18,6 +18,9 @@ from qenex.crypto.address import (
     key_hash,
     module_address,
 )
+from qenex.crypto.derivation import Role, derive
+from qenex.crypto.keystore import Keyring
+from qenex.crypto.keystore_file import KdfParameters, KeyInfo, KeyPair
 from qenex.crypto.scheme import Scheme
 from qenex.crypto.schemes import SCHEMES, SCHEMES_BY_TAG, scheme_by_name, scheme_by_tag
 
@@ -27,10 +30,16 @@ __all__ = [
     "SCHEMES_BY_TAG",
     "TEST_PREFIX",
     "Address",
+    "KdfParameters",
+    "KeyInfo",
+    "KeyPair",
+    "Keyring",
+    "Role",
     "Scheme",
     "account_key",
     "address_of",
     "decode_address",
+    "derive",
     "describe_address",
     "encode_address",
     "key_bytes",
