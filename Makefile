@@ -54,12 +54,14 @@ test-long: $(READY) ## all tests, deep searches and many repetitions included
 	@QENEX_LONG=1 HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist worksteal \
 	    --benchmark-disable --timeout 3600
 
-lint: $(READY) ## style, types, house rules, documentation links
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-	@$(BIN)/sphinx-build -q -W --keep-going -b dummy docs docs/_build/check
+lint: $(READY) ## style, types, house rules, documentation links: all of them, then a verdict
+	@failed=""; \
+	$(BIN)/ruff check . || failed="$$failed ruff-check"; \
+	$(BIN)/ruff format --check --quiet . || failed="$$failed ruff-format(make format)"; \
+	$(BIN)/mypy || failed="$$failed mypy"; \
+	$(BIN)/lint-imports || failed="$$failed import-linter"; \
+	$(BIN)/sphinx-build -q -W --keep-going -b dummy docs docs/_build/check || failed="$$failed documentation"; \
+	if [ -n "$$failed" ]; then echo "lint failed:$$failed" >&2; exit 1; fi
 
 format: $(READY) ## rewrite the sources in the project's format
 	@$(BIN)/ruff check --fix .
