@@ -193,6 +193,42 @@ class UnsupportedVersion(QenexError):
     default_hint = "install the version of QENEX that knows the rules for this height"
 
 
+class SignerStateMissing(QenexError):
+    code = 213
+    default_hint = (
+        "restore the signer state file; if it is lost and surely nothing else signs with this key, run "
+        "`python -m node --home DIR --recover-signer`"
+    )
+
+
+class SignerStateInvalid(QenexError):
+    code = 214
+    default_hint = "the signer state is unreadable or for another key or chain; nothing is signed with it"
+
+
+class SignerStateBehind(QenexError):
+    code = 215
+    default_hint = (
+        "the chain holds newer signatures of this key: an old copy of the signer state is in place, or another "
+        "process signs; find out which before `python -m node --home DIR --recover-signer`"
+    )
+
+
+class DoubleSignRefused(QenexError):
+    code = 216
+    default_hint = "this key has signed something else at this height, round and step; nothing was signed"
+
+
+class SignerLocked(QenexError):
+    code = 217
+    default_hint = "another process signs with this key; stop it first"
+
+
+class DiskFull(QenexError):
+    code = 218
+    default_hint = "free disk space or move the node to a larger disk, then start it again; nothing was half-written"
+
+
 # -- 300s: client ------------------------------------------------------------------------
 
 
