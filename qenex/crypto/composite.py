@@ -76,7 +76,7 @@ class CompositeMlDsa44Ed25519(Scheme):
             signed = message_representative(message, context)
         except (MemoryError, RecursionError):
             raise
-        except Exception:
+        except Exception:  # whatever a library says to hostile bytes, it means "invalid"
             return False
         # The cheap half first, so that garbage costs a third.
         return ed25519.verify(
