@@ -26,6 +26,8 @@ DETERMINISTIC = ("ledger", "vm", "defi_modules", "consensus")
 
 MAX_LINES = 600
 MAX_TEST_LINES = 900
+LONGER = {"qenex/errors.py": 1_500}
+"""Tables that belong in one file, with their own limit: all error codes are seen at once, so none is given twice."""
 
 # fmt: off
 IMPURE_MODULES = frozenset({
@@ -107,7 +109,7 @@ def scan_text(path: str, source: str) -> Iterator[Finding]:
         if match:
             yield Finding(path, number, "unfinished", match.group())
     if path.endswith(".py"):
-        limit = MAX_TEST_LINES if path.startswith("tests/") else MAX_LINES
+        limit = LONGER.get(path, MAX_TEST_LINES if path.startswith("tests/") else MAX_LINES)
         if len(lines) > limit:
             yield Finding(path, limit + 1, "file-length", f"{len(lines)} lines, at most {limit}")
 
