@@ -1,1 +1,0 @@
-"""Measurements: pytest-benchmark cases of hot functions, and the pipeline from bytes to disk."""

@@ -1,8 +1,8 @@
 """SQLite: the persistent store where plyvel has no wheel. Slower, always there.
 
-One table without row ids, write-ahead log, checks of every page's b-tree cells on
-read. Writers and readers use separate connections, each behind its own lock;
-a snapshot is a read transaction on a connection of its own.
+One table without row ids, write-ahead log. SQLite keeps no checksums, so every value
+carries a CRC-32 of its key and itself. Writers and readers use separate connections,
+each behind its own lock; a snapshot is a read transaction on a connection of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
+from zlib import crc32
 
 from ledger.backends.base import Batch, StorageFault
 from ledger.backends.folder import DataFolder, claim, sync_folder
@@ -23,6 +24,8 @@ APPLICATION_ID = 0x51454E58
 """`QENX`, at byte 68 of the file's header."""
 PAGE = 512
 """Entries fetched at a time by `iterate`; a lock is never held while the caller works."""
+CHECKSUM = 4
+"""Bytes at the end of each stored value."""
 _MAGIC = b"SQLite format 3\x00"
 _ERRORS = (sqlite3.Error, OSError)
 
@@ -42,7 +45,7 @@ class _SqliteReader:
                 row = self._connection.execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone()
         except _ERRORS as error:
             raise _fault("read", error) from error
-        return row[0] if row else None
+        return _checked(key, row[0]) if row else None
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         try:
@@ -51,7 +54,7 @@ class _SqliteReader:
                 rows = [execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone() for key in keys]
         except _ERRORS as error:
             raise _fault("read", error) from error
-        return [row[0] if row else None for row in rows]
+        return [_checked(key, row[0]) if row else None for key, row in zip(keys, rows)]
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         first, order = ("<", "DESC") if reverse else (">", "ASC")
@@ -65,7 +68,8 @@ class _SqliteReader:
                     rows = self._connection.execute(query, arguments).fetchall()
             except _ERRORS as error:
                 raise _fault("read", error) from error
-            yield from rows
+            for key, stored in rows:
+                yield key, _checked(key, stored)
             if len(rows) < PAGE:
                 return
             query, arguments = following, (start, stop, rows[-1][0], PAGE)
@@ -131,7 +135,11 @@ class SqliteBackend(_SqliteReader):
     def write(self, batch: Batch, *, sync: bool) -> None:
         if not isinstance(batch, SqliteBatch):
             raise StorageFault("a batch of another store")
-        puts = [item for item in batch.changes.items() if item[1] is not None]
+        puts = [
+            (key, value + crc32(value, crc32(key)).to_bytes(CHECKSUM, "big"))
+            for key, value in batch.changes.items()
+            if value is not None
+        ]
         deletes = [(key,) for key, value in batch.changes.items() if value is None]
         try:
             with self._write_mutex:
@@ -180,6 +188,14 @@ class SqliteBackend(_SqliteReader):
             raise _fault("close", error) from error
         finally:
             self._folder.release()
+
+
+def _checked(key: bytes, stored: object) -> bytes:
+    if isinstance(stored, bytes):
+        value = stored[:-CHECKSUM]
+        if crc32(value, crc32(key)).to_bytes(CHECKSUM, "big") == stored[len(value) :]:
+            return value
+    raise StorageFault(f"SQLite returned a damaged record under {key[:40].hex()}")
 
 
 def _connect(file: Path, cache_bytes: int) -> sqlite3.Connection:

@@ -1,0 +1,367 @@
+"""The versioned sparse Merkle tree over the state (protocol.md, "Tree").
+
+A version is a block height. Computing one (`update`) writes nothing; `apply` puts its
+nodes into the block's batch and `committed` moves them into the caches. Nodes are
+never changed: a new version writes new nodes beside the old ones and lists those it
+made obsolete, so that pruning reads one list per version and touches nothing else.
+
+Caches: inner nodes down to depth `PINNED_DEPTH` stay in memory (at most 70,000 of
+about 0.8 KB); of the rest, the more recently written or read up to `cache_nodes`.
+Both are keyed by node and version, so no reader can meet a node of another version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgpack
+
+from ledger.backends.base import Batch, Reader, StorageFault
+from ledger.keys import CHUNK, HORIZON, ROOT, STALE, chunk_key, version_key
+from ledger.tree_nodes import (
+    COUNTS,
+    EMPTY_REF,
+    HASH_SLICES,
+    INNER,
+    INNER_SIZE,
+    LEAF_SIZE,
+    ROOT_STEM,
+    NodeRef,
+    check_record,
+    child_ref,
+    child_stem,
+    pack_ref,
+    split_bundle,
+    stem,
+    unpack_ref,
+)
+from ledger.tree_nodes import bundle_hash as _bundle_hash
+from ledger.tree_update import TreeUpdate, Updater
+from qenex.errors import DataFolderCorrupt, NotFound, Pruned
+from qenex.hashing import HASH_SIZE, ZERO_HASH
+from qenex.proof import Terminal, TreeProof, hash_tree_leaf, hash_tree_node, nibble
+
+PINNED_DEPTH = 4
+DEFAULT_CACHE_NODES = 200_000
+"""Nodes in memory besides the pinned ones: about 0.6 KB each at 10 million leaves."""
+PROGRESS_NODES = 4096
+
+_HORIZON = HORIZON + b"tree"
+
+
+class Progress(NamedTuple):
+    """How far a check has come."""
+
+    nodes: int
+    leaves: int
+
+
+class _Recent:
+    """A bounded dict in two generations: what was not used while the younger filled up is dropped."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(limit // 2, 1)
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def find(self, key: bytes) -> bytes | None:
+        return self._young.get(key) or self._old.get(key)
+
+    def add(self, key: bytes, record: bytes) -> None:
+        self._young[key] = record
+        if len(self._young) > self._half:
+            self._old, self._young = self._young, {}
+
+    def add_all(self, records: Mapping[bytes, bytes]) -> None:
+        if len(self._young) + len(records) > self._half:
+            self._old, self._young = self._young, {}
+        if len(records) > self._half:  # one update larger than the cache: its tail is as good as any
+            records = dict(list(records.items())[-self._half :])
+        self._young.update(records)
+
+    def drop_all(self, keys: Iterable[bytes]) -> None:
+        young, old = self._young.pop, self._old.pop
+        for key in keys:
+            if young(key, None) is None:
+                old(key, None)
+
+
+class Tree:
+    """All kept versions of the tree in one store. One writer; readers in any thread."""
+
+    def __init__(self, reader: Reader, *, cache_nodes: int = DEFAULT_CACHE_NODES) -> None:
+        self._reader = reader
+        self._pinned: dict[bytes, bytes] = {}
+        self._recent = _Recent(cache_nodes)
+
+    # -- writing a version -----------------------------------------------------------------
+
+    def update(
+        self, version: int, base_version: int | None, changes: Sequence[tuple[bytes, bytes | None]]
+    ) -> TreeUpdate:
+        """Compute `version` from `base_version` (None: the empty tree); write nothing.
+
+        `changes` are (path, value hash, or None to delete), each path once, in any
+        order. Deleting an absent path and writing the present value change nothing.
+        Raises NotFound or Pruned for a base that is not there, ValueError for a path
+        changed twice or a version not above its base, StorageFault.
+        """
+        steps = self.update_in_steps(version, base_version, changes)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # StopIteration.value is untyped
+
+    def update_in_steps(
+        self, version: int, base_version: int | None, changes: Sequence[tuple[bytes, bytes | None]]
+    ) -> Generator[None, None, TreeUpdate]:
+        """`update` in at most 17 slices of about equal length; the generator returns the TreeUpdate."""
+        if base_version is not None and version <= base_version:
+            raise ValueError(f"version {version} is not above its base {base_version}")
+        base = EMPTY_REF if base_version is None else self._ref(self._reader, base_version)
+        updater = Updater(version, changes, self._pinned.get, self._recent.find, self._load)
+        yield from updater.run(base_version, base)
+        return updater.result
+
+    def apply(self, batch: Batch, update: TreeUpdate) -> None:
+        """Put the nodes, the reference to the root and the list of stale nodes into `batch`."""
+        put = batch.put
+        for key, record in update.inner.items():
+            put(key, record)
+        for key, record in update.bundles.items():
+            put(key, record)
+        stale = update.stale
+        for chunk in range(0, len(stale), CHUNK):
+            put(
+                chunk_key(STALE, update.version, chunk // CHUNK),
+                msgpack.packb(stale[chunk : chunk + CHUNK]),
+            )
+        put(ROOT + version_key(update.version), pack_ref(update.ref))
+
+    def committed(self, update: TreeUpdate) -> None:
+        """Move the nodes of an applied update into the caches.
+
+        Call it once the batch is certain to be written: after the write, or before it
+        if a failed write ends the process.
+        """
+        self._recent.drop_all(update.stale)
+        drop = self._pinned.pop
+        for key in update.stale:
+            drop(key, None)
+        self._recent.add_all(update.bundles)
+        for key, record in update.inner.items():
+            if key[1] <= PINNED_DEPTH:
+                self._pinned[key] = record
+            else:
+                self._recent.add(key, record)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def root(self, version: int, *, reader: Reader | None = None) -> bytes:
+        """Return the state root of `version`. Raises NotFound, Pruned, StorageFault."""
+        return self._ref(reader or self._reader, version).digest
+
+    def oldest_version(self, *, reader: Reader | None = None) -> int:
+        """Return the pruning horizon: versions below it are gone."""
+        record = (reader or self._reader).get(_HORIZON)
+        return int.from_bytes(record or b"", "big")
+
+    def leaf(self, version: int, path: bytes, *, reader: Reader | None = None) -> bytes | None:
+        """Return the value hash at `path`, None if there is none. Raises NotFound, Pruned, StorageFault."""
+        reader = reader or self._reader
+        ref = self._ref(reader, version)
+        depth = 0
+        while ref.leaves == INNER:
+            record = self._node(reader, stem(path, depth), ref)
+            ref = child_ref(record, nibble(path, depth))
+            depth += 1
+        if not ref.leaves:
+            return None
+        record = self._node(reader, stem(path, depth), ref)
+        for at in range(0, len(record), LEAF_SIZE):
+            if record[at : at + HASH_SIZE] == path:
+                return record[at + 32 : at + 64]
+        return None
+
+    def prove(self, reader: Reader, version: int, path: bytes) -> TreeProof:
+        """Return the proof of membership or absence of `path` in `version`.
+
+        Raises NotFound, Pruned, StorageFault.
+        """
+        ref = self._ref(reader, version)
+        bitmaps: list[int] = []
+        siblings: list[bytes] = []
+
+        def level(children: Sequence[bytes], own: int) -> None:
+            bitmap = 0
+            for n, digest in enumerate(children):
+                if n != own and digest != ZERO_HASH:
+                    bitmap |= 1 << n
+                    siblings.append(digest)
+            bitmaps.append(bitmap)
+
+        while ref.leaves == INNER:
+            depth = len(bitmaps)
+            record = self._node(reader, stem(path, depth), ref)
+            own = nibble(path, depth)
+            level([record[part] for part in HASH_SLICES], own)
+            ref = child_ref(record, own)
+        leaves = self._node(reader, stem(path, len(bitmaps)), ref) if ref.leaves else b""
+        while len(leaves) > LEAF_SIZE:
+            depth = len(bitmaps)
+            own = nibble(path, depth)
+            groups = dict(split_bundle(leaves, depth))
+            level([_bundle_hash(groups.get(n, b""), depth + 1) for n in range(16)], own)
+            leaves = groups.get(own, b"")
+        if not leaves:
+            return TreeProof(tuple(bitmaps), tuple(siblings), Terminal.EMPTY)
+        if leaves[:HASH_SIZE] == path:
+            return TreeProof(tuple(bitmaps), tuple(siblings), Terminal.LEAF)
+        return TreeProof(
+            tuple(bitmaps), tuple(siblings), Terminal.OTHER_LEAF, leaves[:HASH_SIZE], leaves[32:64]
+        )
+
+    def iterate_leaves(
+        self, version: int, prefix: str = "", *, reader: Reader | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (path, value hash) in path order of the leaves whose path in hex starts with `prefix`.
+
+        Raises NotFound, Pruned, StorageFault.
+        """
+        reader = reader or self._reader
+        for node_stem, ref, record in self._walk(reader, version, prefix):
+            if ref.leaves == INNER:
+                continue
+            inside = node_stem[1] >= len(prefix)
+            for at in range(0, len(record), LEAF_SIZE):
+                path = record[at : at + HASH_SIZE]
+                if inside or path.hex().startswith(prefix):
+                    yield path, record[at + 32 : at + 64]
+
+    def verify_all(self, version: int, *, reader: Reader | None = None) -> Iterator[Progress]:
+        """Read and re-hash every node of `version` from the store, past all caches.
+
+        Yields progress, last the totals. Raises DataFolderCorrupt at the first node that
+        is missing or is not what its parent says, and for an unreadable store; NotFound
+        and Pruned as the other readers.
+        """
+        nodes = leaves = 0
+        try:
+            for _, ref, _ in self._walk(reader or self._reader, version, "", cached=False):
+                nodes += 1
+                leaves += 0 if ref.leaves == INNER else ref.leaves
+                if not nodes % PROGRESS_NODES:
+                    yield Progress(nodes, leaves)
+        except StorageFault as fault:
+            raise DataFolderCorrupt(fault.message) from fault
+        yield Progress(nodes, leaves)
+
+    # -- pruning ---------------------------------------------------------------------------
+
+    def prune(self, batch: Batch, below: int, limit: int) -> int:
+        """Delete, into `batch`, about `limit` records that only versions below `below` need.
+
+        Those versions are unreadable from this batch on, whatever is left to delete.
+        Returns the number of deletions; below `limit` means that all is done. Deletes
+        whole lists of up to 1,024 keys, so it may exceed `limit` by one list.
+        """
+        reader = self._reader
+        horizon = max(below, self.oldest_version())
+        batch.put(_HORIZON, version_key(horizon))
+        done = 0
+        for key, record in reader.iterate(chunk_key(STALE, 0, 0), chunk_key(STALE, horizon + 1, 0)):
+            if done >= limit:
+                return done
+            keys = msgpack.unpackb(record)
+            batch.delete_many(keys)
+            batch.delete(key)
+            done += len(keys) + 1
+        for key, _ in reader.iterate(ROOT + version_key(0), ROOT + version_key(horizon)):
+            if done >= limit:
+                return done
+            batch.delete(key)
+            done += 1
+        return done
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _ref(self, reader: Reader, version: int) -> NodeRef:
+        horizon, record = reader.get_many((_HORIZON, ROOT + version_key(version)))
+        if horizon is not None and version < int.from_bytes(horizon, "big"):
+            raise Pruned(f"state version {version} is no longer kept")
+        if record is None:
+            raise NotFound(f"there is no state version {version}")
+        try:
+            return unpack_ref(record)
+        except ValueError as error:
+            raise StorageFault(f"the root record of version {version} is damaged: {error}") from error
+
+    def _load(self, node_stem: bytes, ref: NodeRef) -> bytes:
+        """Read a node that an update is about to replace: not worth caching."""
+        return self._read(self._reader, node_stem, ref)
+
+    def _node(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
+        key = node_stem + version_key(ref.version)
+        record = self._pinned.get(key) or self._recent.find(key)
+        if record is None:
+            record = self._read(reader, node_stem, ref)
+            self._recent.add(key, record)
+        return record
+
+    def _read(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
+        """Read a node from the store. Flipped bits are the store's checksums' business here."""
+        record = reader.get(node_stem + version_key(ref.version))
+        if record is None or len(record) != (INNER_SIZE if ref.leaves == INNER else ref.leaves * LEAF_SIZE):
+            raise StorageFault(_node_fault(node_stem, ref, "is missing" if record is None else "is damaged"))
+        return record
+
+    def _read_checked(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
+        """Read a node from the store and recompute all it says."""
+        record = self._read(reader, node_stem, ref)
+        if wrong := check_record(record, ref, node_stem):
+            raise StorageFault(_node_fault(node_stem, ref, wrong))
+        return record
+
+    def _walk(
+        self, reader: Reader, version: int, prefix: str, *, cached: bool = True
+    ) -> Iterator[tuple[bytes, NodeRef, bytes]]:
+        """Yield (stem, reference, record) of all nodes on or below the prefix, parents first, in path order."""
+        fetch = self._node if cached else self._read_checked
+        ref = self._ref(reader, version)
+        waiting = [(ROOT_STEM, ref)] if ref.leaves else []
+        while waiting:
+            node_stem, ref = waiting.pop()
+            record = fetch(reader, node_stem, ref)
+            yield node_stem, ref, record
+            if ref.leaves == INNER:
+                depth = node_stem[1]
+                wanted = range(15, -1, -1) if depth >= len(prefix) else (int(prefix[depth], 16),)
+                waiting.extend(
+                    (child_stem(node_stem, n), child_ref(record, n)) for n in wanted if record[COUNTS + n]
+                )
+
+
+def _node_fault(node_stem: bytes, ref: NodeRef, wrong: str) -> str:
+    place = node_stem[2:].hex()[: node_stem[1]]
+    return f"the tree node {place or 'root'!r} of version {ref.version} {wrong}"
+
+
+def rebuild_root(leaves: Mapping[bytes, bytes], depth: int = 0) -> bytes:
+    """Return the root of {path: value hash} by the definition in protocol.md, word for word.
+
+    Shares nothing with the code above: what checks measure it against.
+    """
+    if not leaves:
+        return ZERO_HASH
+    if len(leaves) == 1:
+        ((path, value),) = leaves.items()
+        return hash_tree_leaf(path + value)
+    groups: list[dict[bytes, bytes]] = [{} for _ in range(16)]
+    for path, value in leaves.items():
+        groups[nibble(path, depth)][path] = value
+    return hash_tree_node(b"".join(rebuild_root(group, depth + 1) for group in groups))

@@ -1,0 +1,192 @@
+"""Records of the tree: inner nodes, bundles of leaves, references; and their hashes.
+
+What is hashed is fixed by protocol.md; how nodes lie on disk is ours. A subtree of up
+to `BUNDLE` leaves is one record, a bundle: its leaves in path order, 96 bytes each
+(path, value hash, leaf hash). Its hash is computed from the leaves as if all inner
+nodes between them existed. Larger subtrees have an inner record of 656 bytes: 16 child
+hashes (the 512 bytes that are hashed), 16 counts, 16 versions. A count is 0 for
+nothing, 1..BUNDLE for a bundle, INNER for an inner node; hash, count and version are
+all one needs to find and to check the child.
+
+Record key: `N | depth u8 | prefix | version`, prefix of ceil(depth / 2) bytes, an odd
+last nibble in the high half. Depth first keeps the few upper nodes together.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from ledger.keys import NODE, VERSION_SIZE, version_key
+from qenex.hashing import HASH_SIZE, ZERO_HASH
+from qenex.proof import hash_tree_leaf, hash_tree_node
+
+BUNDLE = 16
+"""Most leaves in one bundle. Not consensus: the root does not depend on it."""
+MERGE = BUNDLE // 2
+"""An inner node with no more leaves than this becomes a bundle again after a deletion."""
+INNER = 255
+LEAF_SIZE = 96
+NODE_SIZE = 16 * HASH_SIZE
+COUNTS = NODE_SIZE
+"""Offset of the counts in an inner record."""
+VERSIONS = COUNTS + 16
+"""Offset of the versions in an inner record."""
+INNER_SIZE = VERSIONS + 16 * VERSION_SIZE
+NO_NODE = bytes(INNER_SIZE)
+MAX_DEPTH = 2 * HASH_SIZE
+
+HIGH_NIBBLE = [bytes((byte & 0xF0,)) for byte in range(256)]
+"""By byte: its high nibble, the low one zero."""
+NODE_HEADS = [NODE + bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
+HASH_SLICES = [slice(HASH_SIZE * n, HASH_SIZE * n + HASH_SIZE) for n in range(16)]
+VERSION_SLICES = [
+    slice(VERSIONS + VERSION_SIZE * n, VERSIONS + VERSION_SIZE * n + VERSION_SIZE) for n in range(16)
+]
+ROOT_STEM = NODE_HEADS[0]
+
+_node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
+
+
+class NodeRef(NamedTuple):
+    """What identifies a node: its hash, its kind and size, and the version that wrote it."""
+
+    digest: bytes
+    leaves: int
+    """0: nothing, 1 to BUNDLE: a bundle of so many leaves, INNER: an inner node."""
+    version: int
+
+
+EMPTY_REF = NodeRef(ZERO_HASH, 0, 0)
+REF_SIZE = HASH_SIZE + 1 + VERSION_SIZE
+
+
+def pack_ref(ref: NodeRef) -> bytes:
+    return ref.digest + bytes((ref.leaves,)) + version_key(ref.version)
+
+
+def unpack_ref(record: bytes) -> NodeRef:
+    """Raises ValueError for a record of another size."""
+    if len(record) != REF_SIZE:
+        raise ValueError("a node reference has 41 bytes")
+    return NodeRef(record[:32], record[32], int.from_bytes(record[33:], "big"))
+
+
+def child_ref(record: bytes | bytearray, n: int) -> NodeRef:
+    """Return the reference to child `n` (0..15) of an inner record."""
+    version = int.from_bytes(record[VERSION_SLICES[n]], "big")
+    return NodeRef(bytes(record[HASH_SLICES[n]]), record[COUNTS + n], version)
+
+
+def stem(path: bytes, depth: int) -> bytes:
+    """Return the key, without version, of the node at `depth` on `path`."""
+    if depth & 1:
+        half = depth >> 1
+        return NODE_HEADS[depth] + path[:half] + HIGH_NIBBLE[path[half]]
+    return NODE_HEADS[depth] + path[: depth >> 1]
+
+
+def child_stem(parent: bytes, n: int) -> bytes:
+    """Return the key, without version, of child `n` of the node with the stem `parent`."""
+    depth = parent[1]
+    if depth & 1:
+        return NODE_HEADS[depth + 1] + parent[2:-1] + bytes((parent[-1] | n,))
+    return NODE_HEADS[depth + 1] + parent[2:] + bytes((n << 4,))
+
+
+def leaf_entry(path: bytes, value_hash: bytes) -> bytes:
+    """Return the 96 bytes of a leaf in a bundle."""
+    body = path + value_hash
+    return body + hash_tree_leaf(body)
+
+
+def bundle_hash(record: bytes, depth: int) -> bytes:
+    """Return the hash of the subtree at `depth` that holds exactly the leaves of `record`.
+
+    Most bundles have a few leaves that part at once: their slots are filled in one
+    pass. Leaves sharing the next nibble as well are hashed as a subtree first.
+    """
+    size = len(record)
+    if size == LEAF_SIZE:
+        return record[64:]
+    if not size:
+        return ZERO_HASH
+    node = bytearray(NODE_SIZE)
+    byte = depth >> 1
+    previous = -1
+    if depth & 1:
+        for at in range(0, size, LEAF_SIZE):
+            n = record[at + byte] & 15
+            if n == previous:
+                return _branching_hash(record, depth)
+            node[HASH_SLICES[n]] = record[at + 64 : at + 96]
+            previous = n
+    else:
+        for at in range(0, size, LEAF_SIZE):
+            n = record[at + byte] >> 4
+            if n == previous:
+                return _branching_hash(record, depth)
+            node[HASH_SLICES[n]] = record[at + 64 : at + 96]
+            previous = n
+    state = _node_state()
+    state.update(node)
+    return state.digest()
+
+
+def _branching_hash(record: bytes, depth: int) -> bytes:
+    """`bundle_hash` for leaves of which some share the nibble at `depth`."""
+    node = bytearray(NODE_SIZE)
+    for n, group in split_bundle(record, depth):
+        node[HASH_SLICES[n]] = group[64:] if len(group) == LEAF_SIZE else bundle_hash(group, depth + 1)
+    return hash_tree_node(bytes(node))
+
+
+def split_bundle(record: bytes, depth: int) -> list[tuple[int, bytes]]:
+    """Return (nibble at `depth`, leaves) for each child that is not empty, ascending."""
+    byte, odd = depth >> 1, depth & 1
+    groups = []
+    start, size = 0, len(record)
+    while start < size:
+        n = record[start + byte] & 15 if odd else record[start + byte] >> 4
+        end = start + LEAF_SIZE
+        while end < size and (record[end + byte] & 15 if odd else record[end + byte] >> 4) == n:
+            end += LEAF_SIZE
+        groups.append((n, record[start:end]))
+        start = end
+    return groups
+
+
+def bundle_with(record: bytes, path: bytes, entry: bytes | None) -> bytes:
+    """Return `record` with the leaf at `path` replaced, inserted or (entry None) removed."""
+    at = record.find(path)
+    while at >= 0 and at % LEAF_SIZE:  # the bytes of a path across a boundary: not in this universe
+        at = record.find(path, at + 1)
+    if at >= 0:
+        return record[:at] + (entry or b"") + record[at + LEAF_SIZE :]
+    if entry is None:
+        return record
+    at, size = 0, len(record)
+    while at < size and record[at : at + HASH_SIZE] < path:
+        at += LEAF_SIZE
+    return record[:at] + entry + record[at:]
+
+
+def check_record(record: bytes, ref: NodeRef, node_stem: bytes) -> str:
+    """Return what is wrong with a stored node of the right size, "" if it is the one `ref` means.
+
+    Everything is recomputed: leaf hashes, order, prefixes and the subtree's hash.
+    """
+    if ref.leaves == INNER:
+        for n in range(16):
+            if (record[HASH_SLICES[n]] == ZERO_HASH) is not (record[COUNTS + n] == 0):
+                return "disagrees with itself about its children"
+        return "" if hash_tree_node(record[:NODE_SIZE]) == ref.digest else "has another hash"
+    depth, previous = node_stem[1], b""
+    for at in range(0, len(record), LEAF_SIZE):
+        path = record[at : at + HASH_SIZE]
+        if path <= previous or stem(path, depth) != node_stem:
+            return "holds leaves in a wrong place"
+        if hash_tree_leaf(record[at : at + 64]) != record[at + 64 : at + 96]:
+            return "holds a leaf with another hash"
+        previous = path
+    return "" if bundle_hash(record, depth) == ref.digest else "has another hash"
