@@ -1,0 +1,537 @@
+"""Transactions that wait for a block: pure data, no clock, no files, no state machine.
+
+Order: within a sender by sequence, between senders by tip per gas, then by arrival. A sender's pending
+sequences have no gap: a transaction that would leave one is refused with WrongSequence (it says which
+sequence is next), so that every admitted transaction is one a block can take, its fee set aside. A
+queue of future sequences would hold what nobody has checked, and answer "accepted" to what may lie there
+for ever. An account and each of its scoped keys count their own sequences: such a pair is a lane. A
+transaction with several signers stands in a lane of each.
+
+The price of a transaction is `(tip << 128) // gas_limit`: two distinct fractions with denominators below
+2^64 differ by more than 2^-128, so this orders exactly as cross-multiplication does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from qenex.crypto.address import Address
+from qenex.errors import (
+    AlreadyKnown,
+    MempoolFull,
+    ReplacementUnderpriced,
+    TooManyPending,
+    WrongSequence,
+)
+from qenex.transaction import Signer, Transaction
+
+MAX_PENDING_PER_SENDER = 64
+"""Pending transactions of one lane."""
+REPLACEMENT_PERCENT = 110
+"""A replacement offers at least this percentage of the replaced tip per gas, and more than it."""
+MAIN_KEY = -1
+
+Lane = tuple[Address, int]
+"""An account and the scoped key that signs for it (MAIN_KEY: its own key)."""
+
+
+class Limits(NamedTuple):
+    """Bounds of the pool: transactions, their bytes on the wire, and remembered identifiers."""
+
+    max_count: int = 50_000
+    max_bytes: int = 64 << 20
+    per_sender: int = MAX_PENDING_PER_SENDER
+    remembered: int = 200_000
+
+
+class Entry:
+    """One waiting transaction. `price` is its own, `effective` the lowest on the way to it."""
+
+    __slots__ = ("alive", "arrival", "effective", "lanes", "price", "serial", "size", "tx")
+
+    def __init__(
+        self, tx: Transaction, lanes: tuple[tuple[Lane, int], ...], price: int, arrival: int, serial: int
+    ) -> None:
+        self.tx = tx
+        self.lanes = lanes
+        self.price = price
+        self.effective = price
+        self.arrival = arrival
+        self.serial = serial
+        self.size = len(tx.raw)
+        self.alive = True
+
+    def __repr__(self) -> str:
+        return f"Entry({self.tx.tx_id.hex()[:12]}, price={self.price}, arrival={self.arrival})"
+
+
+class Added(NamedTuple):
+    """What an admission did. The check state has to forget what `replaced` and `evicted` had set aside."""
+
+    entry: Entry
+    replaced: Entry | None
+    evicted: tuple[Entry, ...]
+
+
+class _Queue:
+    """The pending entries of one lane: sequences `first`, `first + 1`, ... without a gap."""
+
+    __slots__ = ("entries", "first")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.entries: list[Entry] = []
+
+    def at(self, sequence: int) -> Entry | None:
+        index = sequence - self.first
+        return self.entries[index] if 0 <= index < len(self.entries) else None
+
+
+def price_of(tx: Transaction) -> int:
+    """Tip per gas, scaled by 2^128: compares exactly as the fraction does."""
+    tip = tx.fee.tip
+    return (tip << 128) // (tx.fee.gas_limit or 1) if tip else 0
+
+
+def lane_of(signer: Signer) -> Lane:
+    """The lane whose sequence this signer uses."""
+    return signer.address, MAIN_KEY if signer.scoped_key is None else signer.scoped_key
+
+
+def lanes_of(tx: Transaction) -> tuple[tuple[Lane, int], ...]:
+    """`(lane, sequence)` of each signer."""
+    return tuple([(lane_of(signer), signer.sequence) for signer in tx.signers])
+
+
+def outbids(new: Transaction, old: Transaction) -> bool:
+    """Whether `new` offers at least 10% more tip per gas than `old`, cross-multiplied, and more at all."""
+    offer = new.fee.tip * (old.fee.gas_limit or 1)
+    asked = old.fee.tip * (new.fee.gas_limit or 1)
+    return offer > asked and 100 * offer >= REPLACEMENT_PERCENT * asked
+
+
+class Remembered:
+    """A bounded set of identifiers: two generations, the older one is dropped when the younger is full."""
+
+    __slots__ = ("_half", "_old", "_young")
+
+    def __init__(self, capacity: int) -> None:
+        self._half = max(1, capacity // 2)
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+
+    def __contains__(self, item: bytes) -> bool:
+        return item in self._young or item in self._old
+
+    def add(self, item: bytes) -> None:
+        """Remember `item`, perhaps forgetting the oldest."""
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = set()
+        self._young.add(item)
+
+
+class Mempool:
+    """See the module. One thread; the caller checks transactions before `add`."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.size = 0
+        """Bytes of all waiting transactions."""
+        self._by_witness: dict[bytes, Entry] = {}
+        self._by_tx: dict[bytes, Entry] = {}
+        self._queues: dict[Lane, _Queue] = {}
+        self._by_address: dict[Address, dict[Lane, None]] = {}
+        self._worst: list[tuple[int, int, int, Entry]] = []
+        self._expiry: list[tuple[int, int, Entry]] = []
+        self._included = Remembered(self.limits.remembered)
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._by_witness)
+
+    def __contains__(self, identifier: bytes) -> bool:
+        """Whether a witness id or transaction id waits here."""
+        return identifier in self._by_witness or identifier in self._by_tx
+
+    def get(self, identifier: bytes) -> Transaction | None:
+        """The waiting transaction with this witness id or transaction id."""
+        entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
+        return None if entry is None else entry.tx
+
+    # -- before admission ------------------------------------------------------------------
+
+    def check_known(self, tx: Transaction) -> None:
+        """Raise AlreadyKnown for a transaction that waits here or was lately included."""
+        if tx.tx_id in self._by_tx:
+            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already pending")
+        if tx.tx_id in self._included:
+            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already included")
+
+    def replaced_by(self, tx: Transaction) -> Entry | None:
+        """The entry whose place `tx` claims, after checking that it may.
+
+        Raises ReplacementUnderpriced when it offers too little, or when the two do not use the same
+        sequences of the same signers (the rest would be left with a gap).
+        """
+        old = None
+        for signer in tx.signers:
+            queue = self._queues.get(lane_of(signer))
+            old = None if queue is None else queue.at(signer.sequence)
+            if old is not None:
+                break
+        if old is None:
+            return None
+        if (len(tx.signers) > 1 or len(old.lanes) > 1) and sorted(old.lanes) != sorted(lanes_of(tx)):
+            raise ReplacementUnderpriced(
+                f"transaction {old.tx.tx_id.hex()} is pending with other signers or sequences",
+                hint="a replacement has the same signers with the same sequences",
+            )
+        if not outbids(tx, old.tx):
+            raise ReplacementUnderpriced(
+                f"transaction {old.tx.tx_id.hex()} is pending with this sequence and offers a tip of "
+                f"{old.tx.fee.tip} for {old.tx.fee.gas_limit} gas"
+            )
+        return old
+
+    def next_sequence(self, lane: Lane) -> int | None:
+        """The sequence after the lane's last pending one; None when nothing is pending."""
+        queue = self._queues.get(lane)
+        return None if queue is None else queue.first + len(queue.entries)
+
+    def pending(self, address: Address) -> list[Transaction]:
+        """What waits with this account as a signer, in order of arrival (so predecessors come first)."""
+        return [entry.tx for entry in self._entries_of(address)]
+
+    def addresses(self) -> Iterable[Address]:
+        """Accounts that sign something pending."""
+        return self._by_address.keys()
+
+    # -- admission -------------------------------------------------------------------------
+
+    def add(self, tx: Transaction) -> Added:
+        """Admit a transaction that passed all entry checks.
+
+        The pool takes a lane's first pending sequence from its first transaction. Raises AlreadyKnown,
+        WrongSequence, ReplacementUnderpriced, TooManyPending or MempoolFull; then nothing has changed.
+        """
+        self.check_known(tx)
+        replaced = self.replaced_by(tx)
+        lanes = lanes_of(tx)
+        if replaced is None:
+            self._check_places(lanes)
+        entry = Entry(tx, lanes, price_of(tx), self._serial, self._serial)
+        entry.effective = self._effective(entry)
+        victims = self._make_room(entry, replaced)
+        self._serial += 1
+        evicted: list[Entry] = []
+        if replaced is None:
+            for lane, sequence in lanes:
+                queue = self._queues.get(lane)
+                if queue is None:
+                    queue = self._queues[lane] = _Queue(sequence)
+                    self._by_address.setdefault(lane[0], {})[lane] = None
+                queue.entries.append(entry)
+        else:
+            entry.arrival = replaced.arrival  # keeps arrivals ascending along a lane
+            self._forget(replaced)
+            for lane, sequence in lanes:
+                queue = self._queues[lane]
+                queue.entries[sequence - queue.first] = entry
+        self._remember(entry)
+        if replaced is not None:
+            self._raise_followers(entry)
+        for victim in victims:
+            evicted += self._drop(victim)
+        return Added(entry, replaced, tuple(evicted))
+
+    def _check_places(self, lanes: tuple[tuple[Lane, int], ...]) -> None:
+        for lane, sequence in lanes:
+            queue = self._queues.get(lane)
+            if queue is None:
+                continue
+            count = len(queue.entries)
+            if sequence != queue.first + count:
+                raise WrongSequence(f"sequence {sequence}, the next one is {queue.first + count}")
+            if count >= self.limits.per_sender:
+                raise TooManyPending(f"{count} transactions of this sender are pending")
+
+    def _effective(self, entry: Entry) -> int:
+        lowest = entry.price
+        for lane, sequence in entry.lanes:
+            queue = self._queues.get(lane)
+            before = None if queue is None else queue.at(sequence - 1)
+            if before is not None and before.effective < lowest:
+                lowest = before.effective
+        return lowest
+
+    def _make_room(self, entry: Entry, replaced: Entry | None) -> list[Entry]:
+        """The entries that must go for `entry`, worst first. Raises MempoolFull; changes nothing."""
+        count = len(self._by_witness) + 1
+        size = self.size + entry.size
+        if replaced is not None:
+            count -= 1
+            size -= replaced.size
+        if count <= self.limits.max_count and size <= self.limits.max_bytes:
+            return []
+        victims: list[Entry] = []
+        taken: list[tuple[int, int, int, Entry]] = []
+        while self._worst and (count > self.limits.max_count or size > self.limits.max_bytes):
+            item = heappop(self._worst)
+            worst = item[3]
+            if not worst.alive or item[0] != worst.effective:
+                continue  # left over from an earlier state of the pool
+            taken.append(item)
+            if worst.effective >= entry.effective:
+                break
+            if worst is replaced:
+                continue
+            victims.append(worst)
+            count -= 1
+            size -= worst.size
+        for item in taken:
+            heappush(self._worst, item)
+        if count > self.limits.max_count or size > self.limits.max_bytes:
+            raise MempoolFull(f"{len(self._by_witness)} transactions with {self.size} bytes are pending")
+        return victims
+
+    def _remember(self, entry: Entry) -> None:
+        tx = entry.tx
+        self._by_witness[tx.witness_id] = entry
+        self._by_tx[tx.tx_id] = entry
+        self.size += entry.size
+        heappush(self._worst, (entry.effective, -entry.arrival, entry.serial, entry))
+        heappush(self._expiry, (tx.valid_until, entry.serial, entry))
+        if len(self._worst) > 2 * len(self._by_witness) + 1_024:
+            alive = self._by_witness.values()
+            self._worst = [(e.effective, -e.arrival, e.serial, e) for e in alive]
+            heapify(self._worst)
+            self._expiry = [(e.tx.valid_until, e.serial, e) for e in alive]
+            heapify(self._expiry)
+
+    def _raise_followers(self, entry: Entry) -> None:
+        """A replacement's higher price may lift the effective prices after it."""
+        waiting = [entry]
+        while waiting:
+            at = waiting.pop()
+            for lane, sequence in at.lanes:
+                follower = self._queues[lane].at(sequence + 1)
+                if follower is None:
+                    continue
+                effective = self._effective(follower)
+                if effective != follower.effective:
+                    follower.effective = effective
+                    heappush(self._worst, (effective, -follower.arrival, follower.serial, follower))
+                    waiting.append(follower)
+
+    # -- removal ---------------------------------------------------------------------------
+
+    def _forget(self, entry: Entry) -> None:
+        entry.alive = False
+        del self._by_witness[entry.tx.witness_id]
+        del self._by_tx[entry.tx.tx_id]
+        self.size -= entry.size
+
+    def _unlist(self, lane: Lane) -> None:
+        del self._queues[lane]
+        lanes = self._by_address[lane[0]]
+        del lanes[lane]
+        if not lanes:
+            del self._by_address[lane[0]]
+
+    def _drop(self, entry: Entry) -> list[Entry]:
+        """Remove an entry and everything after it in its lanes; returns what was removed."""
+        removed: list[Entry] = []
+        waiting = [entry]
+        while waiting:
+            at = waiting.pop()
+            if not at.alive:
+                continue
+            self._forget(at)
+            removed.append(at)
+            for lane, sequence in at.lanes:
+                queue = self._queues.get(lane)
+                if queue is None:
+                    continue
+                index = sequence - queue.first
+                waiting += queue.entries[index + 1 :]
+                del queue.entries[index:]
+                if not queue.entries:
+                    self._unlist(lane)
+        return removed
+
+    def remove(self, identifier: bytes) -> list[Transaction]:
+        """Remove a transaction that may not stand, and what depends on it; returns all that went."""
+        entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
+        return [] if entry is None else [gone.tx for gone in self._drop(entry)]
+
+    def include(self, transactions: Iterable[Transaction]) -> list[Transaction]:
+        """A block took these. Returns other pending transactions that this made impossible.
+
+        Included ones leave from the front of their lanes; a pending one whose sequence another
+        transaction used goes, and its followers stay only if their sequences still join on.
+        """
+        impossible: list[Transaction] = []
+        for tx in transactions:
+            self._included.add(tx.tx_id)
+            entry = self._by_witness.get(tx.witness_id)
+            if entry is not None and self._is_head(entry):
+                self._forget(entry)
+                for lane, _ in entry.lanes:
+                    self._pop_head(lane)
+                continue
+            for lane, sequence in lanes_of(tx):
+                impossible += self._pass_sequence(lane, sequence)
+        return impossible
+
+    def _is_head(self, entry: Entry) -> bool:
+        return all(self._queues[lane].first == sequence for lane, sequence in entry.lanes)
+
+    def _pop_head(self, lane: Lane) -> None:
+        queue = self._queues[lane]
+        queue.first += 1
+        del queue.entries[0]
+        if not queue.entries:
+            self._unlist(lane)
+
+    def _pass_sequence(self, lane: Lane, sequence: int) -> list[Transaction]:
+        """The chain used `sequence` of this lane with a transaction that was not pending here."""
+        queue = self._queues.get(lane)
+        gone: list[Transaction] = []
+        while queue is not None and queue.first <= sequence:
+            head = queue.entries[0]
+            if len(head.lanes) > 1:
+                gone += [entry.tx for entry in self._drop(head)]
+            else:
+                self._forget(head)
+                gone.append(head.tx)
+                self._pop_head(lane)
+            queue = self._queues.get(lane)
+        return gone
+
+    def expire(self, height: int) -> list[Transaction]:
+        """Remove what a block of `height` can no longer take, and what depends on it."""
+        gone: list[Transaction] = []
+        while self._expiry and self._expiry[0][0] < height:
+            entry = heappop(self._expiry)[2]
+            if entry.alive:
+                gone += [removed.tx for removed in self._drop(entry)]
+        return gone
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        for entry in self._by_witness.values():
+            entry.alive = False
+        self._by_witness.clear()
+        self._by_tx.clear()
+        self._queues.clear()
+        self._by_address.clear()
+        self._worst.clear()
+        self._expiry.clear()
+        self.size = 0
+
+    # -- for a block -----------------------------------------------------------------------
+
+    def in_order(self) -> Order:
+        """Waiting transactions in block order, lazily; the pool may change meanwhile."""
+        return Order(self)
+
+    def reap(self, max_bytes: int, max_gas: int) -> list[Transaction]:
+        """The best transactions within a block's bytes and gas, in block order.
+
+        One that does not fit is left out with its followers; smaller ones may still come.
+        """
+        chosen: list[Transaction] = []
+        order = self.in_order()
+        for tx in order:
+            if len(tx.raw) > max_bytes or tx.fee.gas_limit > max_gas:
+                order.skip()
+                continue
+            max_bytes -= len(tx.raw)
+            max_gas -= tx.fee.gas_limit
+            chosen.append(tx)
+        return chosen
+
+    def statistics(self) -> Mapping[str, int]:
+        """Counts for metrics: transactions, bytes, senders."""
+        return {"transactions": len(self._by_witness), "bytes": self.size, "senders": len(self._by_address)}
+
+    def _heads(self) -> list[Entry]:
+        """Entries with nothing before them in any lane."""
+        heads: dict[int, Entry] = {}
+        for queue in self._queues.values():
+            head = queue.entries[0]
+            if len(head.lanes) == 1 or self._is_head(head):
+                heads[head.serial] = head
+        return list(heads.values())
+
+    def _followers(self, entry: Entry) -> Iterator[Entry]:
+        """What stands directly behind this entry, once per lane."""
+        for lane, sequence in entry.lanes:
+            queue = self._queues.get(lane)
+            follower = None if queue is None else queue.at(sequence + 1)
+            if follower is not None:
+                yield follower
+
+    def _lanes_not_first(self, entry: Entry) -> int:
+        """Lanes in which something stands before this entry."""
+        return sum([self._queues[lane].first != sequence for lane, sequence in entry.lanes])
+
+    def _entries_of(self, address: Address) -> list[Entry]:
+        found: dict[int, Entry] = {}
+        for lane in self._by_address.get(address, ()):
+            for entry in self._queues[lane].entries:
+                found[entry.serial] = entry
+        return sorted(found.values(), key=lambda entry: entry.arrival)
+
+
+class Order:
+    """Iterator over waiting transactions: sequences within a sender, then price, then arrival."""
+
+    __slots__ = ("_at", "_first", "_last", "_later", "_missing", "_pool")
+
+    def __init__(self, pool: Mempool) -> None:
+        self._pool = pool
+        # Sorting is linear where arrival alone decides; a heap of all senders is not.
+        self._first = sorted([(-e.price, e.arrival, e.serial, e) for e in pool._heads()])
+        self._later: list[tuple[int, int, int, Entry]] = []
+        self._missing: dict[int, int] = {}
+        self._at = 0
+        self._last: Entry | None = None
+
+    def __iter__(self) -> Order:
+        return self
+
+    def __next__(self) -> Transaction:
+        if self._last is not None:
+            self._release_followers(self._last)
+            self._last = None
+        first, later = self._first, self._later
+        while True:
+            at = self._at
+            if later and (at == len(first) or later[0] < first[at]):
+                entry = heappop(later)[3]
+            elif at < len(first):
+                entry = first[at][3]
+                self._at += 1
+            else:
+                raise StopIteration
+            if entry.alive:
+                self._last = entry
+                return entry.tx
+
+    def skip(self) -> None:
+        """Leave out what follows the last transaction in its lanes: without it they cannot stand."""
+        self._last = None
+
+    def _release_followers(self, entry: Entry) -> None:
+        for follower in self._pool._followers(entry):
+            missing = 0
+            if len(follower.lanes) > 1:
+                known = self._missing.get(follower.serial)
+                missing = (self._pool._lanes_not_first(follower) if known is None else known) - 1
+                self._missing[follower.serial] = missing
+            if missing == 0:
+                heappush(self._later, (-follower.price, follower.arrival, follower.serial, follower))
