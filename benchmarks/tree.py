@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from ledger.backend import BackendKind, open_backend
-from ledger.tree import DEFAULT_CACHE_NODES, Tree
+from ledger.tree import DEFAULT_CACHE_BYTES, Tree
 from qenex.proof import hash_tree_leaf, hash_tree_node
 
 BUILD_STEP = 100_000
@@ -46,14 +46,14 @@ def run(
     changes: int,
     rounds: int,
     backend: BackendKind,
-    cache_nodes: int = DEFAULT_CACHE_NODES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
     keep: int = 10,
 ) -> dict[str, Any]:
     """Return the measured table. `keep` versions stay, older ones are pruned as they leave."""
     folder = Path(tempfile.mkdtemp(prefix="qenex-bench-"))
     try:
         store = open_backend(backend, folder / "data", create=True)
-        tree = Tree(store, cache_nodes=cache_nodes)
+        tree = Tree(store, cache_bytes=cache_bytes)
         start = perf_counter()
         version = 0
         for low in range(0, leaves, BUILD_STEP):
@@ -129,10 +129,10 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--backend", choices=("leveldb", "sqlite", "memory"), default="leveldb")
-    parser.add_argument("--cache-nodes", type=int, default=DEFAULT_CACHE_NODES)
+    parser.add_argument("--cache-bytes", type=int, default=DEFAULT_CACHE_BYTES)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = run(options.leaves, options.changes, options.rounds, options.backend, options.cache_nodes)
+    result = run(options.leaves, options.changes, options.rounds, options.backend, options.cache_bytes)
     if options.json:
         print(json.dumps(result))
         return

@@ -5,14 +5,14 @@ nodes into the block's batch and `committed` moves them into the caches. Nodes a
 never changed: a new version writes new nodes beside the old ones and lists those it
 made obsolete, so that pruning reads one list per version and touches nothing else.
 
-Caches: inner nodes down to depth `PINNED_DEPTH` stay in memory (at most 70,000 of
-about 0.8 KB); of the rest, the more recently written or read up to `cache_nodes`.
-Both are keyed by node and version, so no reader can meet a node of another version.
+Of the version written last, inner nodes down to depth `PINNED_DEPTH` stay in memory
+(at most 70,000 of about 0.8 KB), and of the rest the more recently written, up to
+`cache_bytes`. Readers of any version go to the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgpack
@@ -37,14 +37,16 @@ from ledger.tree_nodes import (
     unpack_ref,
 )
 from ledger.tree_nodes import bundle_hash as _bundle_hash
-from ledger.tree_update import TreeUpdate, Updater
+from ledger.tree_update import Find, TreeUpdate, Updater
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import Terminal, TreeProof, hash_tree_leaf, hash_tree_node, nibble
 
 PINNED_DEPTH = 4
-DEFAULT_CACHE_NODES = 200_000
-"""Nodes in memory besides the pinned ones: about 0.6 KB each at 10 million leaves."""
+DEFAULT_CACHE_BYTES = 192 << 20
+"""For nodes in memory besides the pinned ones (about 60 MiB at most)."""
+ENTRY_OVERHEAD = 200
+"""Bytes of memory for a cached node besides its record: key, object headers, dict slot."""
 PROGRESS_NODES = 4096
 
 _HORIZON = HORIZON + b"tree"
@@ -57,46 +59,57 @@ class Progress(NamedTuple):
     leaves: int
 
 
-class _Recent:
-    """A bounded dict in two generations: what was not used while the younger filled up is dropped."""
+class _Cache:
+    """Nodes of exactly one version, the one written last, by stem.
 
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)
-        self._young: dict[bytes, bytes] = {}
-        self._old: dict[bytes, bytes] = {}
+    Filled by the writer alone and keyed without the version, so a new version's nodes
+    replace the old ones by one `dict.update`. Only updates read it: they come from the
+    writer and say which version they build on. Beside the pinned nodes there are two
+    generations: what was not written again while the younger one filled up is dropped.
+    """
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+    def __init__(self, limit_bytes: int) -> None:
+        self._half = max(limit_bytes // 2, 1)
+        self._bytes = 0
+        self.version: int | None = None
+        self.pinned: dict[bytes, bytes] = {}
+        self.young: dict[bytes, bytes] = {}
+        self.old: dict[bytes, bytes] = {}
 
-    def find(self, key: bytes) -> bytes | None:
-        return self._young.get(key) or self._old.get(key)
+    def finds(self, version: int | None) -> tuple[Find, Find, Find]:
+        """Return look-ups of pinned, young and old nodes of `version`, to be tried in this order."""
+        if version != self.version:
+            nothing: dict[bytes, bytes] = {}
+            return nothing.get, nothing.get, nothing.get
+        return self.pinned.get, self.young.get, self.old.get
 
-    def add(self, key: bytes, record: bytes) -> None:
-        self._young[key] = record
-        if len(self._young) > self._half:
-            self._old, self._young = self._young, {}
-
-    def add_all(self, records: Mapping[bytes, bytes]) -> None:
-        if len(self._young) + len(records) > self._half:
-            self._old, self._young = self._young, {}
-        if len(records) > self._half:  # one update larger than the cache: its tail is as good as any
-            records = dict(list(records.items())[-self._half :])
-        self._young.update(records)
-
-    def drop_all(self, keys: Iterable[bytes]) -> None:
-        young, old = self._young.pop, self._old.pop
-        for key in keys:
-            if young(key, None) is None:
-                old(key, None)
+    def advance(self, update: TreeUpdate) -> None:
+        """Follow from the update's base to its version."""
+        if update.base_version != self.version:
+            self.pinned, self.young, self.old, self._bytes = {}, {}, {}, 0
+        deep = {node: record for node, record in update.inner.items() if node[1] > PINNED_DEPTH}
+        self.pinned.update(update.inner)
+        for node in deep:
+            del self.pinned[node]
+        for records in (deep, update.bundles):
+            size = sum(map(len, records.values())) + len(records) * ENTRY_OVERHEAD
+            if self._bytes + size > self._half:
+                self.old, self.young, self._bytes = self.young, {}, 0
+            if size <= self._half:
+                self.young.update(records)
+                self._bytes += size
+            else:  # as when a chain is imported: one update larger than the cache
+                for node in records:
+                    self.old.pop(node, None)
+        self.version = update.version
 
 
 class Tree:
     """All kept versions of the tree in one store. One writer; readers in any thread."""
 
-    def __init__(self, reader: Reader, *, cache_nodes: int = DEFAULT_CACHE_NODES) -> None:
+    def __init__(self, reader: Reader, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._reader = reader
-        self._pinned: dict[bytes, bytes] = {}
-        self._recent = _Recent(cache_nodes)
+        self._cache = _Cache(cache_bytes)
 
     # -- writing a version -----------------------------------------------------------------
 
@@ -124,41 +137,32 @@ class Tree:
         if base_version is not None and version <= base_version:
             raise ValueError(f"version {version} is not above its base {base_version}")
         base = EMPTY_REF if base_version is None else self._ref(self._reader, base_version)
-        updater = Updater(version, changes, self._pinned.get, self._recent.find, self._load)
+        updater = Updater(version, changes, self._cache.finds(base_version), self._load)
         yield from updater.run(base_version, base)
         return updater.result
 
     def apply(self, batch: Batch, update: TreeUpdate) -> None:
         """Put the nodes, the reference to the root and the list of stale nodes into `batch`."""
         put = batch.put
-        for key, record in update.inner.items():
-            put(key, record)
-        for key, record in update.bundles.items():
-            put(key, record)
+        version = version_key(update.version)
+        for records in (update.inner, update.bundles):
+            for node_stem, record in records.items():
+                put(node_stem + version, record)
         stale = update.stale
         for chunk in range(0, len(stale), CHUNK):
             put(
                 chunk_key(STALE, update.version, chunk // CHUNK),
                 msgpack.packb(stale[chunk : chunk + CHUNK]),
             )
-        put(ROOT + version_key(update.version), pack_ref(update.ref))
+        put(ROOT + version, pack_ref(update.ref))
 
     def committed(self, update: TreeUpdate) -> None:
-        """Move the nodes of an applied update into the caches.
+        """Move the nodes of an applied update into the cache.
 
         Call it once the batch is certain to be written: after the write, or before it
         if a failed write ends the process.
         """
-        self._recent.drop_all(update.stale)
-        drop = self._pinned.pop
-        for key in update.stale:
-            drop(key, None)
-        self._recent.add_all(update.bundles)
-        for key, record in update.inner.items():
-            if key[1] <= PINNED_DEPTH:
-                self._pinned[key] = record
-            else:
-                self._recent.add(key, record)
+        self._cache.advance(update)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -177,12 +181,12 @@ class Tree:
         ref = self._ref(reader, version)
         depth = 0
         while ref.leaves == INNER:
-            record = self._node(reader, stem(path, depth), ref)
+            record = self._read(reader, stem(path, depth), ref)
             ref = child_ref(record, nibble(path, depth))
             depth += 1
         if not ref.leaves:
             return None
-        record = self._node(reader, stem(path, depth), ref)
+        record = self._read(reader, stem(path, depth), ref)
         for at in range(0, len(record), LEAF_SIZE):
             if record[at : at + HASH_SIZE] == path:
                 return record[at + 32 : at + 64]
@@ -207,11 +211,11 @@ class Tree:
 
         while ref.leaves == INNER:
             depth = len(bitmaps)
-            record = self._node(reader, stem(path, depth), ref)
+            record = self._read(reader, stem(path, depth), ref)
             own = nibble(path, depth)
             level([record[part] for part in HASH_SLICES], own)
             ref = child_ref(record, own)
-        leaves = self._node(reader, stem(path, len(bitmaps)), ref) if ref.leaves else b""
+        leaves = self._read(reader, stem(path, len(bitmaps)), ref) if ref.leaves else b""
         while len(leaves) > LEAF_SIZE:
             depth = len(bitmaps)
             own = nibble(path, depth)
@@ -244,7 +248,7 @@ class Tree:
                     yield path, record[at + 32 : at + 64]
 
     def verify_all(self, version: int, *, reader: Reader | None = None) -> Iterator[Progress]:
-        """Read and re-hash every node of `version` from the store, past all caches.
+        """Read and re-hash every node of `version` from the store.
 
         Yields progress, last the totals. Raises DataFolderCorrupt at the first node that
         is missing or is not what its parent says, and for an unreadable store; NotFound
@@ -252,7 +256,7 @@ class Tree:
         """
         nodes = leaves = 0
         try:
-            for _, ref, _ in self._walk(reader or self._reader, version, "", cached=False):
+            for _, ref, _ in self._walk(reader or self._reader, version, "", checked=True):
                 nodes += 1
                 leaves += 0 if ref.leaves == INNER else ref.leaves
                 if not nodes % PROGRESS_NODES:
@@ -305,14 +309,6 @@ class Tree:
         """Read a node that an update is about to replace: not worth caching."""
         return self._read(self._reader, node_stem, ref)
 
-    def _node(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
-        key = node_stem + version_key(ref.version)
-        record = self._pinned.get(key) or self._recent.find(key)
-        if record is None:
-            record = self._read(reader, node_stem, ref)
-            self._recent.add(key, record)
-        return record
-
     def _read(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
         """Read a node from the store. Flipped bits are the store's checksums' business here."""
         record = reader.get(node_stem + version_key(ref.version))
@@ -328,10 +324,10 @@ class Tree:
         return record
 
     def _walk(
-        self, reader: Reader, version: int, prefix: str, *, cached: bool = True
+        self, reader: Reader, version: int, prefix: str, *, checked: bool = False
     ) -> Iterator[tuple[bytes, NodeRef, bytes]]:
         """Yield (stem, reference, record) of all nodes on or below the prefix, parents first, in path order."""
-        fetch = self._node if cached else self._read_checked
+        fetch = self._read_checked if checked else self._read
         ref = self._ref(reader, version)
         waiting = [(ROOT_STEM, ref)] if ref.leaves else []
         while waiting:

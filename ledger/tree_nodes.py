@@ -21,7 +21,7 @@ from ledger.keys import NODE, VERSION_SIZE, version_key
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import hash_tree_leaf, hash_tree_node
 
-BUNDLE = 16
+BUNDLE = 8
 """Most leaves in one bundle. Not consensus: the root does not depend on it."""
 MERGE = BUNDLE // 2
 """An inner node with no more leaves than this becomes a bundle again after a deletion."""
@@ -104,13 +104,12 @@ def bundle_hash(record: bytes, depth: int) -> bytes:
     """Return the hash of the subtree at `depth` that holds exactly the leaves of `record`.
 
     Most bundles have a few leaves that part at once: their slots are filled in one
-    pass. Leaves sharing the next nibble as well are hashed as a subtree first.
+    pass. From the first leaf on that shares the next nibble with its neighbour, the
+    slower way is taken.
     """
     size = len(record)
-    if size == LEAF_SIZE:
-        return record[64:]
-    if not size:
-        return ZERO_HASH
+    if size <= LEAF_SIZE:
+        return record[64:] or ZERO_HASH
     node = bytearray(NODE_SIZE)
     byte = depth >> 1
     previous = -1
@@ -118,14 +117,16 @@ def bundle_hash(record: bytes, depth: int) -> bytes:
         for at in range(0, size, LEAF_SIZE):
             n = record[at + byte] & 15
             if n == previous:
-                return _branching_hash(record, depth)
+                _fill_branching(node, record, depth, at - LEAF_SIZE)
+                break
             node[HASH_SLICES[n]] = record[at + 64 : at + 96]
             previous = n
     else:
         for at in range(0, size, LEAF_SIZE):
             n = record[at + byte] >> 4
             if n == previous:
-                return _branching_hash(record, depth)
+                _fill_branching(node, record, depth, at - LEAF_SIZE)
+                break
             node[HASH_SLICES[n]] = record[at + 64 : at + 96]
             previous = n
     state = _node_state()
@@ -133,12 +134,16 @@ def bundle_hash(record: bytes, depth: int) -> bytes:
     return state.digest()
 
 
-def _branching_hash(record: bytes, depth: int) -> bytes:
-    """`bundle_hash` for leaves of which some share the nibble at `depth`."""
-    node = bytearray(NODE_SIZE)
-    for n, group in split_bundle(record, depth):
-        node[HASH_SLICES[n]] = group[64:] if len(group) == LEAF_SIZE else bundle_hash(group, depth + 1)
-    return hash_tree_node(bytes(node))
+def _fill_branching(node: bytearray, record: bytes, depth: int, at: int) -> None:
+    """Fill the slots of the leaves from offset `at` on, of which some share their nibble."""
+    byte, odd, size = depth >> 1, depth & 1, len(record)
+    while at < size:
+        n = record[at + byte] & 15 if odd else record[at + byte] >> 4
+        end = at + LEAF_SIZE
+        while end < size and (record[end + byte] & 15 if odd else record[end + byte] >> 4) == n:
+            end += LEAF_SIZE
+        node[HASH_SLICES[n]] = bundle_hash(record[at:end], depth + 1)
+        at = end
 
 
 def split_bundle(record: bytes, depth: int) -> list[tuple[int, bytes]]:

@@ -44,7 +44,7 @@ _SCAN = 16
 """Up to this many changes a child's share is found by looking at each, above by bisection."""
 
 Find = Callable[[bytes], bytes | None]
-"""Node key -> record, if it is in memory."""
+"""Stem -> record of the base version's node, if it is in memory."""
 Load = Callable[[bytes, NodeRef], bytes]
 """(stem, reference) -> record of a node that is not in memory."""
 
@@ -58,11 +58,11 @@ class TreeUpdate(NamedTuple):
     """State root of `version`."""
     ref: NodeRef
     inner: dict[bytes, bytes]
-    """New inner nodes by key."""
+    """New inner nodes by stem."""
     bundles: dict[bytes, bytes]
-    """New bundles by key."""
+    """New bundles by stem."""
     stale: list[bytes]
-    """Keys of nodes that this version no longer uses."""
+    """Whole keys of nodes that this version no longer uses."""
 
 
 class Updater:
@@ -72,8 +72,7 @@ class Updater:
         self,
         version: int,
         changes: Sequence[tuple[bytes, bytes | None]],
-        find_pinned: Find,
-        find_recent: Find,
+        finds: tuple[Find, Find, Find],
         load: Load,
     ) -> None:
         by_path = dict(changes)
@@ -97,8 +96,7 @@ class Updater:
         self.inner: dict[bytes, bytes] = {}
         self.bundles: dict[bytes, bytes] = {}
         self.stale: list[bytes] = []
-        self._find_pinned = find_pinned
-        self._find_recent = find_recent
+        self._finds = finds
         self._load = load
 
     def run(self, base_version: int | None, base: NodeRef) -> Iterator[None]:
@@ -109,7 +107,6 @@ class Updater:
         paths, total = self.paths, len(self.paths)
         if not total:
             return
-        root_key = ROOT_STEM + version_key(base.version)
         if base.leaves == INNER or (not base.leaves and total > BUNDLE):
             record = self._fetch(ROOT_STEM, base) if base.leaves else bytes(INNER_SIZE)
             node = bytearray(record)
@@ -130,7 +127,7 @@ class Updater:
                 return
             digest, count = self._plant(leaves, ROOT_STEM)
         if base.leaves:
-            self.stale.append(root_key)
+            self.stale.append(ROOT_STEM + version_key(base.version))
         ref = NodeRef(digest, count, self.version) if count else EMPTY_REF
         self.result = self.result._replace(root=digest, ref=ref)
 
@@ -140,7 +137,7 @@ class Updater:
         version = self.version_bytes
         byte, odd, below = depth >> 1, depth & 1, depth + 1
         head = NODE_HEADS[below]
-        find_pinned, find_recent = self._find_pinned, self._find_recent
+        pinned, young, old = self._finds
         changed = False
         while at < end:
             path = paths[at]
@@ -158,20 +155,18 @@ class Updater:
             else:
                 while stop < end and paths[stop][byte] >> 4 == n:
                     stop += 1
-            # Key of the child, without and with its present version.
             child = head + path[: byte + 1] if odd else head + path[:byte] + HIGH_NIBBLE[path[byte]]
             count = node[COUNTS + n]
-            key = child + node[VERSION_SLICES[n]]
             if count == INNER:
-                record = find_pinned(key) or find_recent(key) or self._load(child, child_ref(node, n))
+                record = pinned(child) or young(child) or old(child) or self._load(child, child_ref(node, n))
                 buffer = bytearray(record)
                 if not self._change(buffer, below, at, stop):
                     at = stop
                     continue
-                self.stale.append(key)
+                self.stale.append(child + node[VERSION_SLICES[n]])
                 digest, count = self._seal(buffer, child)
             elif count:
-                record = find_recent(key) or self._load(child, child_ref(node, n))
+                record = young(child) or old(child) or self._load(child, child_ref(node, n))
                 if stop == at + 1:
                     leaves = bundle_with(record, path, self.entries[at])
                 else:
@@ -179,11 +174,11 @@ class Updater:
                 if leaves == record:
                     at = stop
                     continue
-                self.stale.append(key)
+                self.stale.append(child + node[VERSION_SLICES[n]])
                 if len(leaves) <= BUNDLE * LEAF_SIZE:
                     digest, count = bundle_hash(leaves, below), len(leaves) // LEAF_SIZE
                     if count:
-                        self.bundles[child + version] = leaves
+                        self.bundles[child] = leaves
                 else:
                     digest, count = self._plant(leaves, child)
             else:
@@ -218,7 +213,7 @@ class Updater:
         count = len(leaves) // LEAF_SIZE
         if count <= BUNDLE:
             if count:
-                self.bundles[node_stem + self.version_bytes] = leaves
+                self.bundles[node_stem] = leaves
             return bundle_hash(leaves, depth), count
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
@@ -240,7 +235,7 @@ class Updater:
         record = bytes(node)
         state = _node_state()
         state.update(record[:NODE_SIZE])
-        self.inner[node_stem + self.version_bytes] = record
+        self.inner[node_stem] = record
         return state.digest(), INNER
 
     def _gather(self, node: bytearray, node_stem: bytes) -> bytes:
@@ -249,16 +244,17 @@ class Updater:
         for n in range(16):
             if node[COUNTS + n]:
                 child = child_stem(node_stem, n)
-                key = child + node[VERSION_SLICES[n]]
-                record = self.bundles.pop(key, None)
+                record = self.bundles.pop(child, None)
                 if record is None:
                     record = self._fetch(child, child_ref(node, n))
-                    self.stale.append(key)
+                    self.stale.append(child + node[VERSION_SLICES[n]])
                 leaves.append(record)
             else:
                 node[VERSION_SLICES[n]] = bytes(VERSION_SIZE)
         return b"".join(leaves)
 
     def _fetch(self, node_stem: bytes, ref: NodeRef) -> bytes:
-        key = node_stem + version_key(ref.version)
-        return self._find_pinned(key) or self._find_recent(key) or self._load(node_stem, ref)
+        for find in self._finds:
+            if record := find(node_stem):
+                return record
+        return self._load(node_stem, ref)
