@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgpack
 
 from ledger.backends.base import Batch, Reader, StorageFault
-from ledger.keys import CHUNK, HORIZON, ROOT, STALE, chunk_key, version_key
+from ledger.keys import CHUNK, HORIZON, ROOT, STALE, chunk_key, prefix_end, version_key
 from ledger.tree_nodes import (
     COUNTS,
     EMPTY_REF,
@@ -272,10 +272,13 @@ class Tree:
 
         Those versions are unreadable from this batch on, whatever is left to delete.
         Returns the number of deletions; below `limit` means that all is done. Deletes
-        whole lists of up to 1,024 keys, so it may exceed `limit` by one list.
+        whole lists of up to 1,024 keys, so it may exceed `limit` by one list. The newest version always stays.
         """
         reader = self._reader
-        horizon = max(below, self.oldest_version())
+        newest = next(reader.iterate(ROOT, prefix_end(ROOT), reverse=True), None)
+        if newest is None:
+            return 0
+        horizon = max(min(below, int.from_bytes(newest[0][1:], "big")), self.oldest_version())
         batch.put(_HORIZON, version_key(horizon))
         done = 0
         for key, record in reader.iterate(chunk_key(STALE, 0, 0), chunk_key(STALE, horizon + 1, 0)):
