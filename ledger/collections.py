@@ -11,16 +11,17 @@ so that an old record stays decodable (`older`) and is rewritten in the new form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 import msgpack
 
 from ledger.state import State, ValueCodec
-from qenex.codec import MAX_VALUE_SIZE, Plain, _pack_other, _unpack_ext, codec_for
+from qenex.codec import MAX_ITEMS, MAX_VALUE_SIZE, Plain, codec_for, fields_of, pack_other, unpack_ext
 from qenex.errors import LimitExceeded, MalformedBytes, ValueTooLarge
 from qenex.state_keys import key_part
-from qenex.types import U64
+from qenex.types import U64, DenominationName, Length
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,7 +44,7 @@ class RecordCodec:
     def encode(self, value: Any) -> bytes:
         """Canonical bytes; raises ValueTooLarge beyond 64 KiB."""
         plain = (self._schema, *value) if self._record else (self._schema, value)
-        data: bytes = msgpack.packb(plain, default=_pack_other)
+        data: bytes = msgpack.packb(plain, default=pack_other)
         if len(data) > MAX_VALUE_SIZE:
             raise ValueTooLarge(f"state value of {len(data)} bytes")
         return data
@@ -51,7 +52,7 @@ class RecordCodec:
     def decode(self, data: bytes) -> Any:
         """Value of stored bytes, old schemas upgraded. Raises MalformedBytes."""
         try:
-            plain = msgpack.unpackb(data, use_list=False, ext_hook=_unpack_ext, max_map_len=0)
+            plain = msgpack.unpackb(data, use_list=False, ext_hook=unpack_ext, max_map_len=0)
             schema, fields = plain[0], plain[1:]
         except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
             raise MalformedBytes(f"state value: {str(error)[:120]}") from None
@@ -65,6 +66,25 @@ class RecordCodec:
         if len(fields) != 1:
             raise MalformedBytes("state value has a wrong number of fields")
         return self._check(fields[0])
+
+
+def _largest(hint: Any) -> int:
+    """Upper bound of the encoded size of a type, in bytes (generous)."""
+    if hint is str or hint is bytes:
+        return MAX_VALUE_SIZE + 8
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        lengths = [mark.high for mark in arguments[1:] if isinstance(mark, Length)]
+        if typing.get_origin(arguments[0]) is tuple:
+            return 8 + min([MAX_ITEMS, *lengths]) * _largest(typing.get_args(arguments[0])[0])
+        if arguments[0] in (bytes, str) and not any(isinstance(m, DenominationName) for m in arguments):
+            return 8 + min([MAX_VALUE_SIZE, *lengths])
+        return 80
+    if origin is tuple and arguments[-1:] == (Ellipsis,):
+        return 8 + MAX_ITEMS * _largest(arguments[0])
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        return 8 + sum(_largest(part) for part in fields_of(hint).values())
+    return 40 + sum(_largest(part) for part in arguments if part is not type(None))
 
 
 class Collection(Generic[V]):
@@ -83,6 +103,7 @@ class Collection(Generic[V]):
         self.id = id
         self.value_hint = value
         self.codec: ValueCodec = RecordCodec(value, schema, older or {})
+        self._sized = _largest(value) > MAX_VALUE_SIZE
         self.prefix = b""
         self.state: State
 
@@ -94,6 +115,12 @@ class Collection(Generic[V]):
         bound.state = state
         return bound
 
+    def _fit(self, value: V | None) -> V | None:
+        """`value`, if it fits into 64 KiB: found here, where a transaction can fail, not at commit."""
+        if self._sized and value is not None:
+            self.codec.encode(value)
+        return value
+
 
 class Item(Collection[V]):
     """One value."""
@@ -104,7 +131,7 @@ class Item(Collection[V]):
 
     def set(self, value: V | None) -> None:
         """Write, or delete with None."""
-        self.state.set(self.prefix, value)
+        self.state.set(self.prefix, self._fit(value))
 
 
 class Counter(Collection[int]):
@@ -174,7 +201,15 @@ class Map(Collection[V], Generic[K, V]):
 
     def set(self, key: K, value: V | None) -> None:
         """Write, or delete with None."""
-        self.state.set(self.prefix + self._encode_key(key), value)
+        self.state.set(self.prefix + self._encode_key(key), self._fit(value))
+
+    def scan(self) -> Iterator[tuple[K, V]]:
+        """Every committed entry, in key order: for full invariants, genesis export and queries only.
+
+        Sees no uncommitted write of a `Map` (an `OrderedMap` sees its own).
+        """
+        for key, value in self.state.iterate(self.prefix, end_of_prefix(self.prefix)):
+            yield self.decode_key(key), value
 
 
 class OrderedMap(Map[K, V]):
@@ -182,7 +217,7 @@ class OrderedMap(Map[K, V]):
 
     def set(self, key: K, value: V | None) -> None:
         """Write, or delete with None."""
-        self.state.set_ordered(self.prefix + self._encode_key(key), value)
+        self.state.set_ordered(self.prefix + self._encode_key(key), self._fit(value))
 
     def page(
         self, *, after: K | None = None, prefix: bytes = b"", limit: int, reverse: bool = False

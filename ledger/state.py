@@ -7,7 +7,7 @@ checkpoint is the length of a list, and the log holds the old images that the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -145,7 +145,6 @@ class Committed:
 
     def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
         """Make a block's changes the newest version. See the class for `durable`."""
-        self._old.update({key: value for key, value in changes.items() if key in self._old})
         for key, value in changes.items():
             self._remember(key, value)
         if not durable:
@@ -263,6 +262,22 @@ class State:
                 images[key] = base_get(key) if old is MISSING else old
         return images
 
+    def rebase(self, base: Readable) -> None:
+        """Keep the written values and stand on a newer base."""
+        self._base = base
+        self._base_get = base.get
+        self._undo = []
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Forget written values: the base's show through again. Only outside of any scope."""
+        self._undo = []
+        for key in keys:
+            self._values.pop(key, None)
+
+    def settle(self) -> None:
+        """End of all scopes: what was written can no longer be undone."""
+        self._undo = []
+
     def changes(self) -> dict[bytes, Value | None]:
         """What differs from the base now, by key; None where a key was deleted."""
         base_get = self._base_get
@@ -276,7 +291,7 @@ class EmptyBase:
 
     def get(self, key: bytes) -> None:
         """Always None."""
-        return None
+        return
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
         """Nothing."""

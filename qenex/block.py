@@ -163,7 +163,9 @@ def results_root(
     return list_root([*receipts, encode((tuple(begin_events), tuple(end_events)))])
 
 
-def vote_sign_bytes(chain_id: str, vote_type: int, height: int, round: int, block_hash: bytes | None) -> bytes:
+def vote_sign_bytes(
+    chain_id: str, vote_type: int, height: int, round: int, block_hash: bytes | None
+) -> bytes:
     """What a validator signs: `["vote", chain_id, type, height, round, block_hash?]`, without time."""
     return encode(("vote", chain_id, vote_type, height, round, block_hash))
 
@@ -186,7 +188,9 @@ def decode_block(data: bytes, *, max_size: int = MAX_BLOCK_SIZE + MAX_COMMIT_SIZ
     """
     if len(data) > max_size:
         raise TooLarge(f"block of {len(data)} bytes, at most {max_size} allowed")
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1), use_list=False, max_array_len=MAX_BLOCK_TRANSACTIONS)
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=max(len(data), 1), use_list=False, max_array_len=MAX_BLOCK_TRANSACTIONS
+    )
     unpacker.feed(data)
     try:
         if unpacker.read_array_header() != 4:
@@ -207,7 +211,9 @@ def decode_block(data: bytes, *, max_size: int = MAX_BLOCK_SIZE + MAX_COMMIT_SIZ
     except (ValueError, msgpack.UnpackException) as error:
         raise MalformedBytes(f"block: {str(error)[:120]}") from None
     header = HEADER.decode(data[header_start:header_end], max_size=MAX_HEADER_SIZE, max_items=32)
-    evidence_plain = decode(data[evidence_start:evidence_end], max_size=MAX_COMMIT_SIZE, max_items=MAX_EVIDENCE)
+    evidence_plain = decode(
+        data[evidence_start:evidence_end], max_size=MAX_COMMIT_SIZE, max_items=MAX_EVIDENCE
+    )
     if type(evidence_plain) is not tuple:
         raise MalformedBytes("a block's evidence is an array")
     evidence = tuple([EVIDENCE.check(item) for item in evidence_plain])

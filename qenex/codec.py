@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgpack
@@ -68,7 +68,8 @@ class Reference:
         return f"Reference({self.index}, {self.field!r})"
 
 
-def _pack_other(value: object) -> msgpack.ExtType:
+def pack_other(value: object) -> msgpack.ExtType:
+    """msgpack's `default` hook: integers beyond 64 bits, and references."""
     if type(value) is int:
         magnitude = -value if value < 0 else value
         if magnitude >= MAX_INTEGER:
@@ -80,7 +81,8 @@ def _pack_other(value: object) -> msgpack.ExtType:
     raise TypeError(f"{type(value).__name__} has no encoding")
 
 
-def _unpack_ext(code: int, data: bytes) -> int | Reference:
+def unpack_ext(code: int, data: bytes) -> int | Reference:
+    """msgpack's `ext_hook`, inverse of `pack_other`."""
     if code == EXT_POSITIVE and len(data) <= 32:
         return int.from_bytes(data, "big")
     if code == EXT_NEGATIVE and len(data) <= 32:
@@ -98,7 +100,7 @@ def encode(value: Plain) -> bytes:
     Raises MalformedBytes for what has no encoding: floats, maps, integers beyond 2^256.
     """
     try:
-        packed: bytes = msgpack.packb(value, default=_pack_other)
+        packed: bytes = msgpack.packb(value, default=pack_other)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedBytes(f"cannot encode: {error}") from None
     return packed
@@ -116,12 +118,12 @@ def decode(data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> Plain:
         value = msgpack.unpackb(
             data,
             use_list=False,
-            ext_hook=_unpack_ext,
+            ext_hook=unpack_ext,
             max_array_len=max_items,
             max_map_len=0,
             max_ext_len=128,
         )
-        again = msgpack.packb(value, default=_pack_other)
+        again = msgpack.packb(value, default=pack_other)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise MalformedBytes(f"not canonical MessagePack: {str(error)[:120]}") from None
     if again != data:
@@ -151,6 +153,10 @@ class Codec(Generic[T]):
         self.to_json = to_json
         self.from_json = from_json
         self.schema = schema
+
+    def check_none(self) -> bool:
+        """Whether None is a value of this type (an argument that may be left out)."""
+        return self.schema.get("type") == "null" or {"type": "null"} in self.schema.get("anyOf", ())
 
     def encode(self, value: T) -> bytes:
         """Canonical bytes of `value`."""
@@ -307,7 +313,11 @@ def _instant() -> Codec[int]:
 
     schema = {"type": "string", "format": "date-time"}
     return Codec(
-        "time", check, lambda value, prefix: time_to_text(value), lambda text: check(time_from_text(text)), schema
+        "time",
+        check,
+        lambda value, prefix: time_to_text(value),
+        lambda text: check(time_from_text(text)),
+        schema,
     )
 
 
@@ -326,7 +336,7 @@ def _list(inner: Codec[Any], low: int, high: int) -> Codec[tuple[Any, ...]]:
     item_check, item_to_json, item_from_json = inner.check, inner.to_json, inner.from_json
 
     def bounded(value: Any, kind: type) -> Any:
-        if type(value) is not kind or not low <= len(value) <= high:
+        if not isinstance(value, kind) or not low <= len(value) <= high:  # type: ignore[arg-type]  # tuple or list
             raise _fail(f"{name} with {low} to {high} items", value)
         return value
 
@@ -343,7 +353,7 @@ def _fixed_tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
     name = "(" + ", ".join(part.name for part in parts) + ")"
 
     def sized(value: Any, kind: type) -> Any:
-        if type(value) is not kind or len(value) != len(parts):
+        if not isinstance(value, kind) or len(value) != len(parts):  # type: ignore[arg-type]  # tuple or list
             raise _fail(name, value)
         return value
 
@@ -352,7 +362,12 @@ def _fixed_tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
         lambda value: tuple([p.check(v) for p, v in zip(parts, sized(value, tuple), strict=True)]),
         lambda value, prefix: [p.to_json(v, prefix) for p, v in zip(parts, value, strict=True)],
         lambda value: tuple([p.from_json(v) for p, v in zip(parts, sized(value, list), strict=True)]),
-        {"type": "array", "prefixItems": [p.schema for p in parts], "minItems": len(parts), "maxItems": len(parts)},
+        {
+            "type": "array",
+            "prefixItems": [p.schema for p in parts],
+            "minItems": len(parts),
+            "maxItems": len(parts),
+        },
     )
 
 
@@ -442,9 +457,7 @@ def _annotated(hint: Any) -> Codec[Any]:
     raise TypeError(f"{hint} has no encoding")
 
 
-
-
-@lru_cache(maxsize=None)
+@cache
 def codec_for(hint: Any) -> Codec[Any]:
     """Compile a type: int, bool, bytes, str, None, Address, the aliases of `qenex.types`,
     `X | None`, `tuple[X, ...]`, `tuple[A, B]`, or a NamedTuple of these.

@@ -29,6 +29,11 @@ class QenexError(Exception):
     default_hint: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
 
+    receipt: Any = None
+    """The SDK's TransactionReceipt, where this is the outcome of an included transaction."""
+    pending: Any = None
+    """The SDK's pending transaction, where its outcome is unknown."""
+
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message or self.name.replace("_", " "))
         self.message: str = str(self.args[0])
@@ -64,7 +69,9 @@ class UnknownError(QenexError):
         self.__dict__.update(code=code, name=name or f"error_{code}", retryable=retryable)
 
 
-def error_from_code(code: int, message: str = "", *, name: str = "", hint: str = "", retryable: bool = False) -> QenexError:
+def error_from_code(
+    code: int, message: str = "", *, name: str = "", hint: str = "", retryable: bool = False
+) -> QenexError:
     """Rebuild the typed error for a code from a receipt or an RPC answer."""
     cls = REGISTRY.get(code)
     if cls is None:
@@ -170,7 +177,7 @@ class WrongGenesis(QenexError):
 
 class BackendUnavailable(QenexError):
     code = 207
-    default_hint = "install `qenex[node]` for LevelDB, or set database.backend to \"sqlite\""
+    default_hint = 'install `qenex[node]` for LevelDB, or set database.backend to "sqlite"'
 
 
 class AddressInUse(QenexError):
@@ -180,7 +187,9 @@ class AddressInUse(QenexError):
 
 class SelfTestFailed(QenexError):
     code = 209
-    default_hint = "a cryptographic library does not behave as the protocol needs; reinstall the locked versions"
+    default_hint = (
+        "a cryptographic library does not behave as the protocol needs; reinstall the locked versions"
+    )
 
 
 class ProcessFailed(QenexError):
@@ -226,7 +235,9 @@ class SignerLocked(QenexError):
 
 class DiskFull(QenexError):
     code = 218
-    default_hint = "free disk space or move the node to a larger disk, then start it again; nothing was half-written"
+    default_hint = (
+        "free disk space or move the node to a larger disk, then start it again; nothing was half-written"
+    )
 
 
 # -- 300s: client ------------------------------------------------------------------------
@@ -496,6 +507,11 @@ class UnknownDenomination(QenexError):
 class AccountNotFound(QenexError):
     code = 1031
     default_hint = "the signer has no account on this chain yet; send it some QXC first"
+
+
+class ScopedKeyNotFound(QenexError):
+    code = 1032
+    default_hint = "leave scoped_key out to sign with the account's own key"
 
 
 # -- 2000s: machine ----------------------------------------------------------------------

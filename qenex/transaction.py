@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgpack
 
-from qenex.codec import Plain, _pack_other, _unpack_ext, encode
+from qenex.codec import Plain, encode, pack_other, unpack_ext
 from qenex.crypto.address import Address
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import hasher
@@ -72,6 +72,7 @@ class Transaction:
         "lease",
         "memo",
         "messages",
+        "plan",
         "raw",
         "signatures",
         "signers",
@@ -92,6 +93,8 @@ class Transaction:
     signatures: tuple[Signature, ...]
     tx_id: bytes
     witness_id: bytes
+    plan: object
+    """What the machine derived from the messages (checked arguments), kept with the decoded transaction."""
 
     def __repr__(self) -> str:
         return f"Transaction({self.tx_id.hex()}, {[message.name for message in self.messages]})"
@@ -110,9 +113,9 @@ def _unpack(data: bytes) -> Plain:
     # Inlined from codec.decode: this runs for every transaction (two calls, 1.3 us each).
     try:
         value = msgpack.unpackb(
-            data, use_list=False, ext_hook=_unpack_ext, max_array_len=1024, max_map_len=0, max_ext_len=128
+            data, use_list=False, ext_hook=unpack_ext, max_array_len=1024, max_map_len=0, max_ext_len=128
         )
-        if msgpack.packb(value, default=_pack_other) != data:
+        if msgpack.packb(value, default=pack_other) != data:
             raise _bad("not the one canonical encoding")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise _bad(f"not canonical MessagePack: {str(error)[:120]}") from None
@@ -130,7 +133,9 @@ def _signer(value: Plain) -> Signer:
         raise _bad("a signer's address has 32 bytes")
     if type(sequence) is not int or not 0 <= sequence < 1 << 64:
         raise _bad("a sequence is an unsigned 64-bit integer")
-    if public_key is not None and (type(public_key) is not bytes or not 2 <= len(public_key) <= MAX_PUBLIC_KEY_SIZE):
+    if public_key is not None and (
+        type(public_key) is not bytes or not 2 <= len(public_key) <= MAX_PUBLIC_KEY_SIZE
+    ):
         raise _bad("a public key is a scheme tag and the key's bytes")
     if scoped_key is not None and (type(scoped_key) is not int or not 0 <= scoped_key < 1 << 16):
         raise _bad("a scoped key index is an unsigned 16-bit integer")
@@ -214,6 +219,7 @@ def _read_body(body_bytes: bytes, tx: Transaction) -> None:
     tx.valid_until = valid_until
     tx.lease = lease
     tx.memo = memo
+    tx.plan = None
 
 
 def decode_transaction(raw: bytes) -> Transaction:

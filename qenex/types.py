@@ -60,6 +60,7 @@ U8 = Annotated[int, Unsigned(8)]
 U16 = Annotated[int, Unsigned(16)]
 U32 = Annotated[int, Unsigned(32)]
 U64 = Annotated[int, Unsigned(64)]
+U128 = Annotated[int, Unsigned(128)]
 Bps = Annotated[int, Between(0, 10_000)]
 """Basis points, 10,000 = 100%."""
 Amount = Annotated[int, Quantity()]

@@ -1,0 +1,189 @@
+"""Accounts and authentication, module 1: keys, sequences, key rotation.
+
+An account's address comes from its first key and never changes; the key rotates, also to another
+scheme. Keys of more than 64 bytes with their tag are stored once, by hash, so that an account record
+stays small and a 1,312-byte key does not travel twice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, NamedTuple
+
+from ledger.collections import Map
+from ledger.state import State
+from qenex.codec import encode
+from qenex.crypto import SCHEMES_BY_TAG, account_key, address_of
+from qenex.crypto.address import Address
+from qenex.errors import (
+    AccountHasNoKey,
+    AccountNotFound,
+    PublicKeyMismatch,
+    PublicKeyMissing,
+    PublicKeyNotAllowed,
+    RotationNotAuthorised,
+    SameKey,
+    SchemeNotAllowed,
+    ScopedKeyNotFound,
+    UnknownScheme,
+    WeakPublicKey,
+)
+from qenex.state_keys import (
+    ACCOUNT_PUBLIC_KEYS,
+    FLAG_MODULE_ACCOUNT,
+    Account,
+    ModuleId,
+    public_key_state_key,
+)
+from qenex.transaction import MAX_PUBLIC_KEY_SIZE, MAX_SIGNATURE_SIZE, Signer
+from qenex.types import U8, U16, U64, Amount, Bytes32, Length
+from vm.context import Context
+from vm.fees import SCHEME_OFF, SCHEME_ON
+from vm.gas import gas_schedule
+from vm.module import Module, message, query
+
+LONG_KEY: Final = 64
+"""Tag + key above this many bytes stands in state by hash."""
+
+PublicKeyBytes = Annotated[bytes, Length(2, MAX_PUBLIC_KEY_SIZE)]
+SignatureBytes = Annotated[bytes, Length(1, MAX_SIGNATURE_SIZE)]
+
+
+class KeyRotated(NamedTuple):
+    """An account signs with another key from now on; `key` is tag + key, or tag + hash."""
+
+    address: Address
+    key: bytes
+
+
+class AccountView(NamedTuple):
+    """An account as queries return it. `scheme` is the key's tag, 0 while it has never signed."""
+
+    address: Address
+    sequence: U64
+    balance: Amount
+    scheme: U8
+    public_key: bytes | None
+    fee_tier: U16
+    is_module: bool
+
+
+def rotation_sign_bytes(chain_id: str, address: Address, sequence: int, new_key: bytes) -> bytes:
+    """What a new key signs to prove that its owner agrees: `["rotation", chain_id, address, sequence, key]`.
+
+    `sequence` is that of the transaction which carries the rotation.
+    """
+    return encode(("rotation", chain_id, address, sequence, new_key))
+
+
+def check_new_key(key: bytes, status: dict[int, int]) -> None:
+    """Rules for a key that enters state. Raises UnknownScheme, SchemeNotAllowed or WeakPublicKey."""
+    scheme = SCHEMES_BY_TAG.get(key[0])
+    if scheme is None:
+        raise UnknownScheme(f"no signature scheme has tag 0x{key[0]:02x}")
+    if status.get(key[0], SCHEME_OFF) != SCHEME_ON:
+        raise SchemeNotAllowed(f"{scheme.name} keys cannot be registered on this chain")
+    if not scheme.valid_public_key(key[1:]):
+        raise WeakPublicKey(f"not a valid {scheme.name} public key")
+
+
+def key_of_signer(state: State, signer: Signer, account: Account, status: dict[int, int]) -> bytes:
+    """Tag + public key that must verify the signer's signature.
+
+    Raises the 1000s error that fits; see `check_new_key` for a key sent with a first transaction.
+    """
+    if signer.scoped_key is not None:
+        raise ScopedKeyNotFound(f"the account has no scoped key {signer.scoped_key}")
+    stored = account[2]
+    if not stored:
+        key = signer.public_key
+        if key is None:
+            raise PublicKeyMissing
+        if address_of(key[0], key[1:]) != signer.address:
+            raise PublicKeyMismatch
+        check_new_key(key, status)
+        return key
+    if signer.public_key is not None:
+        raise PublicKeyNotAllowed
+    if status.get(stored[0], SCHEME_OFF) == SCHEME_OFF:
+        raise SchemeNotAllowed("the account's signature scheme is switched off on this chain")
+    if stored[0] in LONG_SCHEMES:
+        full: bytes | None = state.get(ACCOUNT_PUBLIC_KEYS + stored[1:])
+        if full is None:
+            raise PublicKeyMissing("the account's key is not in the state")
+        return full
+    return stored
+
+
+LONG_SCHEMES: Final = frozenset(
+    tag for tag, scheme in SCHEMES_BY_TAG.items() if 1 + scheme.public_key_size > LONG_KEY
+)
+"""Tags of the schemes whose keys stand in state by hash."""
+
+
+def store_key(state: State, key: bytes) -> bytes:
+    """Put a key into state where it belongs; returns the account record's form of it."""
+    short = account_key(key[0], key[1:])
+    if key[0] in LONG_SCHEMES:
+        state.set(public_key_state_key(short[1:]), key)
+    return short
+
+
+class Accounts(Module):
+    """Who may act: sequences, keys and their rotation."""
+
+    id = ModuleId.ACCOUNTS
+    name = "accounts"
+    events = (KeyRotated,)
+
+    records = Map[Address, Account](1, key=Address, value=Account)
+    public_keys = Map[bytes, bytes](2, key=Bytes32, value=PublicKeyBytes)
+
+    @message(gas=400)
+    def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: SignatureBytes) -> None:
+        """Sign with another key from now on; the address stays.
+
+        The new key may be of another scheme: that is how an Ed25519 account becomes post-quantum. It
+        signs the rotation statement itself (`rotation_sign_bytes`), so nobody can be locked out by a typo.
+
+        Args:
+            new_key: scheme tag (one byte) and public key.
+            possession: the new key's signature over the rotation statement.
+        """
+        account = self.records.get(ctx.actor)
+        if account is None or not account.key:
+            raise AccountHasNoKey
+        check_new_key(new_key, ctx.scheme_status)
+        short = account_key(new_key[0], new_key[1:])
+        if short == account.key:
+            raise SameKey
+        ctx.gas.use(dict(gas_schedule(ctx.block.protocol_version).signature)[new_key[0]])
+        statement = rotation_sign_bytes(ctx.block.chain_id, ctx.actor, account.sequence - 1, new_key)
+        if not SCHEMES_BY_TAG[new_key[0]].verify(new_key[1:], statement, possession):
+            raise RotationNotAuthorised
+        if new_key[0] in LONG_SCHEMES and self.public_keys.get(short[1:]) is None:
+            self.public_keys.set(short[1:], new_key)
+        self.records.set(ctx.actor, account._replace(key=short))
+        ctx.emit(KeyRotated(ctx.actor, short))
+
+    @query
+    def get_account(self, ctx: Context, address: Address) -> AccountView:
+        """Sequence, native balance and key of an account.
+
+        Args:
+            address: the account.
+        """
+        account = self.records.get(address)
+        if account is None:
+            raise AccountNotFound("no account has this address yet")
+        key: bytes | None = account.key or None
+        if key is not None and key[0] in LONG_SCHEMES:
+            key = self.public_keys.get(key[1:])
+        return AccountView(
+            address=address,
+            sequence=account.sequence,
+            balance=account.balance,
+            scheme=key[0] if key else 0,
+            public_key=key,
+            fee_tier=account.fee_tier,
+            is_module=bool(account.flags & FLAG_MODULE_ACCOUNT),
+        )

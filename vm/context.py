@@ -1,0 +1,114 @@
+"""What a module's method sees of the transaction, block or query it runs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from qenex.block import Event, Evidence, Validator
+from qenex.crypto.address import Address
+from qenex.errors import AmountNotPositive, TooManyDebts, TooManyEvents
+from vm.gas import Gas
+
+if TYPE_CHECKING:
+    from vm.money import Money
+
+MAX_EVENTS: Final = 1_024
+"""Events of one transaction."""
+MAX_DEBTS: Final = 16
+"""Debts opened in one transaction."""
+MAX_CALL_DEPTH: Final = 8
+
+_new = tuple.__new__
+
+
+class BlockInfo(NamedTuple):
+    """The block being executed, as far as rules may see it. Times in ns."""
+
+    chain_id: str
+    height: int
+    time: int
+    parent_time: int
+    proposer: Address
+    evidence: tuple[Evidence, ...] = ()
+    protocol_version: int = 1
+    validators: tuple[Validator, ...] = ()
+
+
+class Debt(NamedTuple):
+    """`amount` of `denom` that `debtor` pays `creditor` at the end of the transaction."""
+
+    debtor: Address
+    creditor: Address
+    denom: str
+    amount: int
+
+
+class Context:
+    """One per machine, moved from call to call: `actor` is the acting account, `module` the running one.
+
+    `emit` records an event, `owe` opens a debt that the machine settles at the end of the transaction,
+    `money` moves coins, `gas.use(n)` charges loop items before the work.
+    """
+
+    __slots__ = (
+        "_event_gas",
+        "_event_names",
+        "actor",
+        "block",
+        "debts",
+        "depth",
+        "events",
+        "gas",
+        "height",
+        "module",
+        "money",
+        "scheme_status",
+        "time",
+        "time_s",
+    )
+
+    def __init__(
+        self, event_names: dict[type, str], money: Money, block: BlockInfo, gas: Gas, event_gas: int
+    ) -> None:
+        self._event_names = event_names
+        self._event_gas = event_gas
+        self.money = money
+        self.actor: Address = Address(b"")
+        self.module = ""
+        self.scheme_status: dict[int, int] = {}
+        self.enter_block(block, gas)
+
+    def enter_block(self, block: BlockInfo, gas: Gas) -> None:
+        """Stand at the beginning of a block."""
+        self.block = block
+        self.height = block.height
+        self.time = block.time
+        self.time_s = block.time // 10**9
+        self.enter(gas)
+
+    def enter(self, gas: Gas) -> None:
+        """Stand at the beginning of a transaction or hook: no events, no debts."""
+        self.gas = gas
+        self.events: list[Event] = []
+        self.debts: list[Debt] = []
+        self.depth = 0
+
+    def emit(self, record: tuple[Any, ...]) -> None:
+        """Record an event. Raises TooManyEvents beyond 1,024 a transaction."""
+        events = self.events
+        if len(events) >= MAX_EVENTS:
+            raise TooManyEvents(f"more than {MAX_EVENTS} events in one transaction")
+        self.gas.use(self._event_gas)
+        events.append(_new(Event, (self._event_names[type(record)], record)))
+
+    def owe(self, creditor: Address, denom: str, amount: int) -> None:
+        """The acting account owes `amount` base units, to be paid by the machine at the end.
+
+        The module books it as received at once; unpaid, the whole transaction fails. Raises TooManyDebts
+        or AmountNotPositive.
+        """
+        if amount <= 0:
+            raise AmountNotPositive(f"a debt of {amount} {denom}")
+        if len(self.debts) >= MAX_DEBTS:
+            raise TooManyDebts(f"more than {MAX_DEBTS} debts in one transaction")
+        self.debts.append(Debt(self.actor, creditor, denom, amount))

@@ -1,0 +1,113 @@
+"""The machine's own module (id 0): fee market, leases, validators, paused modules, module accounts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+from ledger.collections import Item, Map, OrderedMap
+from qenex.block import Validator, order_validators
+from qenex.crypto.address import Address
+from qenex.state_keys import ModuleId
+from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Length
+from vm.context import Context
+from vm.fees import MachineParams, price_per_gas
+from vm.module import Module, query
+
+ModuleName = Annotated[str, Length(1, 32)]
+
+
+class FeesSettled(NamedTuple):
+    """A block's base fees: burned, paid to stakers; and the tips, paid to the proposer. Base units of QXC."""
+
+    burned: Amount
+    distributed: Amount
+    tips: Amount
+
+
+class HookFailed(NamedTuple):
+    """A module's hook was reverted; `code` 2999 also paused the module."""
+
+    module: ModuleName
+    hook: ModuleName
+    code: U32
+
+
+class Pause(NamedTuple):
+    """Why and since when a module is paused."""
+
+    height: U64
+    code: U32
+
+
+class FeeMarket(NamedTuple):
+    """What the next block asks: `price` base units of QXC per gas, at this excess gas."""
+
+    price: Amount
+    excess: U64
+    target_gas_per_second: U64
+    max_block_gas: U64
+
+
+class Core(Module):
+    """The machine's own state: what every transaction touches and no module owns."""
+
+    id = ModuleId.MACHINE
+    name = "machine"
+    events = (FeesSettled, HookFailed)
+    Params = MachineParams
+
+    excess = Item[int](1, U128)
+    leases = Map[tuple[Address, bytes], int](2, key=(Address, Bytes32), value=U64)
+    lease_ends = OrderedMap[tuple[int, Address, bytes], int](3, key=(U64, Address, Bytes32), value=U8)
+    validators = OrderedMap[Address, Validator](4, key=Address, value=Validator)
+    paused = Map[int, Pause](5, key=U8, value=Pause)
+    module_accounts = Map[Address, str](6, key=Address, value=ModuleName)
+
+    def validator_set(self) -> tuple[Validator, ...]:
+        """The active validators in canonical order."""
+        return order_validators(validator for _, validator in self.validators.page(limit=1_000))
+
+    def take_lease(self, payer: Address, lease: bytes, valid_until: int) -> None:
+        """Hold `lease` until `valid_until` has passed."""
+        self.leases.set((payer, lease), valid_until)
+        self.lease_ends.set((valid_until, payer, lease), 1)
+
+    def end_block(self, ctx: Context) -> None:
+        """Forget leases whose time has passed, at most `hook_items` a block."""
+        due: list[tuple[tuple[int, Address, bytes], int]] = []
+        for key, one in self.lease_ends.page(limit=min(1_000, self.params.hook_items)):
+            if key[0] >= ctx.height:
+                break
+            due.append((key, one))
+        for key, _ in due:
+            self.lease_ends.set(key, None)
+            held = self.leases.get((key[1], key[2]))
+            if held == key[0]:  # a newer lease under the same name has its own end
+                self.leases.set((key[1], key[2]), None)
+
+    def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Nothing beyond parameters and validators, which the machine imports itself."""
+
+    @query
+    def get_fee_market(self, ctx: Context) -> FeeMarket:
+        """Price per gas that the next block asks, and the limits."""
+        params: MachineParams = self.params
+        excess = self.excess.get() or 0
+        return FeeMarket(
+            price_per_gas(params, excess), excess, params.target_gas_per_second, params.max_block_gas
+        )
+
+    @query
+    def get_parameters(self, ctx: Context) -> MachineParams:
+        """The machine's parameters in force."""
+        params: MachineParams = self.params
+        return params
+
+    @query
+    def get_pause(self, ctx: Context, module_id: U8) -> Pause | None:
+        """Since when a module is paused, or nothing.
+
+        Args:
+            module_id: the module's number.
+        """
+        return self.paused.get(module_id)

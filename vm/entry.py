@@ -1,0 +1,187 @@
+"""Entry: what must hold for a transaction to stand in a block at all.
+
+The checks run in one fixed order, because every node must refuse for the same reason, and signatures
+come last, because they cost most. A transaction that passes has paid: its `max` is taken and its
+sequences rise, and both stand if its messages fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ledger.state import State
+from qenex.codec import Reference
+from qenex.errors import (
+    AccountNotFound,
+    Expired,
+    GasLimitTooHigh,
+    GasLimitTooLow,
+    InsufficientFee,
+    InsufficientFunds,
+    InvalidSignature,
+    InvalidValidUntil,
+    LeaseHeld,
+    WrongChainId,
+    WrongSequence,
+)
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account, ModuleId
+from qenex.transaction import MAX_VALIDITY, Transaction
+from vm.accounts import LONG_SCHEMES, key_of_signer, store_key
+from vm.fees import MachineParams, scheme_status
+from vm.gas import GasSchedule
+from vm.registry import MessageSpec, Registry
+
+LEASES: Final = bytes((ModuleId.MACHINE, 2))
+"""Held leases: payer + lease -> valid_until."""
+
+Verify = Callable[[Transaction, tuple[bytes, ...]], bool]
+"""Whether all signatures are valid under these keys (tag + public key, in signer order)."""
+
+_new = tuple.__new__
+
+
+class Step(NamedTuple):
+    """One message, checked: declaration, typed arguments, whether a reference must be resolved, who acts."""
+
+    spec: MessageSpec
+    args: tuple[object, ...]
+    has_references: bool
+    signer: int
+
+
+class Rules(NamedTuple):
+    """What entry needs to know of the block: limits and prices in force."""
+
+    chain_id: str
+    height: int
+    price: int
+    params: MachineParams
+    status: dict[int, int]
+    schedule: GasSchedule
+    signature_gas: dict[int, int]
+
+
+class Entered(NamedTuple):
+    """Outcome of a passed entry: intrinsic gas, and the keys that verified."""
+
+    intrinsic_gas: int
+    keys: tuple[bytes, ...]
+
+
+def make_rules(chain_id: str, height: int, price: int, params: MachineParams, schedule: GasSchedule) -> Rules:
+    """Rules of one block."""
+    return Rules(chain_id, height, price, params, scheme_status(params), schedule, dict(schedule.signature))
+
+
+def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
+    """The transaction's messages with checked arguments, kept with the decoded transaction.
+
+    Raises UnknownMessage, InvalidArguments or InvalidReference.
+    """
+    plan = tx.plan
+    if plan is None:
+        specs: list[MessageSpec] = []
+        steps: list[Step] = []
+        for message in tx.messages:
+            spec = registry.message(message.name)
+            args = spec.check_args(message.args, specs)
+            has_references = any(type(arg) is Reference for arg in args)
+            steps.append(Step(spec, args, has_references, message.signer))
+            specs.append(spec)
+        plan = tx.plan = tuple(steps)
+    return plan  # type: ignore[return-value]  # the slot is an object to qenex, which knows no machine
+
+
+def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int:
+    """Gas of a transaction's bytes, signatures and the entries it makes before its first message."""
+    schedule = rules.schedule
+    gas = schedule.transaction + schedule.byte * len(tx.raw or tx.body_bytes)
+    for signer, key in zip(tx.signers, keys, strict=True):
+        gas += rules.signature_gas[key[0]]
+        if signer.public_key is not None and key[0] in LONG_SCHEMES:
+            gas += schedule.create + schedule.created_byte * len(key)
+    if tx.lease is not None:
+        gas += 2 * (schedule.create + schedule.created_byte * 80)
+    return gas
+
+
+def lease_key(payer: bytes, lease: bytes) -> bytes:
+    """State key of a lease."""
+    return LEASES + payer + lease
+
+
+def check_validity(rules: Rules, tx: Transaction) -> None:
+    """Chain id and lifetime. Raises WrongChainId, Expired or InvalidValidUntil."""
+    if tx.chain_id != rules.chain_id:
+        raise WrongChainId(f"signed for chain {tx.chain_id!r}, this is {rules.chain_id!r}")
+    if tx.valid_until < rules.height:
+        raise Expired(f"valid until height {tx.valid_until}, the next block is {rules.height}")
+    if tx.valid_until > rules.height + MAX_VALIDITY:
+        raise InvalidValidUntil(
+            f"valid_until {tx.valid_until} lies more than {MAX_VALIDITY} blocks after {rules.height}"
+        )
+
+
+def signer_keys(state: State, rules: Rules, tx: Transaction) -> tuple[bytes, ...]:
+    """Tag + public key per signer, with sequences checked. Raises the fitting 1000s error."""
+    keys: list[bytes] = []
+    for signer in tx.signers:
+        account = state.get(ACCOUNT_RECORDS + signer[0])
+        if account is None:
+            if not keys:  # signer 0 pays, and an account that does not exist cannot
+                raise AccountNotFound
+            account = EMPTY_ACCOUNT
+        keys.append(key_of_signer(state, signer, account, rules.status))
+    for signer in tx.signers:
+        expected = (state.get(ACCOUNT_RECORDS + signer[0]) or EMPTY_ACCOUNT)[0]
+        if signer[1] != expected:
+            raise WrongSequence(f"sequence {signer[1]}, the account's is {expected}")
+    return tuple(keys)
+
+
+def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verify: Verify | None) -> Entered:
+    """Check everything, then take `fee.max` and raise the sequences. Nothing is written on a refusal.
+
+    `verify` None leaves the signatures to the caller (the mempool has them verified in batches).
+    Raises a 1000s error.
+    """
+    plan_of(registry, tx)
+    check_validity(rules, tx)
+    keys = signer_keys(state, rules, tx)
+    payer = tx.signers[0].address
+    if tx.lease is not None and (state.get(lease_key(payer, tx.lease)) or -1) >= rules.height:
+        raise LeaseHeld
+    gas = check_fee(state, rules, tx, keys)
+    if verify is not None and not verify(tx, keys):
+        raise InvalidSignature
+    _take(state, tx, keys)
+    return Entered(gas, keys)
+
+
+def check_fee(state: State, rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int:
+    """Limits and the payer's means; returns the intrinsic gas. Raises the fitting 1000s error."""
+    maximum, gas_limit, tip = tx.fee
+    gas = intrinsic_gas(rules, tx, keys)
+    if gas_limit < gas:
+        raise GasLimitTooLow(f"gas_limit {gas_limit}, bytes and signatures alone take {gas}")
+    if gas_limit > rules.params.max_block_gas:
+        raise GasLimitTooHigh(f"gas_limit {gas_limit}, a block has {rules.params.max_block_gas}")
+    needed = gas_limit * rules.price + tip
+    if needed > maximum:
+        raise InsufficientFee(f"fee.max {maximum}, gas_limit * price + tip is {needed} base units of QXC")
+    balance = (state.get(ACCOUNT_RECORDS + tx.signers[0].address) or EMPTY_ACCOUNT)[1]
+    if maximum > balance:
+        raise InsufficientFunds(f"the payer holds {balance} base units of QXC, fee.max is {maximum}")
+    return gas
+
+
+def _take(state: State, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+    maximum = tx.fee.max
+    for signer, key in zip(tx.signers, keys, strict=True):
+        state_key = ACCOUNT_RECORDS + signer[0]
+        sequence, balance, stored, fee_tier, flags = state.get(state_key) or EMPTY_ACCOUNT
+        if not stored:
+            stored = store_key(state, key)
+        state.set(state_key, _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)))
+        maximum = 0  # only signer 0 pays

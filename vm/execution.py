@@ -1,0 +1,291 @@
+"""Execution of one block: hooks, transactions in their scopes, fees, and the result.
+
+A page to read from top to bottom: `begin` -> `execute` per transaction -> `end`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ledger.state import Value
+from qenex.block import Event, Receipt, Validator, results_root
+from qenex.codec import Reference, encode
+from qenex.crypto.address import Address, module_address
+from qenex.errors import (
+    DebtUnpaid,
+    InsufficientBalance,
+    ModuleFault,
+    ModulePaused,
+    QenexError,
+    ReferenceUnresolved,
+)
+from qenex.hashing import hasher
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
+from qenex.transaction import Transaction
+from vm.context import BlockInfo, Context
+from vm.core import Core, FeesSettled, HookFailed, Pause
+from vm.entry import Step, enter, make_rules, plan_of
+from vm.fees import MachineParams, charge, next_excess, price_per_gas
+from vm.gas import Gas, gas_schedule
+from vm.module import Module
+from vm.money import check_conservation
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
+
+BEGIN_ORDER: Final = ("accounts", "staking", "governance", "oracle")
+END_ORDER: Final = ("oracle", "amm", "lending", "farming", "governance", "staking", "machine")
+"""Order of the hooks; modules not named here have none."""
+
+UNLIMITED: Final = 1 << 62
+"""Gas of a hook: bounded by counts of items, not by a meter."""
+
+hash_parameters = hasher("qx.params")
+_new = tuple.__new__
+
+
+class MachineFault(BaseException):
+    """The machine itself broke a rule. Stops the process with nothing committed."""
+
+
+class BlockResult(NamedTuple):
+    """Everything a block did. `changes` maps state keys to new values (None: deleted)."""
+
+    receipts: list[Receipt]
+    encoded_receipts: list[bytes]
+    begin_events: tuple[Event, ...]
+    end_events: tuple[Event, ...]
+    changes: dict[bytes, Value | None]
+    gas_used: int
+    results_root: bytes
+    validators: tuple[Validator, ...]
+
+
+class BlockExecution:
+    """One block on the machine's state. Only the newest execution of a machine is valid."""
+
+    def __init__(self, machine: Machine, info: BlockInfo) -> None:
+        self.machine = machine
+        self.state = machine.state
+        self.core: Core = machine.core
+        self.schedule = gas_schedule(info.protocol_version)
+        self.params: MachineParams = self.core.params
+        self.price = price_per_gas(self.params, self.core.excess.get() or 0)
+        self.info = info._replace(validators=self.core.validator_set())
+        self.rules = make_rules(info.chain_id, info.height, self.price, self.params, self.schedule)
+        self.ctx = machine.context
+        self.ctx.enter_block(self.info, Gas(self.schedule, UNLIMITED))
+        self.ctx.scheme_status = self.rules.status
+        self.gas_used = 0
+        self.size = 0
+        self.base_fees = 0
+        self.tips = 0
+        self.receipts: list[Receipt] = []
+        self.encoded: list[bytes] = []
+        self.begin_events = self._hooks("begin_block", BEGIN_ORDER)
+
+    # -- transactions -----------------------------------------------------------------------
+
+    def fits(self, tx: Transaction) -> bool:
+        """Whether the block's remaining gas and bytes cover the transaction's limits."""
+        return (
+            self.gas_used + tx.fee.gas_limit <= self.params.max_block_gas
+            and self.size + len(tx.raw) + 5 <= self.params.max_block_bytes
+        )
+
+    def execute(self, tx: Transaction) -> Receipt:
+        """Run one transaction in its own scope.
+
+        Raises a 1000s error when it may not stand here; then nothing changed. Any later failure is a
+        receipt with that error's code, and the fee stands.
+        """
+        state, machine, ctx = self.state, self.machine, self.ctx
+        entered = enter(state, self.rules, machine.registry, tx, machine.verify)
+        gas = Gas(self.schedule, tx.fee.gas_limit, entered.intrinsic_gas)
+        ctx.enter(gas)
+        mark = state.mark()
+        state.on_create = gas.created
+        status, failed, results = 0, None, ()
+        try:
+            results = self._run(tx)
+            failed = None
+        except QenexError as error:
+            status, failed = error.code, self._failed
+        except (MemoryError, RecursionError, OSError):
+            raise  # the process, not the transaction, is in trouble: stop with nothing committed
+        except Exception as error:  # a defect of module code must not stop the chain
+            machine.on_fault(error)
+            status, failed = ModuleFault.code, self._failed
+        finally:
+            state.on_create = None
+        if status:
+            state.revert(mark)
+        elif tx.lease is not None:
+            self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
+        fee = self._settle_fee(tx, gas.used)
+        events = () if status else tuple(ctx.events)
+        receipt = _new(Receipt, (tx.tx_id, status, failed, gas.used, fee, results, events))
+        self.receipts.append(receipt)
+        self.encoded.append(encode(receipt))
+        self.gas_used += gas.used
+        self.size += len(tx.raw) + 5
+        return receipt
+
+    def _run(self, tx: Transaction) -> tuple[Any, ...]:
+        ctx, signers = self.ctx, tx.signers
+        mark = self.state.mark()
+        results: list[Any] = []
+        paused = self.core.paused.get
+        methods = self.machine.methods
+        plan: tuple[Step, ...] = plan_of(self.machine.registry, tx)
+        self._failed: int | None = 0
+        for index, (spec, args, has_references, signer) in enumerate(plan):
+            self._failed = index
+            ctx.gas.use(spec.gas)
+            method, module_id = methods[spec.name]
+            if not spec.exit and paused(module_id) is not None:
+                raise ModulePaused(f"module {spec.module} is paused")
+            if has_references:
+                args = _resolve(args, plan, results)
+            ctx.actor = signers[signer].address
+            ctx.module = spec.module
+            results.append(method(ctx, *args))
+        self._failed = None
+        self._pay_debts()
+        self._check_touched(mark)
+        check_conservation(self.state, mark)
+        return tuple(results)
+
+    def _pay_debts(self) -> None:
+        for debt in self.ctx.debts:
+            try:
+                self.machine.money.settle(debt.debtor, debt.creditor, debt.denom, debt.amount)
+            except InsufficientBalance as error:
+                raise DebtUnpaid(
+                    f"a debt of {debt.amount} {debt.denom} is not covered: {error.message}"
+                ) from None
+
+    def _check_touched(self, mark: int) -> None:
+        checks = self.machine.touched_invariants
+        if not checks:
+            return
+        for key, old in self.state.touched(mark).items():
+            for decode_key, method in checks.get(key[:2], ()):
+                method(self.ctx, decode_key(key), old, self.state.get(key))
+
+    def _settle_fee(self, tx: Transaction, gas_used: int) -> int:
+        """Give back what of `fee.max` was not used; returns the charge. Cannot fail."""
+        state = self.state
+        key = ACCOUNT_RECORDS + tx.signers[0].address
+        sequence, balance, stored, fee_tier, flags = state.get(key) or EMPTY_ACCOUNT
+        base, tip = charge(gas_used, self.price, fee_tier, tx.fee.tip)
+        paid = base + tip
+        state.set(key, _new(Account, (sequence, balance + tx.fee.max - paid, stored, fee_tier, flags)))
+        self.base_fees += base
+        self.tips += tip
+        return paid
+
+    # -- hooks and the end ------------------------------------------------------------------
+
+    def _hooks(self, hook: str, order: tuple[str, ...]) -> tuple[Event, ...]:
+        events: list[Event] = []
+        for name in order:
+            module = self.machine.modules.get(name)
+            if module is not None and getattr(type(module), hook) is not getattr(Module, hook):
+                events += self._hook(module, hook)
+        return tuple(events)
+
+    def _hook(self, module: Module, hook: str) -> list[Event]:
+        """Run one hook in its own scope. User data never makes this raise."""
+        state, ctx = self.state, self.ctx
+        mark = state.mark()
+        ctx.enter(Gas(self.schedule, UNLIMITED))
+        ctx.actor, ctx.module = module_address(module.name), module.name
+        method: Callable[[Context], None] = getattr(module, hook)
+        try:
+            method(ctx)
+            check_conservation(state, mark)
+            return ctx.events
+        except QenexError as error:
+            code = error.code
+        except (MemoryError, RecursionError, OSError):
+            raise  # as in execute: stop the process
+        except Exception as error:  # revert, pause the module, keep the chain alive
+            self.machine.on_fault(error)
+            code = ModuleFault.code
+        state.revert(mark)
+        if code == ModuleFault.code and module.name != "machine":
+            self.core.paused.set(module.id, Pause(self.info.height, code))
+        ctx.enter(Gas(self.schedule, UNLIMITED))
+        ctx.emit(HookFailed(module.name, hook, code))
+        return ctx.events
+
+    def _settle_pot(self) -> list[Event]:
+        """Burn, pay stakers and the proposer, and move the fee excess."""
+        ctx, money = self.ctx, self.machine.money
+        ctx.enter(Gas(self.schedule, UNLIMITED))
+        burned = self.base_fees * self.params.burn_bps // 10_000
+        rest = self.base_fees - burned
+        money.burn_fees(burned)
+        for address, amount in self._shares(rest):
+            money.pay_out(address, amount)
+        money.pay_out(self.info.proposer, self.tips)
+        if self.base_fees or self.tips:
+            ctx.emit(FeesSettled(burned, rest, self.tips))
+        excess = self.core.excess.get() or 0
+        elapsed = self.info.time - self.info.parent_time
+        self.core.excess.set(next_excess(self.params, excess, self.gas_used, elapsed) or None)
+        return ctx.events
+
+    def _shares(self, amount: int) -> list[tuple[Address, int]]:
+        """Who gets the base fees that are not burned: staking, or else the validators by power.
+
+        Floored; the proposer takes the remainder.
+        """
+        if "staking" in self.machine.modules:
+            return [(module_address("staking"), amount)]
+        total = sum(validator.power for validator in self.info.validators)
+        if amount == 0 or total == 0:
+            return [(self.info.proposer, amount)]
+        shares = [(v.address, amount * v.power // total) for v in self.info.validators]
+        return [*shares, (self.info.proposer, amount - sum(share for _, share in shares))]
+
+    def end(self) -> BlockResult:
+        """End hooks, fees, and the sum of it all."""
+        end_events = [*self._hooks("end_block", END_ORDER), *self._settle_pot()]
+        try:
+            check_conservation(self.state, 0)
+        except QenexError as error:
+            raise MachineFault(f"block {self.info.height}: {error.message}") from error
+        begin, end = self.begin_events, tuple(end_events)
+        return BlockResult(
+            receipts=self.receipts,
+            encoded_receipts=self.encoded,
+            begin_events=begin,
+            end_events=end,
+            changes=self.state.changes(),
+            gas_used=self.gas_used,
+            results_root=results_root(self.encoded, begin, end),
+            validators=self.core.validator_set(),
+        )
+
+
+def _resolve(args: tuple[Any, ...], plan: tuple[Step, ...], results: list[Any]) -> tuple[Any, ...]:
+    """Arguments with references replaced by what the earlier messages returned."""
+    values = []
+    for arg in args:
+        if type(arg) is Reference:
+            found = getattr(results[arg.index], arg.field, _resolve)
+            if found is _resolve:
+                raise ReferenceUnresolved(f"{plan[arg.index].spec.name} returned no {arg.field}")
+            values.append(found)
+        else:
+            values.append(arg)
+    return tuple(values)
+
+
+def parameters_hash(machine_modules: dict[str, Module]) -> bytes:
+    """`H("qx.params", [[module id, parameters], ...])`, ascending by id."""
+    pairs = [(int(m.id), m.params) for m in sorted(machine_modules.values(), key=lambda m: m.id)]
+    return hash_parameters(encode(tuple(pairs)))

@@ -1,0 +1,307 @@
+"""`Machine`: the deterministic state machine, composed of modules.
+
+It owns one working state. A block is executed with `begin(...)`; the mempool's admission has a
+`CheckState` of its own; queries and simulations run on a second, scratch instance of the modules, so a
+read never disturbs a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ledger.genesis import Genesis
+
+from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
+from qenex.block import Receipt, Validator
+from qenex.crypto import SCHEMES_BY_TAG
+from qenex.crypto.address import Address
+from qenex.errors import (
+    InvalidArguments,
+    InvalidGenesis,
+    MalformedBytes,
+    MethodNotFound,
+    ModuleFault,
+    QenexError,
+)
+from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.transaction import Transaction
+from vm.accounts import Accounts
+from vm.calls import give_handles
+from vm.context import BlockInfo, Context
+from vm.core import Core
+from vm.entry import Entered, Rules, Verify, enter, make_rules, plan_of, signer_keys
+from vm.execution import UNLIMITED, BlockExecution, parameters_hash
+from vm.fees import price_per_gas
+from vm.gas import Gas, gas_schedule
+from vm.module import Declaration, Module
+from vm.money import Money
+from vm.registry import Registry, check_record
+
+QUERY_GAS = 1 << 40
+"""Queries are bounded by page sizes; the meter only has to be there."""
+
+
+def verify_signatures(tx: Transaction, keys: tuple[bytes, ...]) -> bool:
+    """Verify every signature here and now. Keys are tag + public key in signer order."""
+    for key, signature in zip(keys, tx.signatures, strict=True):
+        scheme = SCHEMES_BY_TAG[key[0]]
+        if not isinstance(signature, bytes) or not scheme.verify(key[1:], tx.body_bytes, signature):
+            return False
+    return True
+
+
+def _skip_verification(tx: Transaction, keys: tuple[bytes, ...]) -> bool:
+    """For simulation: nobody has signed yet."""
+    return True
+
+
+def _ignore_fault(error: Exception) -> None:
+    """Default of `Machine.on_fault`."""
+
+
+class Machine:
+    """Modules, registry and one working state.
+
+    `verify` decides whether a transaction's signatures are valid; a node puts its memory of verified
+    transactions in front of `verify_signatures`. `on_fault` is told of defects in module code.
+    """
+
+    def __init__(self, modules: Sequence[type[Module]], *, verify: Verify = verify_signatures) -> None:
+        self._classes: tuple[type[Module], ...] = (Core, Accounts, *modules)
+        self.registry = Registry(self._classes)
+        self.verify: Verify = verify
+        self.on_fault: Callable[[Exception], None] = _ignore_fault
+        self.state = State(EmptyBase())
+        self.modules: dict[str, Module] = {}
+        self.state_codecs: StateCodecs = self._bind()
+        core = self.modules["machine"]
+        assert isinstance(core, Core)
+        self.core = core
+        self.money = Money(self.state, tuple(self.modules), core.module_accounts)
+        give_handles(self.modules, self.registry, self.state, self.money)
+        self.methods = {
+            spec.name: (getattr(self.modules[spec.module], spec.verb), int(self.modules[spec.module].id))
+            for spec in self.registry.messages.values()
+        }
+        self.touched_invariants = self._touched_invariants()
+        schedule = gas_schedule(1)
+        nobody = BlockInfo("", 0, 0, 0, Address(b""))
+        self.context = Context(
+            self.registry.event_names, self.money, nobody, Gas(schedule, UNLIMITED), schedule.event
+        )
+        self._scratch: Machine | None = None
+
+    def _bind(self) -> dict[bytes, Any]:
+        codecs: dict[bytes, Any] = {}
+        for cls in sorted(self._classes, key=lambda c: c.id):
+            module = cls()
+            for name, declared in cls.collections().items():
+                bound = declared.bind(cls.id, self.state)
+                setattr(module, name, bound)
+                codecs[bound.prefix] = bound.codec
+            self.modules[cls.name] = module
+        return codecs
+
+    def _touched_invariants(self) -> dict[bytes, list[tuple[Callable[[bytes], Any], Callable[..., None]]]]:
+        found: dict[bytes, list[tuple[Callable[[bytes], Any], Callable[..., None]]]] = {}
+        for module, declaration, method in self._invariants():
+            if declaration.each:
+                collection = getattr(module, declaration.each)
+                found.setdefault(collection.prefix, []).append((collection.decode_key, method))
+        return found
+
+    def _invariants(self) -> Iterable[tuple[Module, Declaration, Callable[..., None]]]:
+        for module in self.modules.values():
+            for name in sorted(vars(type(module))):
+                declaration = getattr(getattr(type(module), name), "__qenex__", None)
+                if declaration is not None and declaration.kind == "invariant":
+                    yield module, declaration, getattr(module, name)
+
+    @property
+    def scratch(self) -> Machine:
+        """A second instance of the same modules, for queries and simulations."""
+        if self._scratch is None:
+            self._scratch = Machine(self._classes[2:], verify=_skip_verification)
+        return self._scratch
+
+    # -- genesis ------------------------------------------------------------------------------
+
+    def init_chain(self, genesis: Genesis) -> dict[bytes, Value | None]:
+        """Import a genesis, module by module in order of id, then check all invariants.
+
+        Returns the state to write. Raises InvalidGenesis naming what is wrong.
+        """
+        self.state.reset(EmptyBase())
+        info = BlockInfo(
+            genesis.chain_id, genesis.initial_height - 1, genesis.time, genesis.time, Address(b"")
+        )
+        ctx = self.context
+        ctx.enter_block(
+            info._replace(protocol_version=genesis.protocol_version), Gas(gas_schedule(1), UNLIMITED)
+        )
+        for kind, given in (("parameters", genesis.parameters), ("modules", genesis.modules)):
+            unknown = sorted(set(given) - set(self.modules))
+            if unknown:
+                raise InvalidGenesis(f"{kind}: no module is called {', '.join(unknown)}")
+        for validator in genesis.validators:
+            self.core.validators.set(validator.address, Validator(*validator))
+        for module in sorted(self.modules.values(), key=lambda m: m.id):
+            module.parameters.set(self._genesis_params(module, genesis.parameters.get(module.name, {})))
+            ctx.module, ctx.actor = "genesis", Address(b"")
+            module.import_genesis(ctx, dict(genesis.modules.get(module.name, {})))
+        changes = self.state.changes()
+        problems = self.check_invariants(_Changes(changes))
+        if problems:
+            raise InvalidGenesis("; ".join(problems))
+        return changes
+
+    def _genesis_params(self, module: Module, given: Any) -> Any:
+        codec = self.registry.params[module.name]
+        where = f"parameters.{module.name}"
+        if not isinstance(given, dict):
+            raise InvalidGenesis(f"{where} is an object")
+        defaults = codec.to_json(module.Params(), "qx")
+        return check_record(codec, {**defaults, **given}, InvalidGenesis, where)
+
+    # -- blocks, admission ----------------------------------------------------------------------
+
+    def begin(self, base: Readable, info: BlockInfo) -> BlockExecution:
+        """Start executing a block on `base`; an unfinished earlier execution is dropped."""
+        self.state.reset(base)
+        return BlockExecution(self, info)
+
+    def parameters_hash(self, base: Readable) -> bytes:
+        """Hash of all parameters in force on `base`, as headers carry it."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return parameters_hash(scratch.modules)
+
+    def validators(self, base: Readable) -> tuple[Validator, ...]:
+        """The validator set on `base`, in canonical order."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return scratch.core.validator_set()
+
+    def price(self, base: Readable) -> int:
+        """Base units of QXC per gas that the next block on `base` asks."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return price_per_gas(scratch.core.params, scratch.core.excess.get() or 0)
+
+    def new_check(self, base: Readable, chain_id: str, next_height: int) -> CheckState:
+        """Admission's own overlay on `base`."""
+        return CheckState(self, base, chain_id, next_height)
+
+    # -- reads ----------------------------------------------------------------------------------
+
+    def query(self, base: Readable, info: BlockInfo, name: str, args: Sequence[Any]) -> Any:
+        """Answer a declared query on a committed version.
+
+        Raises MethodNotFound, InvalidArguments, or the module's own error.
+        """
+        spec = self.registry.queries.get(name)
+        if spec is None:
+            raise MethodNotFound(f"no query is called {name[:64]!r}")
+        if len(args) != len(spec.parameters):
+            raise InvalidArguments(f"{name} takes {len(spec.parameters)} arguments, got {len(args)}")
+        checked = []
+        for parameter, arg in zip(spec.parameters, args, strict=True):
+            try:
+                checked.append(parameter.codec.check(arg))
+            except MalformedBytes as error:
+                raise InvalidArguments(f"{name}: {parameter.name}: {error.message}") from None
+        scratch = self.scratch
+        scratch.state.reset(base)
+        scratch.context.enter_block(info, Gas(gas_schedule(1), QUERY_GAS))
+        scratch.context.module = spec.module
+        result = getattr(scratch.modules[spec.module], spec.verb)(scratch.context, *checked)
+        if scratch.state.mark():
+            raise ModuleFault(f"query {name} wrote to the state")
+        return result
+
+    def simulate(self, base: Readable, info: BlockInfo, tx: Transaction) -> Receipt:
+        """Execute a transaction as the next block would, without signatures, and forget it.
+
+        Raises a 1000s error where entry refuses.
+        """
+        scratch = self.scratch
+        tx.plan = None
+        try:
+            return scratch.begin(base, info).execute(tx)
+        finally:
+            tx.plan = None
+
+    def check_invariants(self, base: Readable) -> list[str]:
+        """Run every full invariant on `base`; returns what does not hold, in words."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        problems = []
+        for module, declaration, method in scratch._invariants():
+            if declaration.each:
+                continue
+            try:
+                method(scratch.context)
+            except QenexError as error:
+                problems.append(f"{module.name}: {error.message}")
+        return problems
+
+
+class _Changes:
+    """A genesis's changes as a readable layer."""
+
+    def __init__(self, changes: dict[bytes, Value | None]) -> None:
+        self._changes = changes
+
+    def get(self, key: bytes) -> Value | None:
+        return self._changes.get(key)
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        keys = sorted((key for key in self._changes if start <= key < stop), reverse=reverse)
+        return iter([(key, self._changes[key]) for key in keys])
+
+
+class CheckState:
+    """Admission on an overlay of its own: pending transactions have paid and raised sequences here.
+
+    After a block, `advance` to the new height; the accounts that the block or an eviction changed are
+    `forget`-ted, and their pending transactions admitted again.
+    """
+
+    def __init__(self, machine: Machine, base: Readable, chain_id: str, next_height: int) -> None:
+        self._machine = machine
+        self._chain_id = chain_id
+        self._state = State(base)
+        self.rules: Rules
+        self.advance(base, next_height)
+
+    def advance(self, base: Readable, next_height: int) -> None:
+        """Prices and limits of the next block. Keeps what pending transactions took."""
+        machine = self._machine
+        params = machine.scratch.core
+        price = machine.price(base)
+        self.rules = make_rules(self._chain_id, next_height, price, params.params, gas_schedule(1))
+        self._state.rebase(base)
+
+    def forget(self, addresses: Iterable[Address]) -> None:
+        """Drop what pending transactions of these accounts took."""
+        self._state.drop(ACCOUNT_RECORDS + address for address in addresses)
+
+    def keys_of(self, tx: Transaction) -> tuple[bytes, ...]:
+        """Tag + public key per signer, for the verifier. Raises the fitting 1000s error."""
+        plan_of(self._machine.registry, tx)
+        return signer_keys(self._state, self.rules, tx)
+
+    def admit(self, tx: Transaction) -> Entered:
+        """Entry checks but for signatures; on success fee and sequences are taken here.
+
+        Raises a 1000s error, and changes nothing then.
+        """
+        entered = enter(self._state, self.rules, self._machine.registry, tx, None)
+        self._state.settle()
+        return entered
+
+    def sequence(self, address: Address) -> int:
+        """The sequence that the next pending transaction of an account must have."""
+        record = self._state.get(ACCOUNT_RECORDS + address)
+        return record.sequence if record is not None else 0

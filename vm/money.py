@@ -1,0 +1,213 @@
+"""All money moves here. `bank` is the face of this file.
+
+QXC balances stand in the account records (sequence and balance in one record: two would cost a third of
+the throughput), all other denominations in the bank's balances. Conservation is checked from the
+journal's old and new images, never from the calls made here, so a defect of a module or of this file
+cannot create money.
+"""
+
+from __future__ import annotations
+
+from ledger.collections import Map
+from ledger.state import State
+from qenex.codec import is_denom
+from qenex.crypto.address import Address, encode_address, module_address
+from qenex.errors import (
+    AmountNotPositive,
+    ConservationViolated,
+    DebitNotAllowed,
+    InsufficientBalance,
+    MintNotAllowed,
+    UnknownDenomination,
+    ValueOutOfRange,
+)
+from qenex.state_keys import (
+    ACCOUNT_RECORDS,
+    BANK_BALANCES,
+    BANK_SUPPLIES,
+    EMPTY_ACCOUNT,
+    FLAG_MODULE_ACCOUNT,
+    Account,
+    balance_state_key,
+    supply_state_key,
+)
+from qenex.types import MAX_AMOUNT, QXC
+from vm.context import Context
+
+NATIVE_MINTERS = frozenset({"staking", "genesis"})
+"""Who may mint and burn QXC."""
+
+_new = tuple.__new__
+
+
+class Money:
+    """Balances and supplies over one state. Amounts are base units."""
+
+    __slots__ = ("_main_accounts", "_owners", "_state")
+
+    def __init__(self, state: State, module_names: tuple[str, ...], owners: Map[Address, str]) -> None:
+        self._state = state
+        self._owners = owners
+        self._main_accounts = {module_address(name): name for name in module_names}
+
+    # -- reading --------------------------------------------------------------------------
+
+    def account(self, address: Address) -> Account:
+        """The account record, an empty one if there is none."""
+        return self._state.get(ACCOUNT_RECORDS + address) or EMPTY_ACCOUNT
+
+    def balance(self, address: Address, denom: str) -> int:
+        """Base units that `address` holds of `denom`."""
+        if denom == QXC:
+            return self.account(address).balance
+        return self._state.get(balance_state_key(address, denom)) or 0
+
+    def supply(self, denom: str) -> int:
+        """Base units of `denom` in existence."""
+        return self._state.get(supply_state_key(denom)) or 0
+
+    def owner(self, address: Address) -> str:
+        """Name of the module that an account belongs to, empty for a person's."""
+        name = self._main_accounts.get(address)
+        return name if name is not None else self._owners.get(address) or ""
+
+    # -- moving ---------------------------------------------------------------------------
+
+    def transfer(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> None:
+        """Move `amount` from `source`, which must be the acting account or one of the running module's.
+
+        Raises AmountNotPositive, DebitNotAllowed or InsufficientBalance.
+        """
+        if amount <= 0:
+            raise AmountNotPositive(f"a transfer of {amount} {denom}")
+        if source != ctx.actor and (not ctx.module or self.owner(source) != ctx.module):
+            raise DebitNotAllowed(f"{ctx.module or 'the transaction'} may not debit {encode_address(source)}")
+        self._move(source, target, denom, amount)
+
+    def settle(self, source: Address, target: Address, denom: str, amount: int) -> None:
+        """Pay a debt at the end of a transaction (machine only). Raises InsufficientBalance."""
+        self._move(source, target, denom, amount)
+
+    def _move(self, source: Address, target: Address, denom: str, amount: int) -> None:
+        state = self._state
+        if denom != QXC:
+            self._add(source, denom, -amount)
+            self._add(target, denom, amount)
+            return
+        # The path of every transfer: record fields by position, records built by tuple.__new__ (0.1 us
+        # instead of 0.5 us for _replace).
+        source_key = ACCOUNT_RECORDS + source
+        sequence, balance, key, fee_tier, flags = state.get(source_key) or EMPTY_ACCOUNT
+        if balance < amount:
+            raise InsufficientBalance(
+                f"{encode_address(source)} holds {balance} base units of QXC, {amount} needed"
+            )
+        if source == target:
+            return
+        record = _new(Account, (sequence, balance - amount, key, fee_tier, flags))
+        state.set(source_key, None if record == EMPTY_ACCOUNT else record)
+        target_key = ACCOUNT_RECORDS + target
+        sequence, balance, key, fee_tier, flags = state.get(target_key) or EMPTY_ACCOUNT
+        state.set(target_key, _new(Account, (sequence, balance + amount, key, fee_tier, flags)))
+
+    def _add(self, address: Address, denom: str, difference: int) -> None:
+        """Change one balance. Raises InsufficientBalance or ValueOutOfRange."""
+        if denom == QXC:
+            key = ACCOUNT_RECORDS + address
+            account = self._state.get(key) or EMPTY_ACCOUNT
+            balance = self._bounded(address, denom, account.balance, difference)
+            record = account._replace(balance=balance)
+            self._state.set(key, None if record == EMPTY_ACCOUNT else record)
+            return
+        key = balance_state_key(address, denom)
+        balance = self._bounded(address, denom, self._state.get(key) or 0, difference)
+        self._state.set(key, balance or None)
+
+    @staticmethod
+    def _bounded(address: Address, denom: str, held: int, difference: int) -> int:
+        balance = held + difference
+        if balance < 0:
+            raise InsufficientBalance(
+                f"{encode_address(address)} holds {held} base units of {denom}, {-difference} needed"
+            )
+        if balance >= MAX_AMOUNT:
+            raise ValueOutOfRange(f"a balance of {denom} beyond 2^128")
+        return balance
+
+    # -- supply ---------------------------------------------------------------------------
+
+    def may_mint(self, module: str, denom: str) -> bool:
+        """Whether `module` mints and burns `denom`."""
+        return module in NATIVE_MINTERS if denom == QXC else denom.startswith(module + "/")
+
+    def mint(self, ctx: Context, target: Address, denom: str, amount: int) -> None:
+        """Create `amount` for `target`. Raises MintNotAllowed, AmountNotPositive, ValueOutOfRange."""
+        self._supply_right(ctx, denom, amount)
+        supply = self.supply(denom) + amount
+        if supply >= MAX_AMOUNT:
+            raise ValueOutOfRange(f"a supply of {denom} beyond 2^128")
+        self._add(target, denom, amount)
+        self._state.set(supply_state_key(denom), supply)
+
+    def burn(self, ctx: Context, source: Address, denom: str, amount: int) -> None:
+        """Destroy `amount` of `source`, the acting account or one of the running module's.
+
+        Raises MintNotAllowed, AmountNotPositive, DebitNotAllowed, InsufficientBalance.
+        """
+        self._supply_right(ctx, denom, amount)
+        if source != ctx.actor and self.owner(source) != ctx.module:
+            raise DebitNotAllowed(f"{ctx.module} may not debit {encode_address(source)}")
+        self._add(source, denom, -amount)
+        self._state.set(supply_state_key(denom), self.supply(denom) - amount or None)
+
+    def _supply_right(self, ctx: Context, denom: str, amount: int) -> None:
+        if not is_denom(denom):
+            raise UnknownDenomination(f"{denom!r} is no denomination")
+        if not self.may_mint(ctx.module, denom):
+            raise MintNotAllowed(f"{ctx.module or 'nobody'} may not mint or burn {denom}")
+        if amount <= 0:
+            raise AmountNotPositive(f"mint or burn of {amount} {denom}")
+
+    # -- module accounts --------------------------------------------------------------------
+
+    def open_account(self, ctx: Context, object_key: bytes) -> Address:
+        """Give an object of the running module (a pool, a market) its own account, closed to `bank.send`."""
+        address = module_address(ctx.module, object_key)
+        self._owners.set(address, ctx.module)
+        account = self.account(address)
+        record = account._replace(flags=account.flags | FLAG_MODULE_ACCOUNT)
+        self._state.set(ACCOUNT_RECORDS + address, record)
+        return address
+
+    # -- the machine's own moves ------------------------------------------------------------
+
+    def pay_out(self, target: Address, amount: int) -> None:
+        """Credit QXC taken from the fee pot (machine only)."""
+        if amount:
+            self._add(target, QXC, amount)
+
+    def burn_fees(self, amount: int) -> None:
+        """Reduce QXC's supply by the burned part of the fee pot (machine only)."""
+        if amount:
+            self._state.set(supply_state_key(QXC), self.supply(QXC) - amount)
+
+
+def check_conservation(state: State, mark: int) -> None:
+    """Per denomination: balance changes since `mark` equal supply changes. Raises ConservationViolated."""
+    differences: dict[str, int] = {}
+    get = state.get
+    for key, old in state.touched(mark).items():
+        prefix = key[:2]
+        if prefix == ACCOUNT_RECORDS:
+            new = get(key)
+            change = (0 if new is None else new[1]) - (0 if old is None else old[1])
+            differences[QXC] = differences.get(QXC, 0) + change
+        elif prefix == BANK_BALANCES:
+            denom = key[34:-2].decode("ascii")
+            differences[denom] = differences.get(denom, 0) + (get(key) or 0) - (old or 0)
+        elif prefix == BANK_SUPPLIES:
+            denom = key[2:-2].decode("ascii")
+            differences[denom] = differences.get(denom, 0) - (get(key) or 0) + (old or 0)
+    for denom, difference in differences.items():
+        if difference:
+            raise ConservationViolated(f"{difference} base units of {denom} from nowhere")
