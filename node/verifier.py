@@ -1,0 +1,502 @@
+"""Signature verification in worker processes, fed with chunks.
+
+Threads do not help beside a busy Python loop: each verification would wait for the interpreter lock. A
+chunk of up to 256 items costs the event loop one `packb` and one `send` (under 1 us an item, measured
+in benchmarks/test_verifier.py). Single items are gathered: at once while a worker is idle, else for up
+to 2 ms or until a chunk is full.
+
+A worker that dies is replaced and its chunks are given to another. There is no verdict without a
+complete answer: a chunk whose workers die again and again fails with ProcessFailed, never as "valid".
+Answers to single items come in the order in which they were asked, so that a sender's transactions are
+admitted in theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgpack
+
+from node.verifier_worker import HEADER_SIZE, Item, verify_item
+from qenex.errors import LimitExceeded, ProcessFailed
+from qenex.hashing import hasher
+from qenex.transaction import Transaction
+
+log = logging.getLogger("qenex.verifier")
+
+CHUNK_ITEMS: Final = 256
+CHUNK_BYTES: Final = 1 << 20
+GATHER_SECONDS: Final = 0.002
+INLINE_ITEMS: Final = 2
+"""So few are verified at once here: a round trip to a worker takes longer."""
+OUTSTANDING_CHUNKS: Final = 2
+"""Chunks at one worker: one in work, one waiting, so that it never idles."""
+MAX_TRIES: Final = 3
+MAX_DEATHS: Final = 5
+"""Deaths of one worker without a single answer, after which it is not started again."""
+MAX_WORKERS: Final = 64
+DEFAULT_MAX_WORKERS: Final = 8
+
+_ROOT = str(Path(__file__).resolve().parent.parent)
+# -P keeps the current folder off the path: it might hold something else that is called `node`.
+_COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from node.verifier_worker import main; main()"
+
+_fingerprint = hasher("qx.keys")
+
+
+def item_of(tx: Transaction, keys: tuple[bytes, ...]) -> Item:
+    """What is to verify for a transaction under these keys (tag + public key per signer)."""
+    return tx.body_bytes, keys, tx.signatures
+
+
+class VerifiedCache:
+    """Witness id -> the keys with which all its signatures were found valid. Bounded, two generations.
+
+    A hit counts only for the same keys: an account may have rotated its key since.
+    """
+
+    __slots__ = ("_half", "_old", "_young", "hits", "misses")
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._half = max(1, capacity // 2)
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def add(self, witness_id: bytes, keys: tuple[bytes, ...]) -> None:
+        """Remember that the signatures of these raw bytes are valid under `keys`."""
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = {}
+        self._young[witness_id] = self._name(keys)
+
+    def holds(self, witness_id: bytes, keys: tuple[bytes, ...]) -> bool:
+        """Whether they were verified under exactly these keys."""
+        known = self._young.get(witness_id) or self._old.get(witness_id)
+        if known is not None and known == self._name(keys):
+            self.hits += 1
+            return True
+        self.misses += 1
+        return False
+
+    @staticmethod
+    def _name(keys: tuple[bytes, ...]) -> bytes:
+        if len(keys) == 1 and len(keys[0]) <= 64:
+            return keys[0]
+        return _fingerprint(msgpack.packb(keys))
+
+
+class _Chunk:
+    """Items on their way; `answer` is set once, by one complete answer."""
+
+    __slots__ = ("answer", "error", "futures", "items", "tries", "whole")
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        futures: Sequence[asyncio.Future[bool]],
+        whole: asyncio.Future[None] | None,
+    ) -> None:
+        self.items = items
+        self.futures = futures
+        self.whole = whole
+        self.answer: list[bool] | None = None
+        self.error: ProcessFailed | None = None
+        self.tries = 0
+
+
+class _Worker:
+    """One process, its socket, and the chunks it has."""
+
+    __slots__ = ("chunks", "deaths", "incoming", "outgoing", "process", "sock", "started")
+
+    def __init__(self) -> None:
+        self.deaths = 0
+        self.started = False
+
+    def spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
+                [sys.executable, "-P", "-c", _COMMAND, _ROOT, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        ours.setblocking(False)
+        self.sock = ours
+        self.incoming = bytearray()
+        self.outgoing = bytearray()
+        self.chunks: deque[_Chunk] = deque()
+        self.started = True
+
+    def end(self) -> None:
+        self.started = False
+        self.sock.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Verifier:
+    """See the module. All methods belong to one event loop; `verify_now` needs none."""
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        max_queued: int = 32_768,
+        max_queued_bytes: int = 64 << 20,
+        cache_entries: int = 100_000,
+    ) -> None:
+        """`workers` None: one for each core, at most 8. With 0 everything is verified here."""
+        if workers is None:
+            workers = min(os.cpu_count() or 1, DEFAULT_MAX_WORKERS)
+        self._workers = [_Worker() for _ in range(min(workers, MAX_WORKERS))]
+        self._max_queued = max_queued
+        self._max_queued_bytes = max_queued_bytes
+        self.cache = VerifiedCache(cache_entries)
+        self.queued = 0
+        """Items that wait for an answer."""
+        self.queued_bytes = 0
+        self.verified = 0
+        self.respawned = 0
+        self._waiting: deque[_Chunk] = deque()
+        self._single_items: list[Item] = []
+        self._single_futures: list[asyncio.Future[bool]] = []
+        self._single_bytes = 0
+        self._in_order: deque[_Chunk] = deque()
+        self._flush_timer: asyncio.Handle | None = None
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- life ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the worker processes."""
+        self._loop = asyncio.get_running_loop()
+        for worker in self._workers:
+            worker.spawn()
+            self._loop.add_reader(worker.sock, self._readable, worker)
+
+    async def stop(self) -> None:
+        """End the workers; what still waits fails with ProcessFailed."""
+        running = [worker for worker in self._workers if worker.started]
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        failed = ProcessFailed("the verifier was stopped")
+        for worker in running:
+            self._unwatch(worker)
+            for chunk in worker.chunks:
+                self._fail(chunk, failed)
+            worker.end()
+        for chunk in self._waiting:
+            self._fail(chunk, failed)
+        self._waiting.clear()
+        for future in self._single_futures:
+            if not future.done():
+                future.set_exception(failed)
+        for room in self._room:
+            if not room.done():
+                room.set_exception(failed)
+        self._single_items, self._single_futures, self._single_bytes = [], [], 0
+        self._in_order.clear()
+        self._loop = None
+
+    @property
+    def alive(self) -> int:
+        """Running worker processes."""
+        return sum([worker.started for worker in self._workers])
+
+    def pids(self) -> list[int]:
+        """Process ids of the running workers."""
+        return [worker.process.pid for worker in self._workers if worker.started]
+
+    # -- asking ----------------------------------------------------------------------------
+
+    @staticmethod
+    def verify_now(items: Sequence[Item]) -> list[bool]:
+        """Verify here and now: for few items, or where no worker runs."""
+        return [verify_item(item) for item in items]
+
+    def check(self, tx: Transaction, keys: tuple[bytes, ...]) -> bool:
+        """What the machine asks: the cache first, then here and now, and remember."""
+        if self.cache.holds(tx.witness_id, keys):
+            return True
+        if not verify_item(item_of(tx, keys)):
+            return False
+        self.cache.add(tx.witness_id, keys)
+        return True
+
+    async def verify_transaction(self, tx: Transaction, keys: tuple[bytes, ...]) -> bool:
+        """Verify one transaction in a gathered chunk and remember it. Raises LimitExceeded, ProcessFailed."""
+        if self.cache.holds(tx.witness_id, keys):
+            return True
+        valid = await self.verify_one(item_of(tx, keys))
+        if valid:
+            self.cache.add(tx.witness_id, keys)
+        return valid
+
+    def verify_one(self, item: Item) -> asyncio.Future[bool]:
+        """Verify one item with others that come at the same time; answers come in the order of asking.
+
+        Raises LimitExceeded at once when the queue is full; the future fails with ProcessFailed.
+        """
+        loop = self._loop or asyncio.get_running_loop()
+        size = len(item[0])
+        self._check_room(1, size)
+        future: asyncio.Future[bool] = loop.create_future()
+        self._take_room(1, size)
+        self._single_items.append(item)
+        self._single_futures.append(future)
+        self._single_bytes += size
+        if len(self._single_items) >= CHUNK_ITEMS or self._single_bytes >= CHUNK_BYTES:
+            self._flush()
+        elif self._flush_timer is None:
+            # Everything that arrives in this turn of the loop goes together.
+            idle = not self.alive or any(w.started and not w.chunks for w in self._workers)
+            self._flush_timer = (
+                loop.call_soon(self._flush) if idle else loop.call_later(GATHER_SECONDS, self._flush)
+            )
+        return future
+
+    async def verify(self, items: Sequence[Item], *, wait: bool = True) -> list[bool]:
+        """Verify many items; the answer has their order.
+
+        With `wait` it takes its place in the queue bit by bit, else raises LimitExceeded when there is
+        no room for all. Raises ProcessFailed if workers die again and again over them.
+        """
+        if not wait:
+            self._check_room(len(items), sum([len(item[0]) for item in items]))
+        if not self.alive:
+            return await self._verify_here(items)
+        loop = asyncio.get_running_loop()
+        chunks: list[_Chunk] = []
+        at = 0
+        while at < len(items):
+            end, size = _chunk_end(items, at)
+            while wait and self.queued and not self._has_room(end - at, size):
+                room: asyncio.Future[None] = loop.create_future()
+                self._room.append(room)
+                await room
+            self._take_room(end - at, size)
+            chunk = _Chunk(items[at:end], (), loop.create_future())
+            chunks.append(chunk)
+            self._waiting.append(chunk)
+            self._dispatch()
+            at = end
+        answer: list[bool] = []
+        for chunk in chunks:
+            assert chunk.whole is not None
+            await chunk.whole
+        for chunk in chunks:
+            if chunk.error is not None:
+                raise chunk.error
+            answer += chunk.answer or ()
+        return answer
+
+    async def verify_all(self, pairs: Sequence[tuple[Transaction, tuple[bytes, ...]]]) -> list[bool]:
+        """Verify many transactions with their keys: what the cache does not hold, in chunks."""
+        answer = [self.cache.holds(tx.witness_id, keys) for tx, keys in pairs]
+        missing = [index for index, known in enumerate(answer) if not known]
+        verdicts = await self.verify([item_of(*pairs[index]) for index in missing])
+        for index, valid in zip(missing, verdicts, strict=True):
+            if valid:
+                tx, keys = pairs[index]
+                self.cache.add(tx.witness_id, keys)
+                answer[index] = True
+        return answer
+
+    async def _verify_here(self, items: Sequence[Item]) -> list[bool]:
+        answer: list[bool] = []
+        for start in range(0, len(items), 64):
+            answer += self.verify_now(items[start : start + 64])
+            self.verified += len(items[start : start + 64])
+            await asyncio.sleep(0)
+        return answer
+
+    # -- room ------------------------------------------------------------------------------
+
+    def _has_room(self, count: int, size: int) -> bool:
+        return self.queued + count <= self._max_queued and self.queued_bytes + size <= self._max_queued_bytes
+
+    def _check_room(self, count: int, size: int) -> None:
+        if not self._has_room(count, size):
+            raise LimitExceeded(
+                f"{self.queued} signatures wait for verification", hint="send more slowly, or try again later"
+            )
+
+    def _take_room(self, count: int, size: int) -> None:
+        self.queued += count
+        self.queued_bytes += size
+
+    def _give_room(self, chunk: _Chunk) -> None:
+        self.queued -= len(chunk.items)
+        self.queued_bytes -= sum([len(item[0]) for item in chunk.items])
+        while self._room:
+            room = self._room.popleft()
+            if not room.done():
+                room.set_result(None)
+
+    # -- chunks ----------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Turn the gathered single items into a chunk."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if not self._single_items:
+            return
+        chunk = _Chunk(self._single_items, self._single_futures, None)
+        self._single_items, self._single_futures, self._single_bytes = [], [], 0
+        self._in_order.append(chunk)
+        if not self.alive or (len(chunk.items) <= INLINE_ITEMS and not self._waiting):
+            self._answer(chunk, self.verify_now(chunk.items))
+        else:
+            self._waiting.append(chunk)
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        while self._waiting:
+            free = [w for w in self._workers if w.started and len(w.chunks) < OUTSTANDING_CHUNKS]
+            if not free:
+                return
+            worker = min(free, key=lambda w: len(w.chunks))
+            chunk = self._waiting.popleft()
+            worker.chunks.append(chunk)
+            payload = msgpack.packb(chunk.items)
+            worker.outgoing += len(payload).to_bytes(HEADER_SIZE, "little")
+            worker.outgoing += payload
+            self._send(worker)
+
+    def _send(self, worker: _Worker) -> None:
+        assert self._loop is not None
+        try:
+            sent = worker.sock.send(worker.outgoing)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # the reader sees the end of the stream and deals with it
+        del worker.outgoing[:sent]
+        if worker.outgoing:
+            self._loop.add_writer(worker.sock, self._send, worker)
+        else:
+            self._loop.remove_writer(worker.sock)
+
+    def _readable(self, worker: _Worker) -> None:
+        try:
+            data = worker.sock.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(worker)
+            return
+        incoming = worker.incoming
+        incoming += data
+        while len(incoming) >= HEADER_SIZE:
+            end = HEADER_SIZE + int.from_bytes(incoming[:HEADER_SIZE], "little")
+            if len(incoming) < end:
+                break
+            bitmap = int.from_bytes(incoming[HEADER_SIZE:end], "little")
+            chunk = worker.chunks.popleft()
+            count = len(chunk.items)
+            if end - HEADER_SIZE != (count + 7) // 8 or bitmap >> count:
+                worker.chunks.appendleft(chunk)
+                self._lost(worker)  # it answers something else than it was asked
+                return
+            del incoming[:end]
+            worker.deaths = 0
+            self._answer(chunk, [bool(bitmap >> index & 1) for index in range(count)])
+        self._dispatch()
+
+    def _answer(self, chunk: _Chunk, answer: list[bool]) -> None:
+        chunk.answer = answer
+        self.verified += len(answer)
+        self._done(chunk)
+
+    def _fail(self, chunk: _Chunk, error: ProcessFailed) -> None:
+        chunk.error = error
+        self._done(chunk)
+
+    def _done(self, chunk: _Chunk) -> None:
+        self._give_room(chunk)
+        if chunk.whole is not None and not chunk.whole.done():
+            chunk.whole.set_result(None)
+        while self._in_order and (
+            self._in_order[0].answer is not None or self._in_order[0].error is not None
+        ):
+            self._resolve(self._in_order.popleft())
+
+    @staticmethod
+    def _resolve(chunk: _Chunk) -> None:
+        if chunk.error is not None:
+            for future in chunk.futures:
+                if not future.done():
+                    future.set_exception(chunk.error)
+            return
+        for future, valid in zip(chunk.futures, chunk.answer or (), strict=True):
+            if not future.done():
+                future.set_result(valid)
+
+    # -- a worker that died ----------------------------------------------------------------
+
+    def _unwatch(self, worker: _Worker) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(worker.sock)
+            self._loop.remove_writer(worker.sock)
+
+    def _lost(self, worker: _Worker) -> None:
+        assert self._loop is not None
+        self._unwatch(worker)
+        worker.end()
+        worker.deaths += 1
+        chunks = list(worker.chunks)
+        log.warning(
+            "verifier worker ended",
+            extra={"exit_code": worker.process.returncode, "chunks": len(chunks), "deaths": worker.deaths},
+        )
+        if worker.deaths < MAX_DEATHS:
+            worker.spawn()
+            self.respawned += 1
+            self._loop.add_reader(worker.sock, self._readable, worker)
+        # The first chunk was in work; what waited behind it is not to blame.
+        if chunks:
+            chunks[0].tries += 1
+        for chunk in reversed(chunks):
+            if chunk.tries >= MAX_TRIES:
+                self._fail(chunk, ProcessFailed("signature verification failed again and again"))
+            else:
+                self._waiting.appendleft(chunk)
+        if not self.alive:
+            log.error("no verifier worker can be started; verifying in the node's own process")
+            while self._waiting:
+                chunk = self._waiting.popleft()
+                self._answer(chunk, self.verify_now(chunk.items))
+        self._dispatch()
+
+
+def _chunk_end(items: Sequence[Item], start: int) -> tuple[int, int]:
+    """Where the chunk that begins at `start` ends, and the size of its messages in bytes."""
+    size = 0
+    for index in range(start, min(start + CHUNK_ITEMS, len(items))):
+        size += len(items[index][0])
+        if size >= CHUNK_BYTES:
+            return index + 1, size
+    return min(start + CHUNK_ITEMS, len(items)), size
