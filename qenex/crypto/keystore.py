@@ -279,10 +279,15 @@ def _read_file(path: Path, what: str) -> bytes:
         raise KeystoreCorrupt(
             f"{what} cannot be read: {error.strerror}", hint="check the file's owner and mode"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise KeystoreCorrupt(f"{what} is not a regular file")
-        return file.read(MAX_SIZE + 1)
+        data = b""
+        while len(data) <= MAX_SIZE and (more := os.read(descriptor, MAX_SIZE + 1 - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _write_temporary(path: Path, data: bytes) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qenex.crypto import SCHEMES
-from qenex.crypto.self_test import vectors
+from qenex.crypto.self_test import Edge, vectors
 from qenex.errors import InvalidContext, InvalidSecretKey
 from tests.qenex.crypto.support import load, pair
 
@@ -24,9 +24,9 @@ def test_rfc_8032_and_reference_vectors(case: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("edge", vectors()["ed25519_edges"], ids=lambda edge: edge["note"])
-def test_taming_the_many_eddsas(edge: dict[str, str]) -> None:
+def test_taming_the_many_eddsas(edge: Edge) -> None:
     """Only the mixed-order case that holds without the cofactor is valid, as in `verify_strict` of dalek."""
-    parts = (bytes.fromhex(edge[name]) for name in ("public_key", "message", "signature"))
+    parts = [bytes.fromhex(text) for text in (edge["public_key"], edge["message"], edge["signature"])]
     assert ED25519.verify(*parts) is edge["valid"]
 
 
