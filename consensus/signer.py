@@ -1,0 +1,308 @@
+"""The guard in front of a validator's key: it never signs two things for one step.
+
+The last signature is written, synced, renamed and the folder synced BEFORE the signature leaves. Asked
+again for the same step and bytes it gives the stored signature (ML-DSA signing is randomised, so a new
+one would differ); asked for other bytes, or for an earlier step, it refuses. The state file lies beside
+the key, apart from the data folder, so that deleting the chain's data does not delete the memory of what
+was signed. A lock keeps a second process away.
+
+Steps of a height and round are ordered: proposal, prevote, precommit. Requests are structured, and the
+sign bytes are built here from protocol.md's forms, so nothing else can be slipped under the key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from qenex.block import PRECOMMIT, PREVOTE, proposal_sign_bytes, vote_sign_bytes
+from qenex.crypto.address import key_hash
+from qenex.errors import (
+    DoubleSignRefused,
+    SignerLocked,
+    SignerStateBehind,
+    SignerStateInvalid,
+    SignerStateMissing,
+)
+from qenex.hashing import hasher
+
+SCHEMA_VERSION: Final = 1
+MAX_STATE_SIZE: Final = 256 * 1024
+STEP_NONE, STEP_PROPOSAL, STEP_PREVOTE, STEP_PRECOMMIT = 0, 1, 2, 3
+STEP_NAMES: Final = ("nothing", "proposal", "prevote", "precommit")
+MAX_ROUND: Final = (1 << 32) - 1
+
+_checksum = hasher("qx.signer")
+
+
+class SignerState(NamedTuple):
+    """The last thing signed. `sign_bytes` and `signature` are empty right after creation or recovery.
+
+    `chain_id` and `key` (hash of the public key) say whose state it is.
+    """
+
+    chain_id: str
+    key: bytes
+    height: int
+    round: int
+    step: int
+    sign_bytes: bytes
+    signature: bytes
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Height, round and step, which only rise."""
+        return self.height, self.round, self.step
+
+
+def encode_state(state: SignerState) -> bytes:
+    """The file's bytes: JSON with a checksum over everything else."""
+    fields = {
+        "schema_version": SCHEMA_VERSION,
+        "chain_id": state.chain_id,
+        "key": state.key.hex(),
+        "height": state.height,
+        "round": state.round,
+        "step": state.step,
+        "sign_bytes": state.sign_bytes.hex(),
+        "signature": state.signature.hex(),
+    }
+    fields["checksum"] = _checksum(json.dumps(fields, sort_keys=True).encode()).hex()
+    return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def decode_state(data: bytes) -> SignerState:
+    """Inverse of `encode_state`. Raises SignerStateInvalid saying what is wrong."""
+    try:
+        fields: dict[str, Any] = json.loads(data)
+        checksum = fields.pop("checksum")
+        if fields["schema_version"] != SCHEMA_VERSION:
+            raise SignerStateInvalid(f"signer state of schema version {fields['schema_version']}")
+        if _checksum(json.dumps(fields, sort_keys=True).encode()).hex() != checksum:
+            raise SignerStateInvalid("the signer state's checksum does not match its contents")
+        numbers = fields["height"], fields["round"], fields["step"]
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise SignerStateInvalid("the signer state's height, round or step is no number")
+        return SignerState(
+            str(fields["chain_id"]),
+            bytes.fromhex(fields["key"]),
+            *numbers,
+            bytes.fromhex(fields["sign_bytes"]),
+            bytes.fromhex(fields["signature"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SignerStateInvalid(f"the signer state is unreadable: {str(error)[:80]}") from None
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file so that after a crash it holds the old bytes or the new, and is on disk on return.
+
+    Raises OSError; then the old file is still in place.
+    """
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        written = 0
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class SignerGuard:
+    """Guards one key on one chain. Made by `create`, `open` or `recover`; `close` releases the lock.
+
+    `sign` makes a signature of bytes: a secret key here, or a device elsewhere.
+    """
+
+    def __init__(self, path: Path, state: SignerState, sign: Callable[[bytes], bytes], lock: int) -> None:
+        self._path = path
+        self._sign = sign
+        self._lock: int | None = lock
+        self.state = state
+
+    # -- opening ----------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: Path, *, chain_id: str, scheme_tag: int, public_key: bytes, sign: Callable[[bytes], bytes]
+    ) -> SignerGuard:
+        """Begin a state for a key that has never signed on this chain.
+
+        Raises SignerStateInvalid if there is one already: it is never overwritten. SignerLocked.
+        """
+        lock = _take_lock(path)
+        try:
+            if path.exists():
+                raise SignerStateInvalid(
+                    f"{path} exists already", hint="a signer state is never overwritten; open it instead"
+                )
+            state = SignerState(chain_id, key_hash(scheme_tag, public_key), 0, 0, STEP_NONE, b"", b"")
+            write_durably(path, encode_state(state))
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, state, sign, lock)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        chain_id: str,
+        scheme_tag: int,
+        public_key: bytes,
+        sign: Callable[[bytes], bytes],
+        signed_height: int,
+    ) -> SignerGuard:
+        """Read the state of this key.
+
+        `signed_height` is the greatest height for which the chain holds a signature of this key (0 if
+        none): the state must be at least as new.
+
+        Raises SignerStateMissing, SignerStateInvalid, SignerStateBehind or SignerLocked.
+        """
+        lock = _take_lock(path)
+        try:
+            state = read_state(path)
+            if state.chain_id != chain_id:
+                raise SignerStateInvalid(f"{path} is for chain {state.chain_id[:64]!r}, this is {chain_id!r}")
+            if state.key != key_hash(scheme_tag, public_key):
+                raise SignerStateInvalid(f"{path} is for another key")
+            if state.height < signed_height:
+                raise SignerStateBehind(
+                    f"{path} last signed at height {state.height}, but the chain holds a signature of this "
+                    f"key at height {signed_height}"
+                )
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, state, sign, lock)
+
+    @classmethod
+    def recover(
+        cls,
+        path: Path,
+        *,
+        chain_id: str,
+        scheme_tag: int,
+        public_key: bytes,
+        sign: Callable[[bytes], bytes],
+        height: int,
+    ) -> SignerGuard:
+        """Replace a lost or outdated state by one that refuses everything up to and with `height`.
+
+        Only for an operator who is certain that nothing else signs with this key, and who names a
+        height at or above everything it may have signed. A state that is newer stays as it is.
+        """
+        lock = _take_lock(path)
+        try:
+            key = key_hash(scheme_tag, public_key)
+            state = SignerState(chain_id, key, height, MAX_ROUND, STEP_PRECOMMIT, b"", b"")
+            with suppress(SignerStateMissing, SignerStateInvalid):
+                present = read_state(path)
+                if (present.chain_id, present.key) == (chain_id, key) and present.place > state.place:
+                    state = present
+            write_durably(path, encode_state(state))
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, state, sign, lock)
+
+    def close(self) -> None:
+        """Release the lock; nothing can be signed after."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # -- signing ----------------------------------------------------------------------------
+
+    def sign_proposal(self, height: int, round: int, pol_round: int, block_hash: bytes) -> bytes:
+        """Signature of a proposal. Raises DoubleSignRefused; OSError if it cannot be made durable."""
+        message = proposal_sign_bytes(self.state.chain_id, height, round, pol_round, block_hash)
+        return self._sign_once(height, round, STEP_PROPOSAL, message)
+
+    def sign_prevote(self, height: int, round: int, block_hash: bytes | None) -> bytes:
+        """Signature of a prevote (None: nil). Raises as `sign_proposal`."""
+        message = vote_sign_bytes(self.state.chain_id, PREVOTE, height, round, block_hash)
+        return self._sign_once(height, round, STEP_PREVOTE, message)
+
+    def sign_precommit(self, height: int, round: int, block_hash: bytes | None) -> bytes:
+        """Signature of a precommit (None: nil). Raises as `sign_proposal`."""
+        message = vote_sign_bytes(self.state.chain_id, PRECOMMIT, height, round, block_hash)
+        return self._sign_once(height, round, STEP_PRECOMMIT, message)
+
+    def free_round(self, height: int) -> int:
+        """The lowest round of `height` in which this key has signed nothing. Raises DoubleSignRefused."""
+        if self.state.height < height:
+            return 0
+        if self.state.height > height or self.state.round >= MAX_ROUND:
+            raise DoubleSignRefused(f"this key has already signed at height {self.state.height}")
+        return self.state.round + (self.state.step != STEP_NONE)
+
+    def _sign_once(self, height: int, round: int, step: int, message: bytes) -> bytes:
+        state = self.state
+        place = (height, round, step)
+        if self._lock is None:
+            raise SignerLocked("the signer is closed")
+        if place == state.place and message == state.sign_bytes:
+            return state.signature
+        if place <= state.place:
+            raise DoubleSignRefused(
+                f"asked for a {STEP_NAMES[step]} at height {height}, round {round}; this key has signed a "
+                f"{STEP_NAMES[state.step]} at height {state.height}, round {state.round}"
+            )
+        if height >= 1 << 64 or round > MAX_ROUND:
+            raise DoubleSignRefused(f"height {height}, round {round} is out of range")
+        signature = self._sign(message)
+        new = state._replace(height=height, round=round, step=step, sign_bytes=message, signature=signature)
+        # Remembered before it is durable: after a failed write this process, too, refuses anything else.
+        self.state = new._replace(sign_bytes=b"", signature=b"")
+        write_durably(self._path, encode_state(new))
+        self.state = new
+        return signature
+
+
+def read_state(path: Path) -> SignerState:
+    """The stored state. Raises SignerStateMissing or SignerStateInvalid."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SignerStateMissing(f"there is no signer state at {path}") from None
+    except OSError as error:
+        raise SignerStateInvalid(f"{path}: {error.strerror}") from None
+    try:
+        data = os.read(descriptor, MAX_STATE_SIZE + 1)
+    except OSError as error:
+        raise SignerStateInvalid(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_STATE_SIZE:
+        raise SignerStateInvalid(f"{path} is larger than any signer state")
+    return decode_state(data)
+
+
+def _take_lock(path: Path) -> int:
+    """Lock the state, by a file beside it that is never replaced. Raises SignerLocked."""
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SignerStateInvalid(f"{path.parent}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise SignerLocked(f"{path} is in use by another process") from None
+    return lock
