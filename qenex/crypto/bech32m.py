@@ -6,6 +6,8 @@ Errors are ValueError here; `qenex.crypto.address` gives them their typed form.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import xor
 
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 MAX_LENGTH = 90
@@ -13,6 +15,10 @@ MAX_LENGTH = 90
 
 _CONSTANT = 0x2BC830A3
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+# What the five bits shifted out add, for each of their 32 values: a fifth of the time of a loop.
+_REDUCTION = tuple(
+    reduce(xor, (term for bit, term in enumerate(_GENERATOR) if top >> bit & 1), 0) for top in range(32)
+)
 _VALUES = {character: value for value, character in enumerate(CHARSET)}
 _CHECKSUM_SIZE = 6
 
@@ -21,11 +27,7 @@ def _polymod(values: Iterable[int]) -> int:
     """Return the BCH remainder over GF(32), as BIP-173 defines it."""
     remainder = 1
     for value in values:
-        top = remainder >> 25
-        remainder = (remainder & 0x1FFFFFF) << 5 ^ value
-        for bit, term in enumerate(_GENERATOR):
-            if top >> bit & 1:
-                remainder ^= term
+        remainder = (remainder & 0x1FFFFFF) << 5 ^ value ^ _REDUCTION[remainder >> 25]
     return remainder
 
 

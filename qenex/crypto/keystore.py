@@ -51,6 +51,7 @@ NAME = re.compile(r"[a-z0-9_-]{1,64}")
 DEVELOPMENT_MARK = "DEVELOPMENT-KEYRING"
 
 _SUFFIX = ".json"
+_BINARY = getattr(os, "O_BINARY", 0)
 _MARK_TEXT = b"Keys in this folder may lie here unencrypted. Never send anything of value to them.\n"
 
 
@@ -272,7 +273,7 @@ def _read_file(path: Path, what: str) -> bytes:
     """Return a regular file's bytes, at most 64 KiB. Raises KeyNotFound, KeystoreCorrupt."""
     try:
         # O_NONBLOCK: a named pipe in place of the file must not hang the wallet.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         raise KeyNotFound(f"there is no {what}") from None
     except OSError as error:
@@ -292,7 +293,7 @@ def _read_file(path: Path, what: str) -> bytes:
 
 def _write_temporary(path: Path, data: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -334,7 +335,9 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    if os.name == "nt":
+        return  # Windows cannot open a folder; its renames are journalled
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

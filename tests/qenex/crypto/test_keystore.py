@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qenex.crypto import SCHEMES, Keyring, address_of
+from qenex.crypto import SCHEMES, Keyring, address_of, keystore_file
 from qenex.crypto import keystore as keystore_module
 from qenex.crypto.keystore import DEVELOPMENT_MARK
 from qenex.crypto.keystore_file import CHEAP_KDF, DEFAULT_KDF, KdfParameters
@@ -372,6 +372,25 @@ def test_a_failed_write_leaves_the_old_key_and_no_temporary(
     monkeypatch.undo()
     assert os.listdir(ring.folder) == ["alice.json"]
     assert ring.open("alice", PASSWORD).secret_key == secret_key
+
+
+def test_of_two_programs_that_create_one_name_the_second_is_refused(
+    ring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other program writes its file between our check of the name and our own write."""
+    seal = keystore_file.seal
+    other = Keyring(ring.folder, kdf=CHEAP_KDF)
+
+    def seal_late(*arguments: Any) -> bytes:
+        monkeypatch.undo()
+        other.create("alice", "ed25519", pair("ed25519")[2], PASSWORD)
+        return seal(*arguments)
+
+    monkeypatch.setattr(keystore_module, "seal", seal_late)
+    with pytest.raises(KeyExists):
+        ring.create("alice", "ed25519", SCHEMES["ed25519"].generate(bytes(32))[1], PASSWORD)
+    assert ring.open("alice", PASSWORD).secret_key == pair("ed25519")[2]
+    assert os.listdir(ring.folder) == ["alice.json"]
 
 
 def test_leftovers_of_an_interrupted_write_are_ignored(ring: Keyring) -> None:
