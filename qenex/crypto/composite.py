@@ -1,7 +1,8 @@
 """Composite ML-DSA-44 + Ed25519: `id-MLDSA44-Ed25519-SHA512` of the IETF LAMPS working group.
 
-Follows draft-ietf-lamps-pq-composite-sigs (forms stable since revision 08, OID
-1.3.6.1.5.5.7.6.39): both halves sign
+Follows draft-ietf-lamps-pq-composite-sigs in the form of January 2026 (OID
+1.3.6.1.5.5.7.6.39, its test vectors of that month verify here with and without context;
+earlier revisions, which mixed a randomizer in, differ). Both halves sign
 
     M' = Prefix || Label || len(ctx) || ctx || SHA-512(M)
 

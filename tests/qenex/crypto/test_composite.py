@@ -10,7 +10,7 @@ import pytest
 from qenex.crypto import SCHEMES
 from qenex.crypto.composite import LABEL, PREFIX, message_representative
 from qenex.crypto.self_test import vectors
-from tests.qenex.crypto.support import pair, signed
+from tests.qenex.crypto.support import load, pair, signed
 
 COMPOSITE = SCHEMES["composite-mldsa44-ed25519"]
 ML_DSA, ED25519 = SCHEMES["ml-dsa-44"], SCHEMES["ed25519"]
@@ -26,6 +26,15 @@ def test_the_vector_of_the_draft_verifies() -> None:
     assert secret_key.hex() == answer["seed"]
     signature = base64.b64decode(answer["signature"])
     assert COMPOSITE.verify(public_key, bytes.fromhex(answer["message"]), signature)
+
+
+def test_the_vector_of_the_draft_with_a_context_verifies() -> None:
+    case = load("composite.json")
+    public_key, _ = COMPOSITE.generate(bytes.fromhex(case["seed"]))
+    message, context = bytes.fromhex(case["message"]), bytes.fromhex(case["context"])
+    signature = base64.b64decode(case["signature"])
+    assert COMPOSITE.verify(public_key, message, signature, context)
+    assert not COMPOSITE.verify(public_key, message, signature)
 
 
 def test_the_message_representative_has_the_form_of_the_draft() -> None:
