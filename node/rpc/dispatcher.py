@@ -1,0 +1,215 @@
+"""JSON-RPC 2.0: bytes in, bytes out, whatever the transport.
+
+`Dispatcher.handle` answers single requests, batches and notifications. It raises nothing that a caller
+can cause: every refusal is an error object from the one table of `qenex.errors`, with
+`data = {name, hint, retryable}`. Only a defect of the node answers -32603, and its log has the trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from node.rpc.declare import Access, Method, Registry
+from node.rpc.strict_json import Json, dumps, loads
+from qenex.errors import (
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    MethodNotFound,
+    QenexError,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_ID_SIZE: Final = 256
+"""Characters of a text id: it is echoed into every answer."""
+SLICE_SECONDS: Final = 0.005
+"""A batch gives way to the rest of the node after this long, so that no vote waits for it."""
+
+_MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_ABSENT: Final = object()
+
+
+class Session(Protocol):
+    """What a method of a connection (a subscription) needs of it."""
+
+    async def subscribe(self, topic: str, chosen: Any, from_cursor: str | None) -> Json:
+        """Open a subscription; its id and first cursor."""
+
+    async def unsubscribe(self, subscription: int) -> bool:
+        """Close one; whether it was open."""
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who calls: the rate's key, whether admin methods are open, the connection if it lasts.
+
+    `charge(cost)` takes from the caller's rate and raises LimitExceeded.
+    """
+
+    charge: Callable[[int], None]
+    privileged: bool = False
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one request may cost. Sizes in bytes."""
+
+    max_request_size: int = 1024 * 1024
+    max_batch: int = 100
+    max_answer_size: int = 16 * 1024 * 1024
+
+
+def error_object(error: QenexError) -> dict[str, Json]:
+    """The JSON-RPC error object of a typed error; `details` of the error, if any, join its data."""
+    data: dict[str, Json] = {"name": error.name, "hint": error.hint, "retryable": error.retryable}
+    details = error.__dict__.get("details")
+    if isinstance(details, dict):
+        data.update(details)
+    return {"code": error.code, "message": error.message, "data": data}
+
+
+def _error(request_id: Json, error: QenexError) -> str:
+    return dumps({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
+
+
+class Dispatcher:
+    """Answers JSON-RPC from a registry of methods."""
+
+    def __init__(self, registry: Registry, bounds: Bounds | None = None) -> None:
+        self.registry = registry
+        self.bounds = bounds or Bounds()
+        self.calls = 0
+        """Requests answered, for the metrics."""
+        self.failures = 0
+        """Of these, defects of the node (-32603)."""
+        self._methods = registry.methods
+
+    async def handle(self, data: bytes, caller: Caller) -> bytes | None:
+        """Answer one message; None for what consists of notifications only."""
+        try:
+            message = loads(data, max_size=self.bounds.max_request_size)
+            if type(message) is list:
+                answers = await self._batch(message, caller)
+                return None if answers is None else answers.encode()
+        except QenexError as error:
+            return _error(None, error).encode()
+        answer = await self._single(message, caller)
+        if answer is None:
+            return None
+        if len(answer) > self.bounds.max_answer_size:
+            return self._too_long(message).encode()
+        return answer.encode()
+
+    async def _batch(self, messages: list[Json], caller: Caller) -> str | None:
+        if not messages:
+            raise InvalidRequest("an empty batch")
+        if len(messages) > self.bounds.max_batch:
+            raise LimitExceeded(f"a batch of {len(messages)}, at most {self.bounds.max_batch} allowed")
+        answers: list[str] = []
+        size = 0
+        slice_end = time.monotonic() + SLICE_SECONDS
+        for message in messages:
+            answer = await self._single(message, caller)
+            if answer is not None:
+                if size + len(answer) > self.bounds.max_answer_size:
+                    answer = self._too_long(message)
+                size += len(answer)
+                answers.append(answer)
+            if time.monotonic() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + SLICE_SECONDS
+        return "[" + ",".join(answers) + "]" if answers else None
+
+    def _too_long(self, message: dict[str, Json]) -> str:
+        limit = self.bounds.max_answer_size
+        return _error(message.get("id"), LimitExceeded(f"the answer is longer than {limit} bytes"))
+
+    async def _single(self, message: Json, caller: Caller) -> str | None:
+        self.calls += 1
+        request_id: Json = None
+        try:
+            given_id = _id_of(message)
+            request_id = None if given_id is _ABSENT else given_id
+            _check_form(message)
+            request_id = given_id  # from here on, no id makes it a notification: never answered
+            caller.charge(1)
+            method = self._find(message, caller)
+            values = method.bind(message.get("params"))
+            if method.cost > 1:
+                caller.charge(method.cost - 1)
+            result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
+            if method.is_async:
+                result = await result
+            if request_id is _ABSENT:
+                return None
+            return f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(result)}}}'
+        except QenexError as error:
+            refusal = error
+        except Exception:  # a defect of ours: the caller learns no more than that, the log has it all
+            self.failures += 1
+            name = message.get("method") if type(message) is dict else None
+            logger.exception("RPC method %s failed", ascii(name)[:80])
+            refusal = InternalError("internal error")
+        return None if request_id is _ABSENT else _error(request_id, refusal)
+
+    def _find(self, message: dict[str, Json], caller: Caller) -> Method:
+        name = message["method"]
+        method = self._methods.get(name)
+        if method is None:
+            raise MethodNotFound(f"no method is called {name[:64]!a}")
+        if method.access is not Access.PUBLIC:
+            if method.access is Access.ADMIN and not caller.privileged:
+                raise Forbidden(f"{name} needs the local socket or the token")
+            if method.access is Access.SESSION and caller.session is None:
+                raise Forbidden(f"{name} needs a WebSocket", hint="connect to /ws and call it there")
+        return method
+
+    async def call(self, method: Method, values: list[Any], caller: Caller) -> Json:
+        """Run one bound call, as REST does. Raises QenexError, InternalError for a defect."""
+        self.calls += 1
+        caller.charge(method.cost)
+        try:
+            result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
+            return await result if method.is_async else result
+        except QenexError:
+            raise
+        except Exception:  # as in _single
+            self.failures += 1
+            logger.exception("RPC method %s failed", method.name)
+            raise InternalError("internal error") from None
+
+
+def _id_of(message: Json) -> Json:
+    """The id of a request, _ABSENT where there is none. Raises InvalidRequest."""
+    if type(message) is not dict:
+        raise InvalidRequest("a request is a JSON object")
+    request_id = message.get("id", _ABSENT)
+    kind = type(request_id)
+    if kind is str:
+        if len(request_id) > MAX_ID_SIZE:
+            raise InvalidRequest(f"an id has at most {MAX_ID_SIZE} characters")
+    elif kind is int:
+        if not -(1 << 63) <= request_id < 1 << 64:
+            raise InvalidRequest("an integer id has at most 64 bits")
+    elif request_id is not None and request_id is not _ABSENT:
+        raise InvalidRequest("an id is text, an integer or null")
+    return request_id
+
+
+def _check_form(message: dict[str, Json]) -> None:
+    """Raise InvalidRequest unless the members are those of JSON-RPC 2.0."""
+    if message.get("jsonrpc") != "2.0":
+        raise InvalidRequest('jsonrpc is not "2.0"')
+    if type(message.get("method")) is not str:
+        raise InvalidRequest("method is missing or no text")
+    if not message.keys() <= _MEMBERS:
+        unknown = [ascii(name[:40]) for name in message if name not in _MEMBERS][:5]
+        raise InvalidRequest(f"unknown members {', '.join(unknown)}")
