@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgpack
 
 from ledger.backends.base import Batch, Reader, StorageFault
-from ledger.keys import CHUNK, HORIZON, ROOT, STALE, chunk_key, prefix_end, version_key
+from ledger.keys import CHUNK, HORIZON, ROOT, STALE, VERSION_SIZE, chunk_key, prefix_end, version_key
 from ledger.tree_nodes import (
     COUNTS,
     EMPTY_REF,
@@ -298,6 +298,8 @@ class Tree:
     # -- inside ----------------------------------------------------------------------------
 
     def _ref(self, reader: Reader, version: int) -> NodeRef:
+        if not 0 <= version < 1 << 8 * VERSION_SIZE:
+            raise NotFound(f"there is no state version {version}")
         horizon, record = reader.get_many((_HORIZON, ROOT + version_key(version)))
         if horizon is not None and version < int.from_bytes(horizon, "big"):
             raise Pruned(f"state version {version} is no longer kept")

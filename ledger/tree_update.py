@@ -254,7 +254,8 @@ class Updater:
         return b"".join(leaves)
 
     def _fetch(self, node_stem: bytes, ref: NodeRef) -> bytes:
-        for find in self._finds:
+        # Pinned are inner nodes alone: one that has become a bundle leaves its last self there.
+        for find in self._finds if ref.leaves == INNER else self._finds[1:]:
             if record := find(node_stem):
                 return record
         return self._load(node_stem, ref)

@@ -104,11 +104,14 @@ def test_no_changed_proof_verifies(state: dict[bytes, bytes], data: st.DataObjec
     at = data.draw(st.integers(0, len(encoded) - 1))
     encoded[at] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(ProofInvalid):
-        changed = decode_proof(bytes(encoded))
-        if key in state:
-            verify_membership(root, key, state[key], changed)
-        else:
-            verify_absence(root, key, changed)
+        decode_and_verify(root, key, state.get(key), bytes(encoded))
+
+
+def decode_and_verify(root: bytes, key: bytes, value: bytes | None, encoded: bytes) -> None:
+    if value is None:
+        verify_absence(root, key, decode_proof(encoded))
+    else:
+        verify_membership(root, key, value, decode_proof(encoded))
 
 
 def test_levels_cannot_be_added_dropped_or_swapped() -> None:

@@ -1,0 +1,513 @@
+"""The tree against its definition: roots, proofs, history, pruning, damage."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from ledger import tree_nodes, tree_update
+from ledger.backend import Backend, StorageFault, open_backend
+from ledger.backends.memory import MemoryBackend
+from ledger.keys import NODE, ROOT, STALE, prefix_end, version_key
+from ledger.tree import Tree, rebuild_root
+from ledger.tree_nodes import INNER_SIZE, LEAF_SIZE, MAX_DEPTH, leaf_entry
+from ledger.tree_update import TreeUpdate
+from qenex.errors import DataFolderCorrupt, NotFound, Pruned, QenexError
+from qenex.hashing import ZERO_HASH
+from qenex.proof import (
+    decode_proof,
+    encode_proof,
+    hash_tree_leaf,
+    hash_tree_node,
+    tree_path,
+    value_hash,
+    verify_absence,
+    verify_membership,
+)
+
+Leaves = dict[bytes, bytes]
+SMALL_CACHE = 20_000
+"""Bytes: so small that nodes are dropped and read again all the time."""
+
+
+def write(store: Backend, tree: Tree, update: TreeUpdate) -> None:
+    batch = store.batch()
+    tree.apply(batch, update)
+    store.write(batch, sync=False)
+    tree.committed(update)
+
+
+def step(
+    store: Backend, tree: Tree, version: int, changes: dict[bytes, bytes | None], base: int | None = -1
+) -> bytes:
+    """Write one version on top of the one before; return its root."""
+    update = tree.update(version, (version - 1 or None) if base == -1 else base, list(changes.items()))
+    write(store, tree, update)
+    return update.root
+
+
+def prune(store: Backend, tree: Tree, below: int, limit: int = 1 << 30) -> int:
+    batch = store.batch()
+    done = tree.prune(batch, below, limit)
+    store.write(batch, sync=False)
+    return done
+
+
+def stored(store: Backend, family: bytes) -> list[bytes]:
+    return [key for key, _ in store.iterate(family, prefix_end(family))]
+
+
+def reachable(tree: Tree, store: Backend, version: int) -> set[bytes]:
+    return {stem + version_key(ref.version) for stem, ref, _ in tree._walk(store, version, "")}
+
+
+def path_of(*nibbles: int, last: int = 0) -> bytes:
+    """A path with given first nibbles and last byte."""
+    text = "".join(f"{n:x}" for n in nibbles)
+    return bytes.fromhex(text.ljust(62, "0") + f"{last:02x}")
+
+
+# -- the root depends on contents alone -------------------------------------------------------
+
+# Few distinct nibbles: paths that share long prefixes, as nobody can make them and chance does not.
+crowded_paths = st.lists(st.sampled_from("01f"), min_size=6, max_size=6).map(
+    lambda digits: bytes.fromhex("".join(digits).ljust(64, "7"))
+)
+deep_paths = st.tuples(st.integers(0, 63), st.integers(1, 15)).map(
+    lambda where: bytes.fromhex("0" * where[0] + f"{where[1]:x}" + "0" * (63 - where[0]))
+)
+hashed_paths = st.integers(0, 400).map(lambda n: tree_path(b"%d" % n))
+paths = crowded_paths | deep_paths | hashed_paths
+values = st.integers(0, 3).map(lambda n: value_hash(b"%d" % n))
+change_sets = st.dictionaries(paths, st.none() | values, max_size=60)
+
+
+@given(st.lists(change_sets, min_size=1, max_size=8))
+def test_every_root_is_the_one_of_the_definition(batches: list[dict[bytes, bytes | None]]) -> None:
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=SMALL_CACHE)
+    leaves: Leaves = {}
+    for version, changes in enumerate(batches, 1):
+        root = step(store, tree, version, changes)
+        for path, value in changes.items():
+            if value is None:
+                leaves.pop(path, None)
+            else:
+                leaves[path] = value
+        assert root == rebuild_root(leaves) == tree.root(version)
+        assert dict(tree.iterate_leaves(version)) == leaves
+        assert list(tree.verify_all(version))[-1].leaves == len(leaves)
+
+
+@given(leaves=st.dictionaries(paths, values, max_size=80), data=st.data())
+def test_order_and_detours_leave_no_trace_in_the_root(leaves: Leaves, data: st.DataObject) -> None:
+    order = data.draw(st.permutations(list(leaves)))
+    cut = data.draw(st.integers(0, len(order)))
+    extra = data.draw(change_sets)
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=SMALL_CACHE)
+    step(store, tree, 1, {path: leaves[path] for path in order[:cut]})
+    step(store, tree, 2, extra)
+    repair: dict[bytes, bytes | None] = {path: leaves.get(path) for path in extra}
+    root = step(store, tree, 3, repair | {path: leaves[path] for path in order[cut:]})
+    assert root == rebuild_root(leaves)
+    assert step(store, tree, 4, dict.fromkeys(leaves)) == ZERO_HASH
+    assert prune(store, tree, 4) >= 0
+    assert stored(store, NODE) == []
+
+
+@pytest.mark.parametrize("bundle", [1, 2, 5, 40])
+def test_the_root_does_not_depend_on_how_leaves_are_bundled(
+    bundle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_update, "BUNDLE", bundle)
+    monkeypatch.setattr(tree_update, "MERGE", max(bundle // 2, 1))
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {}
+    for version in range(1, 12):
+        changes: dict[bytes, bytes | None] = {
+            tree_path(b"%d" % (n * version % 211)): None if (n + version) % 3 == 0 else value_hash(b"%d" % n)
+            for n in range(90)
+        }
+        root = step(store, tree, version, changes)
+        for path, value in changes.items():
+            leaves.pop(path, None)
+            if value is not None:
+                leaves[path] = value
+        assert root == rebuild_root(leaves)
+
+
+def test_known_roots() -> None:
+    """Vectors for other implementations, and a guard against a silent change of the format."""
+    store = MemoryBackend()
+    tree = Tree(store)
+    assert step(store, tree, 1, {}) == ZERO_HASH
+    one = {tree_path(b"a"): value_hash(b"1")}
+    assert step(store, tree, 2, dict(one)) == hash_tree_leaf(tree_path(b"a") + value_hash(b"1"))
+    two = {path_of(1): value_hash(b"1"), path_of(2): value_hash(b"2")}
+    children = [ZERO_HASH] * 16
+    children[1] = hash_tree_leaf(path_of(1) + value_hash(b"1"))
+    children[2] = hash_tree_leaf(path_of(2) + value_hash(b"2"))
+    assert rebuild_root(two) == hash_tree_node(b"".join(children))
+    many = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(1000)}
+    root = step(store, tree, 3, {**dict.fromkeys(one), **many})
+    assert root == rebuild_root(many)
+    assert root.hex() == "0ea4cc256803447092e83a5434b1d2f46b92f8264d419d0593a51247426948e1"
+
+
+def test_leaves_that_part_at_the_last_nibble_make_a_chain_of_64_levels() -> None:
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=SMALL_CACHE)
+    leaves: Leaves = {path_of(last=n): value_hash(b"%d" % n) for n in range(16)}
+    assert step(store, tree, 1, dict(leaves)) == rebuild_root(leaves)
+    proof = tree.prove(store, 1, path_of(last=3))
+    assert len(proof.bitmaps) == MAX_DEPTH
+    assert decode_proof(encode_proof(proof)) == proof
+    more: Leaves = {path_of(last=n): value_hash(b"%d" % n) for n in range(256)}
+    assert step(store, tree, 2, dict(more)) == rebuild_root(more)
+    assert step(store, tree, 3, dict.fromkeys(more)) == ZERO_HASH
+    prune(store, tree, 3)
+    assert stored(store, NODE) == []
+
+
+def test_a_root_that_shrank_to_a_bundle_is_not_read_from_its_time_as_an_inner_node() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {path_of(n): value_hash(b"1") for n in range(16)}
+    step(store, tree, 1, dict(leaves))
+    last = path_of(3)
+    step(store, tree, 2, {path: None for path in leaves if path != last})
+    assert step(store, tree, 3, {last: None}) == ZERO_HASH
+
+
+# -- updates are pure, and refuse nonsense ------------------------------------------------------
+
+
+def test_an_update_that_is_dropped_changes_nothing() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    first: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(300)}
+    root = step(store, tree, 1, dict(first))
+    before = dict(store.iterate(b"", b"\xff" * 80))
+    dropped = tree.update(2, 1, [(path, None) for path in list(first)[:150]])
+    rival = tree.update(2, 1, [(tree_path(b"new"), value_hash(b"x"))])
+    assert dropped.root != rival.root != root
+    assert dict(store.iterate(b"", b"\xff" * 80)) == before
+    write(store, tree, rival)
+    assert tree.root(2) == rebuild_root(first | {tree_path(b"new"): value_hash(b"x")})
+    assert tree.root(1) == root
+
+
+def test_writing_what_is_there_and_deleting_what_is_not_writes_no_node() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(300)}
+    step(store, tree, 1, dict(leaves))
+    absent = [(tree_path(b"absent %d" % n), None) for n in range(50)]
+    update = tree.update(2, 1, [*list(leaves.items())[:100], *absent])
+    assert not update.inner
+    assert not update.bundles
+    assert not update.stale
+    assert update.root == tree.root(1)
+    write(store, tree, update)
+    assert tree.update(3, 2, []).root == tree.root(2) == tree.root(1)
+
+
+def test_an_update_in_steps_gives_the_same_result_and_pauses_between() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(2000)}
+    step(store, tree, 1, dict(leaves))
+    changes = [(path, value_hash(b"new")) for path in list(leaves)[:500]]
+    steps = tree.update_in_steps(2, 1, changes)
+    pauses = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result = stop.value
+            break
+        pauses += 1
+    assert result == tree.update(2, 1, changes)
+    assert pauses == 16
+
+
+def test_nonsense_updates_are_refused() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    path = tree_path(b"a")
+    step(store, tree, 5, {path: value_hash(b"1")}, base=None)
+    with pytest.raises(ValueError, match="twice"):
+        tree.update(6, 5, [(path, None), (path, value_hash(b"1"))])
+    with pytest.raises(ValueError, match="above"):
+        tree.update(5, 5, [])
+    for missing in (6, -1, 1 << 64):
+        with pytest.raises(NotFound):
+            tree.root(missing)
+    with pytest.raises(NotFound):
+        tree.update(7, 6, [])
+
+
+def test_a_cold_cache_a_warm_one_and_another_base_give_equal_updates() -> None:
+    store = MemoryBackend()
+    warm = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(3000)}
+    step(store, warm, 1, dict(leaves))
+    step(store, warm, 2, {path: value_hash(b"two") for path in list(leaves)[::3]})
+    changes: list[tuple[bytes, bytes | None]] = [(path, None) for path in list(leaves)[::2]]
+    assert warm.update(3, 2, changes) == Tree(store).update(3, 2, changes)
+    # Version 2 is in the cache; building on version 1 must not use it.
+    assert warm.update(3, 1, changes) == Tree(store).update(3, 1, changes)
+    assert warm.update(3, 1, changes).root == rebuild_root(
+        {path: value for path, value in leaves.items() if (path, None) not in set(changes)}
+    )
+
+
+def test_the_cache_stays_within_its_bytes() -> None:
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=1 << 20)
+    leaves: Leaves = {}
+    for version in range(1, 30):
+        fresh = {tree_path(b"%d %d" % (version, n)): value_hash(b"x") for n in range(1500)}
+        leaves |= fresh
+        step(store, tree, version, dict(fresh))
+    cache = tree._cache
+    assert sum(map(len, [*cache.young.values(), *cache.old.values()])) < 1 << 20
+    assert tree.root(29) == rebuild_root(leaves)
+
+
+# -- history, proofs, pruning --------------------------------------------------------------------
+
+
+class TreeMachine(RuleBasedStateMachine):
+    """Versions come, old ones go; all that is kept stays provable and nothing else stays."""
+
+    keys = st.integers(0, 120).map(lambda n: b"key %d" % n)
+
+    @initialize()
+    def empty(self) -> None:
+        self.store = MemoryBackend()
+        self.tree = Tree(self.store, cache_bytes=SMALL_CACHE)
+        self.states: dict[int, dict[bytes, bytes]] = {}
+        self.latest = 0
+        self.horizon = 0
+
+    @rule(changes=st.dictionaries(keys, st.none() | st.binary(max_size=2), max_size=40))
+    def block(self, changes: dict[bytes, bytes | None]) -> None:
+        state = dict(self.states.get(self.latest, {}))
+        for key, value in changes.items():
+            state.pop(key, None)
+            if value is not None:
+                state[key] = value
+        self.latest += 1
+        items = {
+            tree_path(key): None if value is None else value_hash(value) for key, value in changes.items()
+        }
+        root = step(self.store, self.tree, self.latest, items)
+        assert root == rebuild_root({tree_path(key): value_hash(value) for key, value in state.items()})
+        self.states[self.latest] = state
+
+    @rule(share=st.integers(0, 10), limit=st.sampled_from([1, 50, 1 << 30]))
+    def forget(self, share: int, limit: int) -> None:
+        self.horizon = max(self.horizon, self.latest * share // 10)
+        done = prune(self.store, self.tree, self.horizon, limit)
+        if self.latest and done < limit:
+            kept = [version for version in self.states if version >= self.horizon]
+            wanted: set[bytes] = set()
+            for version in kept:
+                wanted |= reachable(self.tree, self.store, version)
+            assert set(stored(self.store, NODE)) == wanted
+            assert len(stored(self.store, ROOT)) == len(kept)
+            assert all(int.from_bytes(key[1:9], "big") > self.horizon for key in stored(self.store, STALE))
+
+    @rule()
+    def restart(self) -> None:
+        self.tree = Tree(self.store, cache_bytes=SMALL_CACHE)
+
+    @rule(key=keys | st.just(b"never"), back=st.integers(0, 6))
+    def prove(self, key: bytes, back: int) -> None:
+        version = max(self.latest - back, 0)
+        if version < self.horizon:
+            with pytest.raises(Pruned):
+                self.tree.prove(self.store, version, tree_path(key))
+            return
+        if version not in self.states:
+            return
+        root = self.tree.root(version)
+        proof = self.tree.prove(self.store, version, tree_path(key))
+        value = self.states[version].get(key)
+        if value is None:
+            verify_absence(root, key, proof)
+            assert self.tree.leaf(version, tree_path(key)) is None
+        else:
+            verify_membership(root, key, value, proof)
+            assert self.tree.leaf(version, tree_path(key)) == value_hash(value)
+
+    @invariant()
+    def the_future_is_not_found(self) -> None:
+        with pytest.raises(NotFound):
+            self.tree.root(self.latest + 1)
+
+
+TestTreeThroughTime = TreeMachine.TestCase
+
+
+def test_pruning_is_bounded_and_hides_versions_at_once() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    names = [tree_path(b"%d" % n) for n in range(3000)]
+    for version in range(1, 6):
+        step(store, tree, version, {path: value_hash(b"%d" % version) for path in names})
+    portions = []
+    while not portions or portions[-1] >= 100:
+        portions.append(prune(store, tree, 5, 100))
+        assert tree.oldest_version() == 5
+        with pytest.raises(Pruned):
+            tree.root(4)
+        assert list(tree.verify_all(5))[-1].leaves == 3000
+    assert max(portions) <= 100 + 1025
+    assert len(portions) > 4
+    assert set(stored(store, NODE)) == reachable(tree, store, 5)
+    prune(store, tree, 99)
+    assert tree.root(5) == rebuild_root(dict.fromkeys(names, value_hash(b"5")))
+
+
+def test_a_reader_of_a_snapshot_is_not_disturbed_by_blocks_and_pruning() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    step(store, tree, 1, {tree_path(b"%d" % n): value_hash(b"1") for n in range(500)})
+    root = tree.root(1)
+    with store.snapshot() as view:
+        for version in range(2, 6):
+            step(
+                store, tree, version, {tree_path(b"%d" % n): value_hash(b"%d" % version) for n in range(500)}
+            )
+        prune(store, tree, 5)
+        for n in range(0, 500, 50):
+            verify_membership(root, b"%d" % n, b"1", tree.prove(view, 1, tree_path(b"%d" % n)))
+        assert tree.root(1, reader=view) == root
+        assert len(list(tree.iterate_leaves(1, reader=view))) == 500
+
+
+@given(leaves=st.dictionaries(paths, values, max_size=60), prefix=st.text("01f7", max_size=5))
+def test_leaves_below_a_prefix_come_in_path_order(leaves: Leaves, prefix: str) -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    step(store, tree, 1, dict(leaves))
+    wanted = sorted(item for item in leaves.items() if item[0].hex().startswith(prefix))
+    assert list(tree.iterate_leaves(1, prefix)) == wanted
+
+
+# -- damage ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound() -> MemoryBackend:
+    store = MemoryBackend()
+    tree = Tree(store)
+    for version in range(1, 4):
+        step(
+            store,
+            tree,
+            version,
+            {tree_path(b"%d" % n): value_hash(b"%d" % version) for n in range(0, 900, version)},
+        )
+    return store
+
+
+@given(where=st.integers(0, 10**9), bit=st.integers(0, 7), erase=st.booleans())
+def test_the_check_finds_every_changed_byte_of_every_node(
+    sound: MemoryBackend, where: int, bit: int, erase: bool
+) -> None:
+    tree = Tree(sound)
+    keys = sorted(reachable(tree, sound, 3))
+    key = keys[where % len(keys)]
+    damaged = MemoryBackend()
+    batch = damaged.batch()
+    for name, record in sound.iterate(b"", b"\xff" * 80):
+        batch.put(name, record)
+    record = bytearray(sound.get(key) or b"")
+    record[where // len(keys) % len(record)] ^= 1 << bit
+    if erase:
+        batch.delete(key)
+    else:
+        batch.put(key, bytes(record))
+    damaged.write(batch, sync=True)
+    # The version of an absent child is the one field that means nothing.
+    position = where // len(keys) % len(record)
+    original = sound.get(key) or b""
+    if not erase and len(original) == INNER_SIZE and position >= tree_nodes.VERSIONS:
+        assume(original[tree_nodes.COUNTS + (position - tree_nodes.VERSIONS) // 8] > 0)
+    with pytest.raises(DataFolderCorrupt):
+        list(Tree(damaged).verify_all(3))
+
+
+def test_a_forged_leaf_under_its_old_hash_is_found(sound: MemoryBackend) -> None:
+    """Value hash and leaf hash changed together do not fit the parent; apart not each other."""
+    tree = Tree(sound)
+    stem, ref, record = next(node for node in tree._walk(sound, 3, "") if len(node[2]) % LEAF_SIZE == 0)
+    forged = leaf_entry(record[:32], value_hash(b"forged")) + record[LEAF_SIZE:]
+    damaged = MemoryBackend()
+    batch = damaged.batch()
+    for name, value in sound.iterate(b"", b"\xff" * 80):
+        batch.put(name, value)
+    batch.put(stem + version_key(ref.version), forged)
+    damaged.write(batch, sync=True)
+    with pytest.raises(DataFolderCorrupt):
+        list(Tree(damaged).verify_all(3))
+
+
+def test_an_update_on_a_damaged_tree_is_a_storage_fault(sound: MemoryBackend) -> None:
+    damaged = MemoryBackend()
+    batch = damaged.batch()
+    for name, value in sound.iterate(b"", b"\xff" * 80):
+        if not name.startswith(NODE):
+            batch.put(name, value)
+    damaged.write(batch, sync=True)
+    with pytest.raises(StorageFault):
+        Tree(damaged).update(4, 3, [(tree_path(b"1"), None)])
+    with pytest.raises(StorageFault):
+        Tree(damaged).prove(damaged, 3, tree_path(b"1"))
+
+
+@pytest.mark.parametrize("kind", ["leveldb", "sqlite"])
+@settings(max_examples=12)
+@given(where=st.integers(0, 10**9), bit=st.integers(0, 7), share=st.integers(0, 99))
+def test_a_flipped_bit_on_disk_is_a_typed_failure_or_found_by_the_check_or_harmless(
+    kind: str, where: int, bit: int, share: int
+) -> None:
+    if kind == "leveldb":
+        pytest.importorskip("plyvel")
+    folder = Path(tempfile.mkdtemp(prefix="qx-"))
+    try:
+        store = open_backend(kind, folder / "data", create=True)  # type: ignore[arg-type]
+        tree = Tree(store)
+        leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(600)}
+        step(store, tree, 1, dict(leaves))
+        store.compact()
+        store.close()
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+        victim = files[share % len(files)]
+        data = bytearray(victim.read_bytes())
+        data[where % len(data)] ^= 1 << bit
+        victim.write_bytes(data)
+        try:
+            store = open_backend(kind, folder / "data")  # type: ignore[arg-type]
+        except (QenexError, StorageFault):
+            return
+        try:
+            assert list(Tree(store).verify_all(1))[-1].leaves == 600
+            assert dict(Tree(store).iterate_leaves(1)) == leaves
+        except (QenexError, StorageFault):
+            pass
+        finally:
+            store.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
