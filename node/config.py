@@ -1,0 +1,430 @@
+"""A node's settings: one TOML file, every value with unit, range, default and meaning.
+
+A node's home:
+
+    HOME/
+      qenex.toml                 this file; every setting may be left out
+      genesis.json               the chain
+      validator/key.json         a validator's consensus key (mode 0600); absent on a full node
+      validator/signer_state.json  what it signed last; never delete it, it lies apart from the data
+      data/                      blocks and state; can be synchronised anew
+      admin.sock                 the local administration socket, while the node runs
+
+Order of precedence, lowest first: defaults, file, environment (`QENEX_RPC_PORT` is `rpc.port`), then
+overrides given as `section.key=value` (`python -m node --set rpc.port=7400`). All four are checked alike:
+an unknown key or a value out of range is InvalidConfig, naming key, value and allowed range.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from qenex.errors import InvalidConfig
+
+CONFIG_FILE: Final = "qenex.toml"
+GENESIS_FILE: Final = "genesis.json"
+VALIDATOR_FOLDER: Final = "validator"
+VALIDATOR_KEY_FILE: Final = "key.json"
+SIGNER_STATE_FILE: Final = "signer_state.json"
+DATA_FOLDER: Final = "data"
+ADMIN_SOCKET: Final = "admin.sock"
+ENVIRONMENT_PREFIX: Final = "QENEX_"
+MAX_CONFIG_SIZE: Final = 1 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a setting may be. `low` and `high` bound numbers, text lengths and list lengths."""
+
+    doc: str
+    unit: str = ""
+    low: int | None = None
+    high: int | None = None
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return " or ".join(f'"{choice}"' for choice in self.choices)
+        if self.low is None or self.high is None:
+            return "true or false"
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.low} to {self.high}{unit}"
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    low: int | None = None,
+    high: int | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    """A dataclass field with its `Spec`."""
+    return field(default=default, metadata={"spec": Spec(doc, unit, low, high, choices, secret)})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The process."""
+
+    name: str = setting(
+        "node", "name of this node in logs and `node_info`", unit="characters", low=1, high=64
+    )
+    log_level: str = setting(
+        "info", "least level that is logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting(
+        "text", "one line of text or one JSON object a record", choices=("text", "json")
+    )
+    min_free_disk_mib: int = setting(
+        256,
+        "the node stops cleanly when its disk has less free space; 0 never",
+        unit="MiB",
+        low=0,
+        high=1 << 20,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """JSON-RPC, WebSocket and REST."""
+
+    enabled: bool = setting(True, "whether to listen at all")
+    host: str = setting(
+        "127.0.0.1",
+        "address to listen on; anything but loopback is public",
+        unit="characters",
+        low=1,
+        high=255,
+    )
+    port: int = setting(7300, "TCP port; 0 takes any free one", low=0, high=65_535)
+    allowed_origins: tuple[str, ...] = setting(
+        (), "web origins whose pages may call, such as https://app.example", unit="entries", low=0, high=64
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "names accepted in the Host header besides loopback ones", unit="entries", low=0, high=64
+    )
+    admin_socket: bool = setting(True, "open admin.sock in the home for `admin_` methods")
+    admin_token: str = setting(
+        "", "opens `admin_` methods over HTTP; empty: only the socket does", unit="characters", low=0, high=256,
+        secret=True,
+    )  # fmt: skip
+    dev_methods: bool = setting(False, "offer `dev_` methods; only on a devnet")
+    max_request_kib: int = setting(1_024, "one request", unit="KiB", low=16, high=65_536)
+    max_batch: int = setting(100, "calls in one batch", low=1, high=10_000)
+    max_connections: int = setting(1_000, "open connections", low=1, high=100_000)
+    max_connections_per_address: int = setting(200, "open connections of one address", low=1, high=100_000)
+    max_sessions: int = setting(200, "open WebSocket sessions", low=1, high=100_000)
+    rate: int = setting(500, "cost units a second for one address; 0: no limit", low=0, high=1_000_000)
+    burst: int = setting(2_000, "cost units at once for one address", low=1, high=1_000_000)
+    limit_loopback: bool = setting(False, "callers on this machine have a rate too; set it behind a proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """The store under the ledger."""
+
+    backend: str = setting(
+        "leveldb", "leveldb needs `qenex[node]`; memory forgets all", choices=("leveldb", "sqlite", "memory")
+    )
+    cache_mib: int = setting(64, "the database's own cache of blocks", unit="MiB", low=1, high=65_536)
+    history: int = setting(
+        1_000,
+        "past state versions kept for reads and proofs; 0 keeps all",
+        unit="blocks",
+        low=0,
+        high=1 << 32,
+    )
+    retain_blocks: int = setting(
+        0, "blocks and receipts kept; 0 keeps all", unit="blocks", low=0, high=1 << 32
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MempoolSettings:
+    """Transactions that wait for a block."""
+
+    max_transactions: int = setting(50_000, "waiting transactions", low=1, high=10_000_000)
+    max_mib: int = setting(64, "their bytes on the wire", unit="MiB", low=1, high=65_536)
+    max_pending_per_sender: int = setting(64, "waiting transactions of one sender", low=1, high=64)
+    remembered: int = setting(
+        200_000, "identifiers of lately included transactions", low=100, high=10_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierSettings:
+    """Signature verification."""
+
+    workers: int = setting(
+        -1, "processes; 0 verifies in the node itself, -1 takes one for each core, at most 8", low=-1, high=64
+    )
+    max_queued: int = setting(32_768, "signatures that may wait", low=256, high=1 << 20)
+    remembered: int = setting(100_000, "transactions remembered as verified", low=100, high=10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Block production."""
+
+    min_interval_ms: int = setting(
+        20,
+        "least time between two blocks; what arrives meanwhile goes together",
+        unit="ms",
+        low=0,
+        high=60_000,
+    )
+    settle_interval_ms: int = setting(
+        1_000, "an empty block follows one with transactions after this, so that its root gets a header",
+        unit="ms", low=10, high=60_000,
+    )  # fmt: skip
+    idle_interval_ms: int = setting(
+        10_000, "an empty block follows an empty one after this", unit="ms", low=10, high=3_600_000
+    )
+    max_block_kib: int = setting(
+        4_096, "transactions' bytes that this node proposes in a block", unit="KiB", low=64, high=4_096
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one node, checked. `home` is where its files lie."""
+
+    home: Path
+    node: NodeSettings = field(default_factory=NodeSettings)
+    rpc: RpcSettings = field(default_factory=RpcSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    mempool: MempoolSettings = field(default_factory=MempoolSettings)
+    verifier: VerifierSettings = field(default_factory=VerifierSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+
+    @property
+    def genesis_path(self) -> Path:
+        """The genesis file."""
+        return self.home / GENESIS_FILE
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return self.home / DATA_FOLDER
+
+    @property
+    def validator_key_path(self) -> Path:
+        """The consensus key; absent on a full node."""
+        return self.home / VALIDATOR_FOLDER / VALIDATOR_KEY_FILE
+
+    @property
+    def signer_state_path(self) -> Path:
+        """What the consensus key signed last."""
+        return self.home / VALIDATOR_FOLDER / SIGNER_STATE_FILE
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The administration socket, or None where it is switched off."""
+        return self.home / ADMIN_SOCKET if self.rpc.admin_socket else None
+
+
+SECTIONS: Final[dict[str, type]] = {
+    "node": NodeSettings,
+    "rpc": RpcSettings,
+    "database": DatabaseSettings,
+    "mempool": MempoolSettings,
+    "verifier": VerifierSettings,
+    "engine": EngineSettings,
+}
+
+
+def specs_of(section: type) -> dict[str, tuple[Spec, Any]]:
+    """`(spec, default)` of each setting of a section, in order."""
+    return {item.name: (item.metadata["spec"], item.default) for item in fields(section)}
+
+
+def _shown(value: object, spec: Spec) -> str:
+    text = "a secret" if spec.secret else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _check(where: str, value: Any, spec: Spec, default: Any) -> Any:
+    """The value as its field wants it. Raises InvalidConfig naming key, value and allowed range."""
+    wrong = InvalidConfig(f"{where} = {_shown(value, spec)}: allowed is {spec.allowed} ({spec.doc})")
+    if isinstance(default, bool):
+        if type(value) is not bool:
+            raise wrong
+        return value
+    if isinstance(default, int):
+        if type(value) is not int or not _inside(value, spec):
+            raise wrong
+        return value
+    if isinstance(default, tuple):
+        if type(value) is not list or not all(type(item) is str and item for item in value):
+            raise InvalidConfig(f"{where} = {_shown(value, spec)}: allowed is a list of texts ({spec.doc})")
+        if not _inside(len(value), spec):
+            raise wrong
+        return tuple(value)
+    if type(value) is not str or (spec.choices and value not in spec.choices):
+        raise wrong
+    if not spec.choices and not _inside(len(value), spec):
+        raise wrong
+    return value
+
+
+def _inside(number: int, spec: Spec) -> bool:
+    return (spec.low is None or number >= spec.low) and (spec.high is None or number <= spec.high)
+
+
+def config_from_tables(home: Path, tables: Mapping[str, Any], *, source: str = CONFIG_FILE) -> Config:
+    """Settings of parsed tables `{section: {key: value}}`. Raises InvalidConfig."""
+    unknown = sorted(set(tables) - set(SECTIONS))
+    if unknown:
+        raise InvalidConfig(f"{source}: no section [{unknown[0][:64]}]; there are {', '.join(SECTIONS)}")
+    sections: dict[str, Any] = {}
+    for name, section in SECTIONS.items():
+        table = tables.get(name, {})
+        if not isinstance(table, dict):
+            raise InvalidConfig(f"{source}: {name} is a section: write [{name}]")
+        specs = specs_of(section)
+        values = {}
+        for key, value in table.items():
+            if key not in specs:
+                raise InvalidConfig(f"{source}: no setting {name}.{key[:64]}; there are {', '.join(specs)}")
+            spec, default = specs[key]
+            values[key] = _check(f"{source}: {name}.{key}", value, spec, default)
+        sections[name] = section(**values)
+    config = Config(home=home, **sections)
+    _check_together(config, source)
+    return config
+
+
+def _check_together(config: Config, source: str) -> None:
+    if config.engine.min_interval_ms > config.engine.settle_interval_ms:
+        raise InvalidConfig(
+            f"{source}: engine.min_interval_ms = {config.engine.min_interval_ms}: allowed is at most "
+            f"engine.settle_interval_ms = {config.engine.settle_interval_ms}"
+        )
+    if 0 < len(config.rpc.admin_token) < 16:
+        raise InvalidConfig(f"{source}: rpc.admin_token: allowed is empty, or at least 16 characters")
+
+
+def _value_of_text(where: str, text: str, spec: Spec, default: Any) -> Any:
+    """A value from the environment or the command line: bare text, or TOML for lists."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise InvalidConfig(f"{where} = {_shown(text, spec)}: allowed is true or false ({spec.doc})")
+        return text == "true"
+    if isinstance(default, int):
+        digits = text[1:] if text.startswith("-") else text
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+            raise InvalidConfig(f"{where} = {_shown(text, spec)}: allowed is {spec.allowed} ({spec.doc})")
+        return int(text)
+    if isinstance(default, tuple):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _override(tables: dict[str, Any], where: str, section: str, key: str, text: str) -> None:
+    if section not in SECTIONS or key not in specs_of(SECTIONS[section]):
+        raise InvalidConfig(f"{where}: there is no setting {section[:64]}.{key[:64]}")
+    spec, default = specs_of(SECTIONS[section])[key]
+    value = _value_of_text(where, text, spec, default)
+    _check(where, value, spec, default)
+    tables.setdefault(section, {})[key] = value
+
+
+def load_config(
+    home: Path, *, environment: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Settings of a node's home: defaults, file (if any), environment, overrides `section.key=value`.
+
+    Raises InvalidConfig naming the source, key, value and allowed range.
+    """
+    path = home / CONFIG_FILE
+    tables = _read_file(path) if path.exists() else {}
+    for name, text in sorted((environment or {}).items()):
+        section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if name.startswith(ENVIRONMENT_PREFIX) and section in SECTIONS and key in specs_of(SECTIONS[section]):
+            _override(tables, name, section, key, text)  # other QENEX_ variables are the wallet's
+    for override in overrides:
+        place, equals, text = override.partition("=")
+        section, dot, key = place.partition(".")
+        if not equals or not dot:
+            raise InvalidConfig(f"{override[:80]!r}: write section.key=value")
+        _override(tables, f"--set {place}", section, key, text)
+    return config_from_tables(home, tables, source=str(path))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_SIZE + 1)
+    except OSError as error:
+        raise InvalidConfig(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_CONFIG_SIZE:
+        raise InvalidConfig(f"{path}: larger than {MAX_CONFIG_SIZE} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(f"{path}: {str(error)[:200]}") from None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
+
+
+def config_text(config: Config, *, only_changed: bool = False, show_secrets: bool = True) -> str:
+    """A commented file that says what `config` says; settings at their defaults are commented out."""
+    lines = [
+        "# Settings of a QENEX node. What is commented out shows the default.",
+        "# The environment (QENEX_RPC_PORT) and `--set rpc.port=7400` go before this file.",
+    ]
+    for name, section in SECTIONS.items():
+        lines += ["", f"[{name}]"]
+        values = getattr(config, name)
+        for key, (spec, default) in specs_of(section).items():
+            value = getattr(values, key)
+            if value == default and only_changed:
+                continue
+            shown = '"..."' if spec.secret and value and not show_secrets else _toml(value)
+            mark = "# " if value == default else ""
+            if not only_changed:
+                lines.append(f"# {spec.doc}; {spec.allowed}")
+            lines.append(f"{mark}{key} = {shown}")
+    return "\n".join(lines) + "\n"
+
+
+def default_config_text() -> str:
+    """The file that a new home gets: every setting explained, all at their defaults."""
+    return config_text(Config(Path()))
+
+
+def to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """Settings as plain JSON for `qenex config show` and `node_info`; secrets are not told."""
+    tables: dict[str, dict[str, Any]] = {}
+    for name, section in SECTIONS.items():
+        values = getattr(config, name)
+        tables[name] = {
+            key: "..."
+            if spec.secret and getattr(values, key)
+            else list(getattr(values, key))
+            if isinstance(default, tuple)
+            else getattr(values, key)
+            for key, (spec, default) in specs_of(section).items()
+        }
+    return tables
