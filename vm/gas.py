@@ -32,7 +32,7 @@ GAS_SCHEDULES: Final[dict[int, GasSchedule]] = {
         create=2_000,
         created_byte=2,
         item=5,
-        signature=((0x01, 420), (0x02, 840), (0x03, 1_300), (0x04, 4_000), (0x11, 1_260)),
+        signature=((0x01, 420), (0x02, 840), (0x03, 1_260), (0x04, 3_360), (0x11, 1_260)),
     )
 }
 """Schedule by protocol version. A created entry costs as 20 updates: state is for ever."""
