@@ -138,7 +138,7 @@ class Versions:
     def _check(self, version: int) -> bool:
         """Return whether `version` is the latest. Raises Pruned or NotFound."""
         oldest, latest = self._reader.get_many((_OLDEST, _LATEST))
-        if oldest is None or latest is None:
+        if oldest is None or latest is None or version < 0:
             raise NotFound(f"there is no state version {version}")
         if version < int.from_bytes(oldest, "big"):
             raise Pruned(f"state version {version} is no longer kept")

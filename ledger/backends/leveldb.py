@@ -78,11 +78,20 @@ class _LevelReader:
             raise _fault("read", error) from error
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        # Backwards, plyvel 1.5 loses an entry whose key is `start` if it is the only one in
+        # range: no start is given, and the loop ends by itself.
+        low = None if reverse else start
         try:
             with self._source.iterator(
-                start=start, stop=stop, reverse=reverse, verify_checksums=True, fill_cache=False
+                start=low, stop=stop, reverse=reverse, verify_checksums=True, fill_cache=False
             ) as iterator:
-                yield from iterator
+                if not reverse:
+                    yield from iterator
+                    return
+                for key, value in iterator:
+                    if key < start:
+                        return
+                    yield key, value
         except _ERRORS as error:
             raise _fault("read", error) from error
 

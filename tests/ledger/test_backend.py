@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 import sqlite3
 import subprocess
@@ -32,7 +33,8 @@ from qenex.errors import (
 )
 from tests.ledger.faults import Crash, FaultyBackend
 
-needs_leveldb = pytest.mark.skipif(leveldb.plyvel is None, reason="plyvel has no wheel for this platform")
+LEVELDB = importlib.util.find_spec("plyvel") is not None
+needs_leveldb = pytest.mark.skipif(not LEVELDB, reason="plyvel has no wheel for this platform")
 PERSISTENT = [pytest.param("leveldb", marks=needs_leveldb), "sqlite"]
 ALL = [*PERSISTENT, "memory"]
 END = b"\xff" * 8
@@ -69,6 +71,10 @@ def test_reads_give_what_was_written_and_ranges_are_ordered_and_half_open(
     assert list(store.iterate(b"", END, reverse=True)) == sorted(entries.items(), reverse=True)
     assert [key for key, _ in store.iterate(b"00100", b"00103")] == [b"00100", b"00101", b"00102"]
     assert list(store.iterate(b"5", b"5")) == []
+    assert list(store.iterate(b"5", b"4", reverse=True)) == []
+    for stop in (b"00100\x00", b"00101"):  # exactly one entry, at the start
+        for reverse in (False, True):
+            assert [key for key, _ in store.iterate(b"00100", stop, reverse=reverse)] == [b"00100"]
     assert store.approximate_size() > 10_000
     store.compact()
     assert store.get(b"00007") == entries[b"00007"]
@@ -459,15 +465,17 @@ def test_a_flipped_bit_never_gives_a_wrong_value(kind: BackendKind, where: int, 
 
 @needs_leveldb
 def test_failures_of_leveldb_become_storage_faults(tmp_path: Path) -> None:
+    import plyvel
+
     class Failing:
         def get(self, *_: object, **__: object) -> bytes:
-            raise leveldb.plyvel.IOError(b"IO error: No space left on device")
+            raise plyvel.IOError(b"IO error: No space left on device")
 
         def iterator(self, **_: object) -> object:
             raise OSError(28, "No space left on device")
 
         def write(self) -> None:
-            raise leveldb.plyvel.CorruptionError(b"Corruption: checksum mismatch")
+            raise plyvel.CorruptionError(b"Corruption: checksum mismatch")
 
         put = delete = None
 

@@ -365,7 +365,7 @@ def test_pruning_is_bounded_and_hides_versions_at_once() -> None:
     names = [tree_path(b"%d" % n) for n in range(3000)]
     for version in range(1, 6):
         step(store, tree, version, {path: value_hash(b"%d" % version) for path in names})
-    portions = []
+    portions: list[int] = []
     while not portions or portions[-1] >= 100:
         portions.append(prune(store, tree, 5, 100))
         assert tree.oldest_version() == 5
@@ -433,15 +433,15 @@ def test_the_check_finds_every_changed_byte_of_every_node(
     batch = damaged.batch()
     for name, record in sound.iterate(b"", b"\xff" * 80):
         batch.put(name, record)
-    record = bytearray(sound.get(key) or b"")
-    record[where // len(keys) % len(record)] ^= 1 << bit
+    flipped = bytearray(sound.get(key) or b"")
+    position = where // len(keys) % len(flipped)
+    flipped[position] ^= 1 << bit
     if erase:
         batch.delete(key)
     else:
-        batch.put(key, bytes(record))
+        batch.put(key, bytes(flipped))
     damaged.write(batch, sync=True)
     # The version of an absent child is the one field that means nothing.
-    position = where // len(keys) % len(record)
     original = sound.get(key) or b""
     if not erase and len(original) == INNER_SIZE and position >= tree_nodes.VERSIONS:
         assume(original[tree_nodes.COUNTS + (position - tree_nodes.VERSIONS) // 8] > 0)
