@@ -56,7 +56,7 @@ async def test_a_subscriber_replays_from_its_cursor_and_goes_on_live():
         chain.commit(1, 1, 1)
     chain.bus._recent.clear()
     subscription = chain.bus.subscribe(Cursor(10, 1, 0))
-    seen = []
+    seen: list[str] = []
     while len(seen) < 3 * 41 - 1:
         seen += names(await subscription.next(7))
     chain.commit(0, 1, 0)
