@@ -17,6 +17,7 @@ from qenex.block import Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG
 from qenex.crypto.address import Address
 from qenex.errors import (
+    AccountNotFound,
     InvalidArguments,
     InvalidGenesis,
     MalformedBytes,
@@ -24,13 +25,13 @@ from qenex.errors import (
     ModuleFault,
     QenexError,
 )
-from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT
 from qenex.transaction import Transaction
-from vm.accounts import Accounts
+from vm.accounts import Accounts, key_of_signer
 from vm.calls import give_handles
 from vm.context import BlockInfo, Context
 from vm.core import Core
-from vm.entry import Entered, Rules, Verify, enter, make_rules, plan_of, signer_keys
+from vm.entry import Entered, Rules, Verify, check_validity, enter, make_rules, plan_of, signer_keys
 from vm.execution import UNLIMITED, BlockExecution, parameters_hash
 from vm.fees import price_per_gas
 from vm.gas import Gas, gas_schedule
@@ -291,6 +292,18 @@ class CheckState:
         """Tag + public key per signer, for the verifier. Raises the fitting 1000s error."""
         plan_of(self._machine.registry, tx)
         return signer_keys(self._state, self.rules, tx)
+
+    def signing_keys(self, tx: Transaction) -> tuple[bytes, ...]:
+        """As `keys_of`, whatever the sequences: a transaction may arrive together with those before it."""
+        plan_of(self._machine.registry, tx)
+        check_validity(self.rules, tx)
+        keys = []
+        for signer in tx.signers:
+            account = self._state.get(ACCOUNT_RECORDS + signer.address)
+            if account is None and not keys:
+                raise AccountNotFound  # signer 0 pays
+            keys.append(key_of_signer(self._state, signer, account or EMPTY_ACCOUNT, self.rules.status))
+        return tuple(keys)
 
     def admit(self, tx: Transaction) -> Entered:
         """Entry checks but for signatures; on success fee and sequences are taken here.
