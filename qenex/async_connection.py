@@ -7,10 +7,13 @@ import asyncio
 import aiohttp
 
 from qenex.connection import parse_endpoint, request_headers
-from qenex.errors import InvalidResponse, NodeUnreachable
+from qenex.errors import InvalidResponse, NodeUnreachable, UsageError
 from qenex.jsonrpc import MAX_ANSWER_SIZE, ConnectionLost, clean_text, http_failure
 
 _CHUNK = 64 * 1024
+
+AsyncLock = asyncio.Lock
+"""What keeps two transactions of one wallet in order, for tasks of one event loop."""
 
 
 class AsyncHttpConnection:
@@ -62,7 +65,7 @@ class AsyncHttpConnection:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise NodeUnreachable("this client is closed", hint="make a new client")
+            raise UsageError("this client is closed", hint="make a new client")
         if self._session is None:  # made here and not in __init__: it belongs to the running loop
             self._session = aiohttp.ClientSession(headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
         return self._session

@@ -14,9 +14,16 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from qenex.codec import Plain, Reference, codec_for, fields_of
 from qenex.crypto.address import Address, decode_address
-from qenex.errors import InvalidAddress, InvalidAmount, InvalidArguments, MalformedBytes, UnknownMessage
+from qenex.errors import (
+    InvalidAddress,
+    InvalidAmount,
+    InvalidArguments,
+    InvalidReference,
+    MalformedBytes,
+    UnknownMessage,
+)
 from qenex.money import DecimalsLookup, parse_amount, parse_coin
-from qenex.transaction import Fee, Message, Signer, Transaction, decode_body, encode_body
+from qenex.transaction import MAX_MESSAGES, Fee, Message, Signer, Transaction, decode_body, encode_body
 from qenex.types import MAX_AMOUNT, QXC, Coin, Quantity
 
 DEFAULT_VALIDITY: Final = 200
@@ -51,13 +58,26 @@ class MessageFace(NamedTuple):
     result: Any
 
 
+class QueryFace(NamedTuple):
+    """What the SDK knows of a query: its RPC method, its parameters by name and type, its result's type."""
+
+    method: str
+    parameters: tuple[tuple[str, Any], ...]
+    result: Any
+
+    @property
+    def name(self) -> str:
+        """As errors call it."""
+        return self.method
+
+
 def ref(index: int, field: str) -> Reference:
     """The value of `field` in the result of message number `index` of the same transaction (from 0).
 
-    Raises InvalidArguments for an index or a field that cannot be.
+    Raises InvalidReference for an index or a field that cannot be.
     """
-    if type(index) is not int or not 0 <= index < 128 or not isinstance(field, str) or not field:
-        raise InvalidArguments("a reference names an earlier message by its number and a field of its result")
+    if isinstance(index, bool) or not 0 <= index < MAX_MESSAGES or not 1 <= len(field) <= 64:
+        raise InvalidReference("a reference names an earlier message by its number and a field of its result")
     return Reference(index, field)
 
 
@@ -84,6 +104,11 @@ def read_amount(value: int | str, denom: str = QXC, lookup: DecimalsLookup | Non
     return value
 
 
+def read_bytes(value: bytes | str) -> bytes:
+    """Bytes, or lower-case hex with 0x. Raises MalformedBytes."""
+    return value if isinstance(value, bytes) else codec_for(bytes).from_json(value)
+
+
 def read_argument(hint: Any, value: Any, lookup: DecimalsLookup | None = None) -> Plain:
     """The typed value of one argument whose declared type is `hint`.
 
@@ -91,13 +116,16 @@ def read_argument(hint: Any, value: Any, lookup: DecimalsLookup | None = None) -
     """
     if isinstance(value, Reference):
         return value
-    if isinstance(value, dict) and set(value) == {"$"} and isinstance(value["$"], list | tuple):
-        return ref(*value["$"]) if len(value["$"]) == 2 else ref(-1, "")
+    if isinstance(value, dict) and set(value) == {"$"}:
+        match value["$"]:
+            case [int() as index, str() as field]:
+                return ref(index, field)
+        raise InvalidReference('a reference is {"$": [message number, "field"]}')
     return codec_for(hint).check(_typed(hint, value, lookup))
 
 
 def read_arguments(
-    face: MessageFace, arguments: Mapping[str, Any], lookup: DecimalsLookup | None = None
+    face: MessageFace | QueryFace, arguments: Mapping[str, Any], lookup: DecimalsLookup | None = None
 ) -> tuple[Plain, ...]:
     """Arguments in declared order. Optional ones may be missing.
 

@@ -18,13 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from qenex.errors import InvalidConfig, InvalidResponse, NodeUnreachable
+from qenex.errors import InvalidConfig, InvalidResponse, NodeUnreachable, UsageError
 from qenex.jsonrpc import MAX_ANSWER_SIZE, ConnectionLost, http_failure
 
 MAX_IDLE = 8
 """Connections kept open for the next request."""
 
 _CHUNK = 64 * 1024
+
+Lock = threading.Lock
+"""What keeps two transactions of one wallet in order, for threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class HttpConnection:
         while True:
             with self._lock:
                 if self._closed:
-                    raise NodeUnreachable("this client is closed", hint="make a new client")
+                    raise UsageError("this client is closed", hint="make a new client")
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return self._open(deadline)

@@ -80,9 +80,9 @@ def decode_batch(data: bytes, first_id: int, count: int) -> list[Json | QenexErr
     return [by_id[call_id] for call_id in ids]
 
 
-def decode_notification(data: bytes | str) -> Json:
+def decode_notification(data: bytes) -> Json:
     """Return one WebSocket frame as a JSON object. Raises InvalidResponse."""
-    frame = _load(data.encode() if isinstance(data, str) else data)
+    frame = _load(data)
     if not isinstance(frame, dict) or frame.get("jsonrpc") != "2.0":
         raise InvalidResponse("a frame is no JSON-RPC 2.0 object")
     return frame

@@ -1,0 +1,22 @@
+# Generated from the modules' declarations by `python -m node.generate`. Do not edit.
+"""The faces of all modules, for asyncio."""
+
+from __future__ import annotations
+
+from qenex.async_faces import AsyncNodeAccess
+from qenex.async_modules.accounts import AsyncAccounts
+from qenex.async_modules.bank import AsyncBank
+from qenex.async_modules.machine import AsyncMachine
+
+
+class AsyncModuleFaces:
+    """Every module of the chain as an attribute of the client."""
+
+    machine: AsyncMachine
+    accounts: AsyncAccounts
+    bank: AsyncBank
+
+    def _attach(self, client: AsyncNodeAccess) -> None:
+        self.machine = AsyncMachine(client)
+        self.accounts = AsyncAccounts(client)
+        self.bank = AsyncBank(client)

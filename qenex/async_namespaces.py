@@ -1,0 +1,226 @@
+"""The core namespaces of the client: `client.node`, `chain`, `tx`, `state`, `mempool`, `events`.
+
+Methods are named as the RPC's: `chain_getHeader` is `client.chain.get_header`. What has a
+record in the SDK comes back as that; the rest is plain JSON as the node sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+from qenex.answers import (
+    AccountInfo,
+    FeeEstimate,
+    NodeInfo,
+    NodeStatus,
+    ProofAnswer,
+    SignedHeader,
+    TransactionReceipt,
+    ValidatorSet,
+    read_answer,
+    read_proof,
+)
+from qenex.async_sender import AsyncPending, AsyncSender
+from qenex.async_subscription import AsyncSubscription
+from qenex.building import AddressLike, read_address, read_bytes
+from qenex.crypto.address import encode_address
+from qenex.errors import NotFound
+from qenex.jsonrpc import Json
+from qenex.light import Trust, verified_account, verified_balance, verified_value
+from qenex.state_keys import Account, account_state_key, balance_state_key
+from qenex.transaction import Transaction, decode_body, decode_transaction
+from qenex.types import QXC, Coin
+
+At: TypeAlias = int | str
+"""A height, `"latest"` or `"earliest"`."""
+
+
+class AsyncCoreAccess(Protocol):
+    """The part of the client that the core namespaces use."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def sender(self) -> AsyncSender: ...
+
+    async def call(self, method: str, /, **params: Json) -> Json: ...
+
+
+class AsyncNamespace:
+    """Base of the namespaces."""
+
+    def __init__(self, client: AsyncCoreAccess) -> None:
+        self._client = client
+
+    async def _call(self, method: str, **params: Json) -> Json:
+        """Call with what is not None."""
+        return await self._client.call(method, **{n: v for n, v in params.items() if v is not None})
+
+    async def _read(self, hint: Any, method: str, **params: Json) -> Any:
+        return read_answer(hint, await self._call(method, **params), method)
+
+    async def _text(self, address: AddressLike) -> str:
+        return encode_address(read_address(address), await self._client.sender.prefix())
+
+
+class AsyncNodeNamespace(AsyncNamespace):
+    """The node itself."""
+
+    async def info(self) -> NodeInfo:
+        """Chain, versions, address prefix."""
+        return await self._client.sender.info()
+
+    async def status(self) -> NodeStatus:
+        """Height and progress."""
+        answer: NodeStatus = await self._read(NodeStatus, "node_status")
+        return answer
+
+    async def peers(self) -> Json:
+        """Connected peers."""
+        return await self._call("node_peers")
+
+    async def health(self) -> Json:
+        """Whether the node is ready, and why not."""
+        return await self._call("node_health")
+
+
+class AsyncChainNamespace(AsyncNamespace):
+    """Blocks, headers, commits, validators."""
+
+    async def get_block(self, height: At = "latest") -> Json:
+        """A block with its transactions, as plain JSON. Raises NotFound, Pruned."""
+        return await self._call("chain_getBlock", height=height)
+
+    async def get_header(self, height: At = "latest") -> SignedHeader:
+        """A header with its hash, which is recomputed here. Raises NotFound, InvalidResponse."""
+        answer: SignedHeader = await self._read(SignedHeader, "chain_getHeader", height=height)
+        return answer.checked()
+
+    async def get_commit(self, height: At = "latest") -> Json:
+        """The commit that made a block final."""
+        return await self._call("chain_getCommit", height=height)
+
+    async def get_validators(self, height: At = "latest") -> ValidatorSet:
+        """The validators of a height, in canonical order."""
+        answer: ValidatorSet = await self._read(ValidatorSet, "chain_getValidators", height=height)
+        return answer
+
+    async def get_genesis(self) -> Json:
+        """The genesis, as plain JSON."""
+        return await self._call("chain_getGenesis")
+
+
+class AsyncTxNamespace(AsyncNamespace):
+    """Transactions by their bytes and hashes."""
+
+    async def submit(self, transaction: Transaction | bytes) -> AsyncPending[Any]:
+        """Submit a signed transaction (also one signed offline) once.
+
+        Raises the node's typed refusal, or OutcomeUnknown with `pending`.
+        """
+        tx = decode_transaction(transaction) if isinstance(transaction, bytes) else transaction
+        return await self._client.sender.submit(tx)
+
+    async def get(self, tx_hash: str | bytes) -> TransactionReceipt[Any]:
+        """The receipt of an included transaction. Raises NotFound, also while it still waits."""
+        wanted = read_bytes(tx_hash)
+        answer = await self._call("tx_get", hash="0x" + wanted.hex())
+        receipt = self._client.sender.read_receipt(answer, wanted)
+        if receipt is None:
+            raise NotFound(
+                f"0x{wanted.hex()} waits in the node's pool", hint="ask again after the next block"
+            )
+        return receipt
+
+    async def lookup(self, tx_hash: str | bytes) -> Json:
+        """What the node knows of a transaction, as plain JSON: waiting, or included with its receipt."""
+        return await self._call("tx_get", hash="0x" + read_bytes(tx_hash).hex())
+
+    async def simulate(self, transaction: Transaction | bytes) -> Json:
+        """What an unsigned transaction (or its body's bytes) would do now, as plain JSON."""
+        body = (
+            decode_body(transaction).body_bytes if isinstance(transaction, bytes) else transaction.body_bytes
+        )
+        return await self._call("tx_simulate", transaction="0x" + body.hex())
+
+    async def estimate_fee(self, transaction: Transaction | bytes) -> FeeEstimate:
+        """Gas and price of a transaction (or its body's bytes). Raises the error it would fail with."""
+        return await self._client.sender.estimate(
+            decode_body(transaction) if isinstance(transaction, bytes) else transaction
+        )
+
+
+class AsyncStateNamespace(AsyncNamespace):
+    """Accounts, and values with proofs that are checked here."""
+
+    async def get_account(self, address: AddressLike) -> AccountInfo:
+        """Sequence, native balance and key, as the node says. Raises AccountNotFound."""
+        return await self._client.sender.account(read_address(address))
+
+    async def get_proof(self, key: bytes, at: At | None = None) -> ProofAnswer:
+        """A state value or its absence with its proof and header, unchecked: see `verified_value`."""
+        return read_proof(await self._call("state_getProof", key="0x" + key.hex(), at=at))
+
+    async def verified_value(
+        self, key: bytes, at: At | None = None, trust: Trust | None = None
+    ) -> bytes | None:
+        """The encoded value under a state key (None: absent), proved against a header.
+
+        Without `trust` the header is the node's own word; with it, the header must be the trusted
+        one or carry a commit of more than 2/3 of the trusted validators. Raises ProofInvalid.
+        """
+        return verified_value(key, await self.get_proof(key, at), trust)
+
+    async def verified_account(
+        self, address: AddressLike, at: At | None = None, trust: Trust | None = None
+    ) -> Account:
+        """An account's record (empty if there is none), proved as in `verified_value`."""
+        own = read_address(address)
+        return verified_account(own, await self.get_proof(account_state_key(own), at), trust)
+
+    async def verified_balance(
+        self, address: AddressLike, denom: str = QXC, at: At | None = None, trust: Trust | None = None
+    ) -> Coin:
+        """A balance (zero if there is none), proved as in `verified_value`."""
+        own = read_address(address)
+        key = account_state_key(own) if denom == QXC else balance_state_key(own, denom)
+        return verified_balance(own, denom, await self.get_proof(key, at), trust)
+
+
+class AsyncMempoolNamespace(AsyncNamespace):
+    """Transactions that wait."""
+
+    async def status(self) -> Json:
+        """Counts and bytes of what waits."""
+        return await self._call("mempool_status")
+
+
+class AsyncEventsNamespace(AsyncNamespace):
+    """What happened: past events by query, coming ones by subscription."""
+
+    def __init__(self, client: AsyncCoreAccess, token: str | None = None) -> None:
+        super().__init__(client)
+        self._token = token
+
+    async def query(self, **params: Json) -> Json:
+        """Past events, a page of them: `{items, next_cursor}`; see `events_query` for its parameters."""
+        return await self._call("events_query", **params)
+
+    def subscribe(
+        self,
+        topic: str = "events",
+        *,
+        event: str | None = None,
+        address: str | None = None,
+        from_cursor: str | None = None,
+    ) -> AsyncSubscription:
+        """Iterate over what happens from now, or from a cursor kept earlier; close it, or use `with`.
+
+        `event` is a name or a prefix such as `bank.`; `address` keeps events that name it. After a
+        lost connection it goes on where it was. Raises SubscriptionLagged when the reader is too slow.
+        """
+        filters = {
+            name: value for name, value in (("event", event), ("address", address)) if value is not None
+        }
+        return AsyncSubscription(self._client.url, topic, filters, from_cursor, token=self._token)

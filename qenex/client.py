@@ -1,0 +1,188 @@
+# Generated from qenex/async_client.py by `python -m node.generate`. Do not edit.
+"""The client of a node: `QenexClient`, and by generation from this file `QenexClient`.
+
+Reads are repeated after a lost connection, at most twice; what could move money is sent
+once. Every answer is bounded, checked and typed; failures raise the errors of
+`qenex.errors`, with the codes that the node used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+
+from qenex.connection import HttpConnection
+from qenex.errors import InvalidArguments, NodeUnreachable, QenexError
+from qenex.jsonrpc import MAX_BATCH, Call, Json, decode_answer, decode_batch, encode_batch, encode_call
+from qenex.modules import EVENTS, MESSAGES, ModuleFaces
+from qenex.money import DecimalsLookup
+from qenex.namespaces import (
+    ChainNamespace,
+    EventsNamespace,
+    MempoolNamespace,
+    NodeNamespace,
+    StateNamespace,
+    TxNamespace,
+)
+from qenex.sender import (
+    Pending,
+    PlannedMessage,
+    Prepared,
+    Sender,
+    SignatoryLike,
+    TransactionOptions,
+)
+from qenex.wallet import Wallet
+
+REPEAT_PAUSES: Final = (0.1, 0.4)
+"""Seconds before a read is repeated after a lost connection."""
+
+ONCE: Final = ("tx_submit", "tx_submitAndWait", "events_subscribe")
+"""Methods that are never repeated by themselves; nor are those of `admin_` and `dev_`."""
+
+
+class QenexClient(ModuleFaces):
+    """A node's client. One per node and program is enough; close it, or use it in a `with` statement.
+
+    `url` is `http://host:port`; `timeout` bounds each request in seconds, as a whole; `token` opens
+    admin methods; `decimals` tells how many decimals people write for a denomination (QXC has 9,
+    others 0 unless it says otherwise). Nothing is sent before the first call. Raises InvalidConfig.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        token: str | None = None,
+        decimals: DecimalsLookup | None = None,
+    ) -> None:
+        self.url = url
+        self.decimals = decimals
+        self._connection = HttpConnection(url, timeout=timeout, token=token)
+        self._token = token
+        self._last_id = 0
+        self.sender = Sender(self._request, self._connection, MESSAGES, EVENTS.get, decimals)
+        self.node = NodeNamespace(self)
+        self.chain = ChainNamespace(self)
+        self.tx = TxNamespace(self)
+        self.state = StateNamespace(self)
+        self.mempool = MempoolNamespace(self)
+        self.events = EventsNamespace(self, token)
+        self._attach(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. Calls after this raise NodeUnreachable."""
+        self._connection.close()
+
+    # -- any method ----------------------------------------------------------------------
+
+    def call(self, method: str, /, **params: Json) -> Json:
+        """Call any RPC method by name; the result as plain JSON. Raises the node's typed error."""
+        once = method in ONCE or method.startswith(("admin_", "dev_"))
+        return self._request(method, params, once=once)
+
+    def batch(self, calls: Sequence[tuple[str, Mapping[str, Json]]]) -> list[Json | QenexError]:
+        """Call many reads in few requests; results in the order asked, errors in their places.
+
+        Raises InvalidArguments for methods that are never repeated, and what a whole request raises.
+        """
+        for method, _ in calls:
+            if method in ONCE or method.startswith(("admin_", "dev_")):
+                raise InvalidArguments(f"{method} is not for batches: send it by itself")
+        results: list[Json | QenexError] = []
+        for start in range(0, len(calls), MAX_BATCH):
+            part = [Call(method, params) for method, params in calls[start : start + MAX_BATCH]]
+            first = self._last_id + 1
+            self._last_id += len(part)
+            data = self._exchange(encode_batch(part, first), once=False)
+            results += decode_batch(data, first, len(part))
+        return results
+
+    def address_prefix(self) -> str:
+        """The prefix of this chain's addresses: `qx`, or `tqx` on shared test networks."""
+        return self.sender.prefix()
+
+    # -- transactions --------------------------------------------------------------------
+
+    def transaction(self, payer: SignatoryLike, **options: Unpack[TransactionOptions]) -> TransactionBuilder:
+        """Begin a transaction of several messages; they run in order, all or none."""
+        return TransactionBuilder(self.sender, payer, options)
+
+    def send_message(
+        self, wallet: Wallet, name: str, arguments: Mapping[str, Any], options: TransactionOptions
+    ) -> Pending[Any]:
+        """Send one message by its name, such as `bank.send`; see `Sender.send`."""
+        return self.sender.send([wallet], [self.sender.plan(name, arguments, wallet)], options)
+
+    # -- inside --------------------------------------------------------------------------
+
+    def _request(self, method: str, params: Mapping[str, Json], *, once: bool = False) -> Json:
+        self._last_id += 1
+        call_id = self._last_id
+        data = self._exchange(encode_call(Call(method, params), call_id), once=once)
+        return decode_answer(data, call_id)
+
+    def _exchange(self, body: bytes, *, once: bool) -> bytes:
+        for pause in () if once else REPEAT_PAUSES:
+            try:
+                return self._connection.post(body)
+            except NodeUnreachable:
+                self._connection.pause(pause)
+        return self._connection.post(body)
+
+
+class TransactionBuilder:
+    """Messages of one transaction. The payer is the first signer and acts unless `by` says who."""
+
+    def __init__(self, sender: Sender, payer: SignatoryLike, options: TransactionOptions) -> None:
+        self._sender = sender
+        self._payer = payer
+        self._options = options
+        self._messages: list[PlannedMessage] = []
+        self._wallets: dict[bytes, Wallet] = {}
+        self._note(payer)
+
+    def add(self, message: str, /, *, by: SignatoryLike | None = None, **arguments: Any) -> Self:
+        """Add a message such as `bank.send` with its arguments.
+
+        An argument may be `ref(0, "field")`, the result of an earlier message. Raises UnknownMessage,
+        InvalidArguments and the typed errors of arguments at once, before anything is sent.
+        """
+        actor = self._payer if by is None else by
+        self._messages.append(self._sender.plan(message, arguments, actor))
+        self._note(actor)
+        return self
+
+    def prepare(self) -> Prepared:
+        """The unsigned transaction, with sequences, fee and `valid_until` filled in. Signs nothing.
+
+        Raises the error with which the transaction would fail now.
+        """
+        return self._sender.prepare(self._payer, self._messages, self._options)
+
+    def send(self) -> Pending[Any]:
+        """Sign with the wallets given and submit; see `Sender.send`.
+
+        Raises WrongSignatureCount if a signer was given without its wallet.
+        """
+        wallets = list(self._wallets.values())
+        if not isinstance(self._payer, Wallet):
+            raise InvalidArguments("the payer is an address: prepare() and sign elsewhere, or pass a wallet")
+        return self._sender.send(wallets, self._messages, self._options)
+
+    def _note(self, signatory: SignatoryLike) -> None:
+        if isinstance(signatory, Wallet):
+            self._wallets.setdefault(signatory.address, signatory)

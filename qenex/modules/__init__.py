@@ -1,0 +1,32 @@
+# Generated from the modules' declarations by `python -m node.generate`. Do not edit.
+"""What the SDK knows of the chain's modules: records, messages, events."""
+
+from __future__ import annotations
+
+from qenex.building import MessageFace
+from qenex.faces import NodeAccess
+from qenex.modules import accounts, bank, machine
+from qenex.modules.accounts import Accounts
+from qenex.modules.bank import Bank
+from qenex.modules.machine import Machine
+
+MESSAGES: dict[str, MessageFace] = (
+    {face.name: face for face in machine.MESSAGES}
+    | {face.name: face for face in accounts.MESSAGES}
+    | {face.name: face for face in bank.MESSAGES}
+)
+
+EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS
+
+
+class ModuleFaces:
+    """Every module of the chain as an attribute of the client."""
+
+    machine: Machine
+    accounts: Accounts
+    bank: Bank
+
+    def _attach(self, client: NodeAccess) -> None:
+        self.machine = Machine(client)
+        self.accounts = Accounts(client)
+        self.bank = Bank(client)

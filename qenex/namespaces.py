@@ -1,0 +1,225 @@
+# Generated from qenex/async_namespaces.py by `python -m node.generate`. Do not edit.
+"""The core namespaces of the client: `client.node`, `chain`, `tx`, `state`, `mempool`, `events`.
+
+Methods are named as the RPC's: `chain_getHeader` is `client.chain.get_header`. What has a
+record in the SDK comes back as that; the rest is plain JSON as the node sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+from qenex.answers import (
+    AccountInfo,
+    FeeEstimate,
+    NodeInfo,
+    NodeStatus,
+    ProofAnswer,
+    SignedHeader,
+    TransactionReceipt,
+    ValidatorSet,
+    read_answer,
+    read_proof,
+)
+from qenex.building import AddressLike, read_address, read_bytes
+from qenex.crypto.address import encode_address
+from qenex.errors import NotFound
+from qenex.jsonrpc import Json
+from qenex.light import Trust, verified_account, verified_balance, verified_value
+from qenex.sender import Pending, Sender
+from qenex.state_keys import Account, account_state_key, balance_state_key
+from qenex.subscription import Subscription
+from qenex.transaction import Transaction, decode_body, decode_transaction
+from qenex.types import QXC, Coin
+
+At: TypeAlias = int | str
+"""A height, `"latest"` or `"earliest"`."""
+
+
+class CoreAccess(Protocol):
+    """The part of the client that the core namespaces use."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def sender(self) -> Sender: ...
+
+    def call(self, method: str, /, **params: Json) -> Json: ...
+
+
+class Namespace:
+    """Base of the namespaces."""
+
+    def __init__(self, client: CoreAccess) -> None:
+        self._client = client
+
+    def _call(self, method: str, **params: Json) -> Json:
+        """Call with what is not None."""
+        return self._client.call(method, **{n: v for n, v in params.items() if v is not None})
+
+    def _read(self, hint: Any, method: str, **params: Json) -> Any:
+        return read_answer(hint, self._call(method, **params), method)
+
+    def _text(self, address: AddressLike) -> str:
+        return encode_address(read_address(address), self._client.sender.prefix())
+
+
+class NodeNamespace(Namespace):
+    """The node itself."""
+
+    def info(self) -> NodeInfo:
+        """Chain, versions, address prefix."""
+        return self._client.sender.info()
+
+    def status(self) -> NodeStatus:
+        """Height and progress."""
+        answer: NodeStatus = self._read(NodeStatus, "node_status")
+        return answer
+
+    def peers(self) -> Json:
+        """Connected peers."""
+        return self._call("node_peers")
+
+    def health(self) -> Json:
+        """Whether the node is ready, and why not."""
+        return self._call("node_health")
+
+
+class ChainNamespace(Namespace):
+    """Blocks, headers, commits, validators."""
+
+    def get_block(self, height: At = "latest") -> Json:
+        """A block with its transactions, as plain JSON. Raises NotFound, Pruned."""
+        return self._call("chain_getBlock", height=height)
+
+    def get_header(self, height: At = "latest") -> SignedHeader:
+        """A header with its hash, which is recomputed here. Raises NotFound, InvalidResponse."""
+        answer: SignedHeader = self._read(SignedHeader, "chain_getHeader", height=height)
+        return answer.checked()
+
+    def get_commit(self, height: At = "latest") -> Json:
+        """The commit that made a block final."""
+        return self._call("chain_getCommit", height=height)
+
+    def get_validators(self, height: At = "latest") -> ValidatorSet:
+        """The validators of a height, in canonical order."""
+        answer: ValidatorSet = self._read(ValidatorSet, "chain_getValidators", height=height)
+        return answer
+
+    def get_genesis(self) -> Json:
+        """The genesis, as plain JSON."""
+        return self._call("chain_getGenesis")
+
+
+class TxNamespace(Namespace):
+    """Transactions by their bytes and hashes."""
+
+    def submit(self, transaction: Transaction | bytes) -> Pending[Any]:
+        """Submit a signed transaction (also one signed offline) once.
+
+        Raises the node's typed refusal, or OutcomeUnknown with `pending`.
+        """
+        tx = decode_transaction(transaction) if isinstance(transaction, bytes) else transaction
+        return self._client.sender.submit(tx)
+
+    def get(self, tx_hash: str | bytes) -> TransactionReceipt[Any]:
+        """The receipt of an included transaction. Raises NotFound, also while it still waits."""
+        wanted = read_bytes(tx_hash)
+        answer = self._call("tx_get", hash="0x" + wanted.hex())
+        receipt = self._client.sender.read_receipt(answer, wanted)
+        if receipt is None:
+            raise NotFound(
+                f"0x{wanted.hex()} waits in the node's pool", hint="ask again after the next block"
+            )
+        return receipt
+
+    def lookup(self, tx_hash: str | bytes) -> Json:
+        """What the node knows of a transaction, as plain JSON: waiting, or included with its receipt."""
+        return self._call("tx_get", hash="0x" + read_bytes(tx_hash).hex())
+
+    def simulate(self, transaction: Transaction | bytes) -> Json:
+        """What an unsigned transaction (or its body's bytes) would do now, as plain JSON."""
+        body = (
+            decode_body(transaction).body_bytes if isinstance(transaction, bytes) else transaction.body_bytes
+        )
+        return self._call("tx_simulate", transaction="0x" + body.hex())
+
+    def estimate_fee(self, transaction: Transaction | bytes) -> FeeEstimate:
+        """Gas and price of a transaction (or its body's bytes). Raises the error it would fail with."""
+        return self._client.sender.estimate(
+            decode_body(transaction) if isinstance(transaction, bytes) else transaction
+        )
+
+
+class StateNamespace(Namespace):
+    """Accounts, and values with proofs that are checked here."""
+
+    def get_account(self, address: AddressLike) -> AccountInfo:
+        """Sequence, native balance and key, as the node says. Raises AccountNotFound."""
+        return self._client.sender.account(read_address(address))
+
+    def get_proof(self, key: bytes, at: At | None = None) -> ProofAnswer:
+        """A state value or its absence with its proof and header, unchecked: see `verified_value`."""
+        return read_proof(self._call("state_getProof", key="0x" + key.hex(), at=at))
+
+    def verified_value(self, key: bytes, at: At | None = None, trust: Trust | None = None) -> bytes | None:
+        """The encoded value under a state key (None: absent), proved against a header.
+
+        Without `trust` the header is the node's own word; with it, the header must be the trusted
+        one or carry a commit of more than 2/3 of the trusted validators. Raises ProofInvalid.
+        """
+        return verified_value(key, self.get_proof(key, at), trust)
+
+    def verified_account(
+        self, address: AddressLike, at: At | None = None, trust: Trust | None = None
+    ) -> Account:
+        """An account's record (empty if there is none), proved as in `verified_value`."""
+        own = read_address(address)
+        return verified_account(own, self.get_proof(account_state_key(own), at), trust)
+
+    def verified_balance(
+        self, address: AddressLike, denom: str = QXC, at: At | None = None, trust: Trust | None = None
+    ) -> Coin:
+        """A balance (zero if there is none), proved as in `verified_value`."""
+        own = read_address(address)
+        key = account_state_key(own) if denom == QXC else balance_state_key(own, denom)
+        return verified_balance(own, denom, self.get_proof(key, at), trust)
+
+
+class MempoolNamespace(Namespace):
+    """Transactions that wait."""
+
+    def status(self) -> Json:
+        """Counts and bytes of what waits."""
+        return self._call("mempool_status")
+
+
+class EventsNamespace(Namespace):
+    """What happened: past events by query, coming ones by subscription."""
+
+    def __init__(self, client: CoreAccess, token: str | None = None) -> None:
+        super().__init__(client)
+        self._token = token
+
+    def query(self, **params: Json) -> Json:
+        """Past events, a page of them: `{items, next_cursor}`; see `events_query` for its parameters."""
+        return self._call("events_query", **params)
+
+    def subscribe(
+        self,
+        topic: str = "events",
+        *,
+        event: str | None = None,
+        address: str | None = None,
+        from_cursor: str | None = None,
+    ) -> Subscription:
+        """Iterate over what happens from now, or from a cursor kept earlier; close it, or use `with`.
+
+        `event` is a name or a prefix such as `bank.`; `address` keeps events that name it. After a
+        lost connection it goes on where it was. Raises SubscriptionLagged when the reader is too slow.
+        """
+        filters = {
+            name: value for name, value in (("event", event), ("address", address)) if value is not None
+        }
+        return Subscription(self._client.url, topic, filters, from_cursor, token=self._token)
