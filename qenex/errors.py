@@ -289,6 +289,11 @@ class ProgramFault(QenexError):
     default_hint = "this is a defect of the program; please report it with the log file named above"
 
 
+class SubscriptionLagged(QenexError):
+    code = 309
+    default_hint = "subscribe again with from_cursor set to the last cursor you handled, and read faster"
+
+
 # -- JSON-RPC ----------------------------------------------------------------------------
 
 
