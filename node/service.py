@@ -1,0 +1,483 @@
+"""`NodeService`: what a node offers to those who ask, as plain typed methods.
+
+The RPC's methods are thin: they read JSON, call here and render. Everything here reads committed, immutable
+versions and takes no lock that a block waits for; it runs on the node's event loop, between blocks and
+between slices of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from ledger.genesis import Genesis
+from ledger.state import Readable, Value
+from node.events import EventBus
+from node.mempool import MAIN_KEY, Mempool
+from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
+from qenex.codec import encode
+from qenex.crypto import SCHEMES_BY_TAG
+from qenex.crypto.address import Address
+from qenex.errors import (
+    InvalidParams,
+    LimitExceeded,
+    NotFound,
+    OutcomeUnknown,
+    Pruned,
+    QenexError,
+    TransactionExpired,
+    error_from_code,
+)
+from qenex.proof import TreeProof, list_proof
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
+from qenex.transaction import Fee, Transaction, decode_body, decode_transaction, encode_body
+from vm.context import BlockInfo
+from vm.gas import gas_schedule
+from vm.machine import Machine
+
+LATEST: Final = -1
+EARLIEST: Final = -2
+
+MAX_WAITERS: Final = 10_000
+"""Calls that wait for a transaction at the same time."""
+MAX_PROVED_KEYS: Final = 64
+"""State entries that one proved query may read."""
+SIMULATION_GAS: Final = 1_000_000
+"""Gas after which a simulation ends (100 ms of the reference core): it shares the loop with consensus."""
+GAS_MARGIN_PERCENT: Final = 130
+"""Estimated gas limit in percent of what the simulation used: the state moves on until inclusion."""
+CACHED_BLOCKS: Final = 8
+
+
+class Blocks(Protocol):
+    """The part of the block store that reads need. All raise NotFound or Pruned for a missing height."""
+
+    @property
+    def earliest(self) -> int: ...
+    def header(self, height: int) -> Header: ...
+    def hash(self, height: int) -> bytes: ...
+    def block(self, height: int) -> Block: ...
+    def commit(self, height: int) -> Commit: ...
+    def height_of(self, block_hash: bytes) -> int: ...
+    def receipts(self, height: int) -> Sequence[Receipt]: ...
+    def events(self, height: int) -> tuple[Any, Any, Any]: ...
+    def locate(self, tx_id: bytes) -> tuple[int, int] | None: ...
+
+
+class Chain(Protocol):
+    """The part of the ledger that reads need."""
+
+    @property
+    def genesis(self) -> Genesis: ...
+    @property
+    def genesis_hash(self) -> bytes: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def state_root(self) -> bytes: ...
+    @property
+    def committed(self) -> Readable: ...
+    @property
+    def blocks(self) -> Blocks: ...
+    def view(self, height: int | None = None) -> Readable: ...
+    def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, TreeProof]: ...
+
+
+class Identity(NamedTuple):
+    """What the node says of itself."""
+
+    name: str
+    version: str
+    prefix: str = "qx"
+    validator: Address | None = None
+
+
+class Proved(NamedTuple):
+    """Entries of the state after `height`, each with its proof against `header`, that of `height` + 1.
+
+    `commit` are the precommits that made that header final.
+    """
+
+    height: int
+    entries: tuple[tuple[bytes, bytes | None, TreeProof], ...]
+    header: Header
+    header_hash: bytes
+    commit: Commit | None
+
+
+class Included(NamedTuple):
+    """A transaction on chain."""
+
+    tx: Transaction
+    receipt: Receipt
+    height: int
+    position: int
+    header: Header
+    block_hash: bytes
+
+
+class ReceiptProof(NamedTuple):
+    """The audit path of a receipt under `header.results_root`; the header is that of the next block."""
+
+    receipt: bytes
+    position: int
+    leaves: int
+    path: tuple[bytes, ...]
+    header: Header
+    header_hash: bytes
+    commit: Commit | None
+
+
+class Estimate(NamedTuple):
+    """A fee that will do: `price` base units per gas now, `max` with room for a rising price."""
+
+    price: int
+    gas_used: int | None
+    gas_limit: int
+    tip: int
+    max: int
+
+
+class _Recorder:
+    """A view that notes the keys a query reads."""
+
+    def __init__(self, base: Readable) -> None:
+        self._base = base
+        self.keys: dict[bytes, None] = {}
+
+    def get(self, key: bytes) -> Value | None:
+        self.keys[key] = None
+        return self._base.get(key)
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
+        raise InvalidParams("lists cannot be proved", hint="prove the single entries with state_getProof")
+
+
+Submit = Callable[[bytes], Awaitable[Transaction]]
+"""Verifies, admits and spreads raw transaction bytes. Raises a 1000s error."""
+
+
+class NodeService:
+    """See the module. `submit` is the node's admission; `peers` and `not_ready` tell its state."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        chain: Chain,
+        mempool: Mempool,
+        events: EventBus,
+        submit: Submit,
+        identity: Identity,
+        *,
+        not_ready: Callable[[], str] = str,
+        peers: Callable[[], list[dict[str, Any]]] = list,
+        metrics_text: Callable[[], str] = str,
+    ) -> None:
+        self.machine = machine
+        self.registry = machine.registry
+        self.chain = chain
+        self.mempool = mempool
+        self.events = events
+        self.identity = identity
+        self.prefix = identity.prefix
+        self.not_ready = not_ready
+        self.peers = peers
+        self.metrics_text = metrics_text
+        self._submit = submit
+        self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
+        self._waiting = 0
+        self._infos: OrderedDict[int, BlockInfo] = OrderedDict()
+
+    # -- the node tells ---------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Wake those who wait for a transaction, block after block. Runs for ever: the server's task."""
+        while True:
+            await self.events.wait_for(self.chain.height + 1)
+            self.block_committed(self.chain.height)
+
+    def block_committed(self, height: int) -> None:
+        """Wake those whose transaction is in a block, or can no longer be."""
+        locate = self.chain.blocks.locate
+        for tx_id, waiters in list(self._waiters.items()):
+            due = locate(tx_id) is not None
+            for future, valid_until in list(waiters.items()):
+                if (due or height >= valid_until) and not future.done():
+                    future.set_result(None)
+
+    # -- heights ------------------------------------------------------------------------------------
+
+    @property
+    def height(self) -> int:
+        """Last committed height; that before the first block right after genesis."""
+        return self.chain.height
+
+    def block_height(self, at: int) -> int:
+        """The height of an existing block that `at` (LATEST, EARLIEST or a height) means."""
+        chain = self.chain
+        if at == LATEST:
+            at = chain.height
+        elif at == EARLIEST:
+            at = chain.blocks.earliest
+        if at > chain.height:
+            raise NotFound(f"height {at} does not exist yet, the chain stands at {chain.height}")
+        if at < chain.genesis.initial_height:
+            raise NotFound(f"the chain begins at height {chain.genesis.initial_height}")
+        if at < chain.blocks.earliest:
+            raise Pruned(f"blocks below {chain.blocks.earliest} are no longer kept")
+        return at
+
+    def state_at(self, at: int) -> tuple[int, Readable]:
+        """The state after a height, and that height. Raises NotFound or Pruned."""
+        chain = self.chain
+        height = chain.height
+        if at in (LATEST, height):
+            return height, chain.committed
+        if at == EARLIEST:
+            at = self._earliest_state()
+        if at > height:
+            raise NotFound(f"height {at} does not exist yet, the chain stands at {height}")
+        return at, chain.view(at)
+
+    def _earliest_state(self) -> int:
+        earliest: int | None = getattr(self.chain, "earliest_state", None)
+        return self.chain.genesis.initial_height - 1 if earliest is None else earliest
+
+    def block_info(self, height: int) -> BlockInfo:
+        """What queries on the state after `height` see of its block."""
+        info = self._infos.get(height)
+        if info is None:
+            info = self._infos[height] = self._make_info(height)
+            if len(self._infos) > CACHED_BLOCKS:
+                self._infos.popitem(last=False)
+        return info
+
+    def _make_info(self, height: int) -> BlockInfo:
+        genesis = self.chain.genesis
+        if height < genesis.initial_height:
+            return BlockInfo(genesis.chain_id, height, genesis.time, genesis.time, Address(bytes(32)))
+        header = self.chain.blocks.header(height)
+        return BlockInfo(
+            header.chain_id, height, header.time, header.time, header.proposer,
+            protocol_version=header.protocol_version,
+        )  # fmt: skip
+
+    def validators_of(self, height: int) -> tuple[Validator, ...]:
+        """The set that `validators_hash` of the header at `height` commits to. Raises Pruned."""
+        wanted = self.chain.blocks.header(height).validators_hash
+        first = self.chain.genesis.initial_height - 1
+        for version in range(height, max(height - 3, first - 1), -1):  # updates become active two heights later
+            _, base = self.state_at(version)
+            validators = self.machine.validators(base)
+            if validators_root(validators) == wanted:
+                return validators
+        raise Pruned(f"the validator set of height {height} is no longer kept")
+
+    # -- state --------------------------------------------------------------------------------------
+
+    def query(self, name: str, args: Sequence[Any], at: int = LATEST) -> Any:
+        """Answer a module's query on the state after `at`. Raises NotFound, Pruned or the module's error."""
+        height, base = self.state_at(at)
+        return self.machine.query(base, self.block_info(height), name, args)
+
+    def query_proved(self, name: str, args: Sequence[Any], at: int = LATEST) -> tuple[Any, Proved]:
+        """The answer with proofs of every entry it was read from, those found absent among them.
+
+        Raises InvalidParams for queries that read lists, LimitExceeded beyond 64 entries.
+        """
+        height = self.provable_height(at)
+        recorder = _Recorder(self.chain.view(height))
+        result = self.machine.query(recorder, self.block_info(height), name, args)
+        return result, self.prove(tuple(recorder.keys), height)
+
+    def provable_height(self, at: int) -> int:
+        """A state height whose root stands in a header: LATEST is the one before the last block."""
+        newest = self.chain.height - 1
+        if at == LATEST:
+            at = newest
+        elif at == EARLIEST:
+            at = max(self._earliest_state(), self.chain.blocks.earliest - 1)
+        if at > newest or newest < self.chain.genesis.initial_height - 1:
+            raise NotFound(
+                f"the root of height {at} stands in the header of {at + 1}, which does not exist yet",
+                hint="ask again after the next block",
+            )
+        return at
+
+    def prove(self, keys: Sequence[bytes], at: int = LATEST) -> Proved:
+        """Entries of the state after `at` with proofs, and the header that carries their root."""
+        height = self.provable_height(at)
+        if len(keys) > MAX_PROVED_KEYS:
+            raise LimitExceeded(f"{len(keys)} entries, at most {MAX_PROVED_KEYS} are proved at once")
+        blocks = self.chain.blocks
+        header = blocks.header(height + 1)
+        entries = tuple((key, *self.chain.prove(key, height)) for key in keys)
+        return Proved(height, entries, header, blocks.hash(height + 1), self._seen_commit(height + 1))
+
+    def _seen_commit(self, height: int) -> Commit | None:
+        try:
+            return self.chain.blocks.commit(height)
+        except (NotFound, Pruned):
+            return None
+
+    def account(self, address: Address, at: int = LATEST) -> Account | None:
+        """An account's record, or None. Raises NotFound or Pruned for the height."""
+        _, base = self.state_at(at)
+        return base.get(ACCOUNT_RECORDS + address)
+
+    def next_sequence(self, address: Address) -> int:
+        """The sequence of the account's next transaction, those that wait in the pool counted."""
+        pending = self.mempool.next_sequence((address, MAIN_KEY))
+        if pending is not None:
+            return pending
+        record = self.account(address)
+        return 0 if record is None else record.sequence
+
+    # -- transactions ---------------------------------------------------------------------------------
+
+    async def submit(self, raw: bytes) -> Transaction:
+        """Verify and admit. Raises a 1000s error; then nothing was kept."""
+        return await self._submit(raw)
+
+    async def submit_and_wait(self, raw: bytes, timeout: float) -> Included:
+        """Submit, then wait for inclusion, which is final.
+
+        Raises a 1000s error at once, TransactionExpired when `valid_until` has passed without it, and
+        OutcomeUnknown after `timeout` seconds: it may still be included until then.
+        """
+        tx = await self._submit(raw)
+        found = await self.wait_for(tx, timeout)
+        if found is not None:
+            return found
+        kind = TransactionExpired if self.chain.height >= tx.valid_until else OutcomeUnknown
+        error = kind(f"not included so far; it can be until height {tx.valid_until}")
+        if kind is TransactionExpired:
+            error = kind(f"not included until height {tx.valid_until}")
+        error.__dict__["details"] = {
+            "hash": "0x" + tx.tx_id.hex(), "valid_until": tx.valid_until, "height": self.chain.height
+        }  # fmt: skip
+        raise error
+
+    async def wait_for(self, tx: Transaction, timeout: float) -> Included | None:
+        """Wait until a transaction is included; None after `timeout` seconds or its last height."""
+        if self._waiting >= MAX_WAITERS:
+            raise LimitExceeded(f"{MAX_WAITERS} calls wait already", hint="use tx_submit and then tx_get")
+        place = self.chain.blocks.locate(tx.tx_id)
+        if place is None and self.chain.height < tx.valid_until:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiters = self._waiters.setdefault(tx.tx_id, {})
+            waiters[future] = tx.valid_until
+            self._waiting += 1
+            try:
+                await asyncio.wait((future,), timeout=timeout)
+            finally:
+                self._waiting -= 1
+                del waiters[future]
+                if not waiters:
+                    self._waiters.pop(tx.tx_id, None)
+            place = self.chain.blocks.locate(tx.tx_id)
+        return None if place is None else self.included(*place)
+
+    def included(self, height: int, index: int) -> Included:
+        """The transaction at a place of the chain."""
+        blocks = self.chain.blocks
+        block = blocks.block(height)
+        tx = decode_transaction(block.transactions[index])
+        return Included(tx, blocks.receipts(height)[index], height, index, block.header, blocks.hash(height))
+
+    def find(self, tx_id: bytes) -> Included | Transaction:
+        """A transaction by hash: included, or waiting in the pool. Raises NotFound."""
+        place = self.chain.blocks.locate(tx_id)
+        if place is not None:
+            return self.included(*place)
+        waiting = self.mempool.get(tx_id)
+        if waiting is None:
+            raise NotFound(
+                f"no transaction 0x{tx_id.hex()} is included or waits here",
+                hint="it may never have arrived, or expired; up to its valid_until it can still be included",
+            )
+        return waiting
+
+    def prove_receipt(self, height: int, index: int) -> ReceiptProof:
+        """A receipt's audit path. Raises NotFound until the next block carries the root."""
+        blocks = self.chain.blocks
+        if height + 1 > self.chain.height:
+            raise NotFound(
+                f"the results root of height {height} stands in the header of {height + 1}",
+                hint="ask again after the next block",
+            )
+        receipts = [encode(receipt) for receipt in blocks.receipts(height)]
+        begin, _, end = blocks.events(height)
+        leaves = [*receipts, encode((tuple(begin), tuple(end)))]
+        header = blocks.header(height + 1)
+        return ReceiptProof(
+            receipts[index], index, len(leaves), list_proof(leaves, index), header, blocks.hash(height + 1),
+            self._seen_commit(height + 1),
+        )  # fmt: skip
+
+    def next_block_info(self) -> BlockInfo:
+        """The block that would come next, as far as it is known."""
+        last = self.block_info(self.chain.height)
+        return last._replace(height=last.height + 1, time=last.time + 1, parent_time=last.time)
+
+    def simulate(self, tx: Transaction) -> Receipt:
+        """Run a transaction, signed or not, as the next block would, and forget it.
+
+        Transactions of its signers that wait in the pool count as done where sequences are concerned.
+        Stops after SIMULATION_GAS. Raises a 1000s error where entry refuses.
+        """
+        fee = tx.fee
+        if fee.gas_limit > SIMULATION_GAS:
+            fee = fee._replace(gas_limit=SIMULATION_GAS)
+        return self.machine.simulate(self.chain.committed, self.next_block_info(), self._as_next(tx, fee))
+
+    def _as_next(self, tx: Transaction, fee: Fee) -> Transaction:
+        """The same body with `fee`, its signers' sequences those of the state if only the pool lies between."""
+        signers = []
+        for signer in tx.signers:
+            stored = (self.account(signer.address) or EMPTY_ACCOUNT).sequence
+            if stored < signer.sequence <= self.next_sequence(signer.address):
+                signer = signer._replace(sequence=stored)
+            signers.append(signer)
+        return decode_body(
+            encode_body(tx.chain_id, signers, tx.messages, fee, tx.valid_until, tx.lease, tx.memo)
+        )
+
+    @property
+    def price(self) -> int:
+        """Base units of QXC per gas that the next block asks."""
+        return self.machine.price(self.chain.committed)
+
+    def estimate_fee(self, tx: Transaction) -> Estimate:
+        """Simulate with all the payer can pay, and add room. Raises the error it would fail with."""
+        price, tip = self.price, tx.fee.tip
+        balance = (self.account(tx.signers[0].address) or EMPTY_ACCOUNT).balance
+        affordable = (balance - tip) // price if price and balance > tip else 0
+        limit = max(min(SIMULATION_GAS, affordable), 1)
+        fee = Fee(min(balance, limit * price + tip), limit, tip)
+        receipt = self.machine.simulate(
+            self.chain.committed, self.next_block_info(), self._as_next(tx, fee)
+        )
+        if receipt.status:
+            raise receipt_error(receipt)
+        used = receipt.gas_used + self._signature_bytes_gas(tx)
+        gas_limit = -(-used * GAS_MARGIN_PERCENT // 100)
+        return Estimate(price, used, gas_limit, tip, 2 * price * gas_limit + tip)
+
+    def _signature_bytes_gas(self, tx: Transaction) -> int:
+        """Gas of the bytes that signing will add: simulation saw the body alone."""
+        size = 16  # outer form
+        for signer in tx.signers:
+            record = self.account(signer.address) or EMPTY_ACCOUNT
+            key = record.key or signer.public_key or b"\x01"
+            scheme = SCHEMES_BY_TAG.get(key[0])
+            size += 4 + (scheme.signature_size if scheme is not None else 64)
+        return gas_schedule(1).byte * size
+
+
+def receipt_error(receipt: Receipt) -> QenexError:
+    """The typed error of a failed receipt."""
+    where = "" if receipt.failed_message is None else f"message {receipt.failed_message} fails"
+    return error_from_code(receipt.status, where)
