@@ -20,9 +20,15 @@ ROOT = b"G"
 HORIZON = b"V"
 # Written by the execution-facing half
 BLOCK = b"B"
+"""`B | height | part u8` -> header, body, seen commit or hook events (`ledger/blocks.py`)."""
+BLOCK_HASH = b"I"
+"""`I | block hash` -> height."""
 RECEIPT = b"R"
+"""`R | height` -> all receipts of a block."""
 TRANSACTION = b"T"
+"""`T | tx id` -> height and index."""
 META = b"M"
+"""`M | name` -> small records (`ledger/meta.py`)."""
 
 VERSION_SIZE = 8
 CHUNK = 1024

@@ -1,0 +1,40 @@
+"""The small records that say what chain a store holds and how far it is."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ledger.keys import META
+from qenex.codec import Codec, codec_for
+from qenex.types import U32, U64, Bytes32
+
+SCHEMA: Final = 1
+"""Version of every record that the ledger itself writes."""
+
+STATE_KEY: Final = META + b"state"
+GENESIS_KEY: Final = META + b"genesis"
+"""Canonical record of the genesis."""
+BODIES_KEY: Final = META + b"bodies"
+"""Height (u64) of the oldest block whose body is kept; missing while none was pruned."""
+META_KEYS: Final = (BODIES_KEY, GENESIS_KEY, STATE_KEY)
+
+
+class Meta(NamedTuple):
+    """Written with every block, in the block's batch."""
+
+    schema: U32
+    chain_id: str
+    genesis_hash: Bytes32
+    initial_height: U64
+    height: U64
+    """Last committed block; `initial_height` - 1 right after the import of the genesis."""
+    tree_root: Bytes32
+    """State root after `height`."""
+    results_root: Bytes32
+    """Of block `height`; the genesis hash before the first block."""
+    block_hash: Bytes32
+    """Of block `height`; the genesis hash before the first block."""
+
+
+META_CODEC: Codec[Meta] = codec_for(Meta)
+MAX_META_SIZE: Final = 4_096
