@@ -297,7 +297,7 @@ class CheckState:
         """As `keys_of`, whatever the sequences: a transaction may arrive together with those before it."""
         plan_of(self._machine.registry, tx)
         check_validity(self.rules, tx)
-        keys = []
+        keys: list[bytes] = []
         for signer in tx.signers:
             account = self._state.get(ACCOUNT_RECORDS + signer.address)
             if account is None and not keys:
