@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgpack
 
 from ledger.backends.base import Batch, Reader, StorageFault
-from ledger.keys import CHUNK, HORIZON, ROOT, STALE, VERSION_SIZE, chunk_key, prefix_end, version_key
+from ledger.keys import CHUNK, ROOT, STALE, TREE_HORIZON, VERSION_SIZE, chunk_key, prefix_end, version_key
 from ledger.tree_nodes import (
     COUNTS,
     EMPTY_REF,
@@ -49,7 +49,6 @@ ENTRY_OVERHEAD = 200
 """Bytes of memory for a cached node besides its record: key, object headers, dict slot."""
 PROGRESS_NODES = 4096
 
-_HORIZON = HORIZON + b"tree"
 
 
 class Progress(NamedTuple):
@@ -172,7 +171,7 @@ class Tree:
 
     def oldest_version(self, *, reader: Reader | None = None) -> int:
         """Return the pruning horizon: versions below it are gone."""
-        record = (reader or self._reader).get(_HORIZON)
+        record = (reader or self._reader).get(TREE_HORIZON)
         return int.from_bytes(record or b"", "big")
 
     def leaf(self, version: int, path: bytes, *, reader: Reader | None = None) -> bytes | None:
@@ -279,7 +278,7 @@ class Tree:
         if newest is None:
             return 0
         horizon = max(min(below, int.from_bytes(newest[0][1:], "big")), self.oldest_version())
-        batch.put(_HORIZON, version_key(horizon))
+        batch.put(TREE_HORIZON, version_key(horizon))
         done = 0
         for key, record in reader.iterate(chunk_key(STALE, 0, 0), chunk_key(STALE, horizon + 1, 0)):
             if done >= limit:
@@ -300,7 +299,7 @@ class Tree:
     def _ref(self, reader: Reader, version: int) -> NodeRef:
         if not 0 <= version < 1 << 8 * VERSION_SIZE:
             raise NotFound(f"there is no state version {version}")
-        horizon, record = reader.get_many((_HORIZON, ROOT + version_key(version)))
+        horizon, record = reader.get_many((TREE_HORIZON, ROOT + version_key(version)))
         if horizon is not None and version < int.from_bytes(horizon, "big"):
             raise Pruned(f"state version {version} is no longer kept")
         if record is None:

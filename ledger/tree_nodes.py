@@ -21,8 +21,12 @@ from ledger.keys import NODE, VERSION_SIZE, version_key
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import hash_tree_leaf, hash_tree_node
 
-BUNDLE = 8
-"""Most leaves in one bundle. Not consensus: the root does not depend on it."""
+BUNDLE = 12
+"""Most leaves in one bundle. Not consensus: the root does not depend on it.
+
+8, 12 and 16 measured within 5% of each other at 200,000 leaves and where nearly every bundle is
+read from disk; 12 was never the slowest.
+"""
 MERGE = BUNDLE // 2
 """An inner node with no more leaves than this becomes a bundle again after a deletion."""
 INNER = 255
@@ -40,10 +44,21 @@ HIGH_NIBBLE = [bytes((byte & 0xF0,)) for byte in range(256)]
 """By byte: its high nibble, the low one zero."""
 NODE_HEADS = [NODE + bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
 HASH_SLICES = [slice(HASH_SIZE * n, HASH_SIZE * n + HASH_SIZE) for n in range(16)]
+HIGH_SLOTS = [HASH_SLICES[byte >> 4] for byte in range(256)]
+LOW_SLOTS = [HASH_SLICES[byte & 15] for byte in range(256)]
+"""By byte of a path: the slot of the child that its high or low nibble names."""
 VERSION_SLICES = [
     slice(VERSIONS + VERSION_SIZE * n, VERSIONS + VERSION_SIZE * n + VERSION_SIZE) for n in range(16)
 ]
 ROOT_STEM = NODE_HEADS[0]
+
+
+def _leaf_parts(count: int) -> tuple[tuple[int, slice], ...]:
+    """Return, for each leaf of a bundle, its offset and where its hash lies."""
+    return tuple((at, slice(at + 64, at + LEAF_SIZE)) for at in range(0, count * LEAF_SIZE, LEAF_SIZE))
+
+
+LEAF_PARTS = [_leaf_parts(count) for count in range(BUNDLE + 1)]
 
 _node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
 
@@ -112,23 +127,16 @@ def bundle_hash(record: bytes, depth: int) -> bytes:
         return record[64:] or ZERO_HASH
     node = bytearray(NODE_SIZE)
     byte = depth >> 1
-    previous = -1
-    if depth & 1:
-        for at in range(0, size, LEAF_SIZE):
-            n = record[at + byte] & 15
-            if n == previous:
-                _fill_branching(node, record, depth, at - LEAF_SIZE)
-                break
-            node[HASH_SLICES[n]] = record[at + 64 : at + 96]
-            previous = n
-    else:
-        for at in range(0, size, LEAF_SIZE):
-            n = record[at + byte] >> 4
-            if n == previous:
-                _fill_branching(node, record, depth, at - LEAF_SIZE)
-                break
-            node[HASH_SLICES[n]] = record[at + 64 : at + 96]
-            previous = n
+    slots = LOW_SLOTS if depth & 1 else HIGH_SLOTS
+    previous = None
+    count = size // LEAF_SIZE
+    for at, part in LEAF_PARTS[count] if count <= BUNDLE else _leaf_parts(count):
+        slot = slots[record[at + byte]]
+        if slot is previous:
+            _fill_branching(node, record, depth, at - LEAF_SIZE)
+            break
+        node[slot] = record[part]
+        previous = slot
     state = _node_state()
     state.update(node)
     return state.digest()

@@ -2,7 +2,7 @@
 
 The hottest code of the ledger: per changed leaf about one bundle and half an inner
 node are rebuilt, hashed and recorded. Measurements and the reasons for the layout are
-in benchmarks/README.md; `benchmarks/test_ledger.py` guards them.
+in benchmarks/tree.py; `benchmarks/test_ledger.py` guards them.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ class Updater:
         paths = self.paths
         version = self.version_bytes
         byte, odd, below = depth >> 1, depth & 1, depth + 1
+        entries, bundles, stale = self.entries, self.bundles, self.stale
         head = NODE_HEADS[below]
         pinned, young, old = self._finds
         changed = False
@@ -163,26 +164,26 @@ class Updater:
                 if not self._change(buffer, below, at, stop):
                     at = stop
                     continue
-                self.stale.append(child + node[VERSION_SLICES[n]])
+                stale.append(child + node[VERSION_SLICES[n]])
                 digest, count = self._seal(buffer, child)
             elif count:
                 record = young(child) or old(child) or self._load(child, child_ref(node, n))
                 if stop == at + 1:
-                    leaves = bundle_with(record, path, self.entries[at])
+                    leaves = bundle_with(record, path, entries[at])
                 else:
                     leaves = self._edit(record, at, stop)
                 if leaves == record:
                     at = stop
                     continue
-                self.stale.append(child + node[VERSION_SLICES[n]])
+                stale.append(child + node[VERSION_SLICES[n]])
                 if len(leaves) <= BUNDLE * LEAF_SIZE:
                     digest, count = bundle_hash(leaves, below), len(leaves) // LEAF_SIZE
                     if count:
-                        self.bundles[child] = leaves
+                        bundles[child] = leaves
                 else:
                     digest, count = self._plant(leaves, child)
             else:
-                fresh = [entry for entry in self.entries[at:stop] if entry is not None]
+                fresh = [entry for entry in entries[at:stop] if entry is not None]
                 if not fresh:
                     at = stop
                     continue
