@@ -13,6 +13,7 @@ in, JSON Schema), so that a record is declared once.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -41,6 +42,9 @@ Plain = Any
 EXT_POSITIVE, EXT_NEGATIVE, EXT_REFERENCE = 1, 2, 3
 MAX_ITEMS = 4_096
 """Items of one array. Bounds what a nest of claimed array sizes can allocate to 16 MiB."""
+
+MAX_EXTENSION_SIZE = 128
+"""Bytes of an extension: 32 of an integer, or a reference."""
 
 MAX_VALUE_SIZE = 64 * 1024
 """Bytes of a text or byte string whose type states no bound of its own."""
@@ -77,7 +81,10 @@ def pack_other(value: object) -> msgpack.ExtType:
         data = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "big")
         return msgpack.ExtType(EXT_NEGATIVE if value < 0 else EXT_POSITIVE, data)
     if type(value) is Reference:
-        return msgpack.ExtType(EXT_REFERENCE, msgpack.packb([value.index, value.field]))
+        pair = msgpack.packb([value.index, value.field])
+        if len(pair) > MAX_EXTENSION_SIZE:
+            raise ValueError("reference to a field with too long a name")
+        return msgpack.ExtType(EXT_REFERENCE, pair)
     raise TypeError(f"{type(value).__name__} has no encoding")
 
 
@@ -97,7 +104,8 @@ def unpack_ext(code: int, data: bytes) -> int | Reference:
 def encode(value: Plain) -> bytes:
     """Return the canonical bytes of a plain value or a record (a tuple of plain values).
 
-    Raises MalformedBytes for what has no encoding: floats, maps, integers beyond 2^256.
+    Raises MalformedBytes for what has no encoding, such as integers beyond 2^256. Floats and maps are
+    not looked for (this runs for every state value): the typed `check` is what keeps them out.
     """
     try:
         packed: bytes = msgpack.packb(value, default=pack_other)
@@ -121,7 +129,7 @@ def decode(data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> Plain:
             ext_hook=unpack_ext,
             max_array_len=max_items,
             max_map_len=0,
-            max_ext_len=128,
+            max_ext_len=MAX_EXTENSION_SIZE,
         )
         again = msgpack.packb(value, default=pack_other)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
@@ -168,8 +176,17 @@ class Codec(Generic[T]):
 
 
 def _fail(expected: str, got: object) -> MalformedBytes:
-    shown = repr(got)
-    return MalformedBytes(f"expected {expected}, got {shown[:60]}{'...' if len(shown) > 60 else ''}")
+    return MalformedBytes(f"expected {expected}, got {_shown(got)}")
+
+
+def _shown(got: object) -> str:
+    """A foreign value for an error message, bounded: `repr` of a nest recurses, of 4 MiB takes long."""
+    if isinstance(got, str | bytes):
+        return repr(got) if len(got) <= 40 else f"{got[:40]!r}... of length {len(got)}"
+    if isinstance(got, tuple | list | dict):
+        return f"a {'list' if isinstance(got, tuple) else type(got).__name__} of {len(got)}"
+    shown = repr(got) if isinstance(got, int | float | Reference | None) else type(got).__name__
+    return shown if len(shown) <= 60 else shown[:60] + "..."
 
 
 def _integer(low: int, high: int, name: str) -> Codec[int]:
@@ -280,6 +297,9 @@ def _address() -> Codec[Address]:
     return Codec("address", check, encode_address, from_json, schema)
 
 
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?Z")
+
+
 def time_to_text(time_ns: int) -> str:
     """RFC 3339 UTC text with nanoseconds, e.g. 2026-01-02T03:04:05.000000006Z."""
     seconds, nanoseconds = divmod(time_ns, 10**9)
@@ -289,18 +309,16 @@ def time_to_text(time_ns: int) -> str:
 
 def time_from_text(text: str) -> int:
     """Integer nanoseconds of an RFC 3339 UTC text. Raises MalformedBytes."""
+    found = _TIME.fullmatch(text) if type(text) is str else None
     try:
-        if not (type(text) is str and text.endswith("Z") and text.isascii() and len(text) <= 30):
+        if found is None:
             raise ValueError
-        whole, _, fraction = text[:-1].partition(".")
-        moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-        if fraction and not (fraction.isdigit() and len(fraction) <= 9):
+        *parts, fraction = found.groups()
+        year, month, day, hour, minute, second = (int(part) for part in parts)
+        since = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        if since.days < 0:
             raise ValueError
-        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        seconds = since.days * 86_400 + since.seconds
-        if seconds < 0:
-            raise ValueError
-        return seconds * 10**9 + int((fraction or "0").ljust(9, "0"))
+        return (since.days * 86_400 + since.seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
     except ValueError:
         raise _fail("RFC 3339 UTC time such as 2026-01-02T03:04:05Z", text) from None
 

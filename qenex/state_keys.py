@@ -67,12 +67,18 @@ def escape(data: bytes) -> bytes:
 
 
 def unescape(data: bytes, start: int) -> tuple[bytes, int]:
-    """Inverse of `escape` from `start`; returns the bytes and the index after the end mark."""
+    """Inverse of `escape` from `start`; returns the bytes and the index after the end mark.
+
+    Raises ValueError for bytes that `escape` cannot have written.
+    """
     at = start
     while True:
         at = data.index(b"\x00", at)
-        if data[at + 1] == 0:
+        follows = data[at + 1 : at + 2]
+        if follows == b"\x00":
             return data[start:at].replace(b"\x00\xff", b"\x00"), at + 2
+        if follows != b"\xff":
+            raise ValueError("a zero byte inside a key part is written 00 FF")
         at += 2
 
 
