@@ -8,16 +8,17 @@ between slices of one.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from ledger.backend import StorageFault
 from ledger.genesis import Genesis
 from ledger.state import Readable, Value
 from node.events import EventBus
 from node.mempool import MAIN_KEY, Mempool
 from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
-from qenex.codec import encode
 from qenex.crypto import SCHEMES_BY_TAG
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -37,6 +38,8 @@ from vm.context import BlockInfo
 from vm.gas import gas_schedule
 from vm.machine import Machine
 
+logger = logging.getLogger("qenex.service")
+
 LATEST: Final = -1
 EARLIEST: Final = -2
 
@@ -48,7 +51,9 @@ SIMULATION_GAS: Final = 1_000_000
 """Gas after which a simulation ends (100 ms of the reference core): it shares the loop with consensus."""
 GAS_MARGIN_PERCENT: Final = 130
 """Estimated gas limit in percent of what the simulation used: the state moves on until inclusion."""
-CACHED_BLOCKS: Final = 8
+CACHED_INFOS: Final = 64
+DECODED_BLOCKS: Final = 4
+"""Blocks kept decoded for look-ups; each may have 4 MiB on the wire."""
 
 
 class Blocks(Protocol):
@@ -62,7 +67,8 @@ class Blocks(Protocol):
     def commit(self, height: int) -> Commit: ...
     def height_of(self, block_hash: bytes) -> int: ...
     def receipts(self, height: int) -> Sequence[Receipt]: ...
-    def events(self, height: int) -> tuple[Any, Any, Any]: ...
+    def receipt_bytes(self, height: int) -> Sequence[bytes]: ...
+    def hook_event_bytes(self, height: int) -> bytes: ...
     def locate(self, tx_id: bytes) -> tuple[int, int] | None: ...
 
 
@@ -155,12 +161,20 @@ class _Recorder:
         raise InvalidParams("lists cannot be proved", hint="prove the single entries with state_getProof")
 
 
+def _log_fault(fault: StorageFault) -> None:
+    """Default of `NodeService.on_fault`."""
+    logger.critical("the store failed under a read: %s", fault)
+
+
 Submit = Callable[[bytes], Awaitable[Transaction]]
 """Verifies, admits and spreads raw transaction bytes. Raises a 1000s error."""
 
 
 class NodeService:
-    """See the module. `submit` is the node's admission; `peers` and `not_ready` tell its state."""
+    """See the module. `submit` is the node's admission; `peers` and `not_ready` tell its state.
+
+    `on_fault` is told when the store fails under a read: the node has to stop then.
+    """
 
     def __init__(
         self,
@@ -174,6 +188,7 @@ class NodeService:
         not_ready: Callable[[], str] = str,
         peers: Callable[[], list[dict[str, Any]]] = list,
         metrics_text: Callable[[], str] = str,
+        on_fault: Callable[[StorageFault], None] = _log_fault,
     ) -> None:
         self.machine = machine
         self.registry = machine.registry
@@ -185,9 +200,11 @@ class NodeService:
         self.not_ready = not_ready
         self.peers = peers
         self.metrics_text = metrics_text
+        self.on_fault = on_fault
         self._submit = submit
         self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
         self._waiting = 0
+        self._decoded: OrderedDict[int, tuple[Block, Sequence[Receipt]]] = OrderedDict()
         self._infos: OrderedDict[int, BlockInfo] = OrderedDict()
 
     # -- the node tells ---------------------------------------------------------------------------
@@ -214,20 +231,32 @@ class NodeService:
         """Last committed height; that before the first block right after genesis."""
         return self.chain.height
 
-    def block_height(self, at: int) -> int:
-        """The height of an existing block that `at` (LATEST, EARLIEST or a height) means."""
+    def header_height(self, at: int) -> int:
+        """The height of an existing header that `at` (LATEST, EARLIEST or a height) means.
+
+        Headers and commits are kept for ever. Raises NotFound.
+        """
         chain = self.chain
+        first = chain.genesis.initial_height
         if at == LATEST:
             at = chain.height
         elif at == EARLIEST:
-            at = chain.blocks.earliest
+            at = first
+        if chain.height < first:
+            raise NotFound("the chain has no block yet", hint="ask again after the first block")
         if at > chain.height:
             raise NotFound(f"height {at} does not exist yet, the chain stands at {chain.height}")
-        if at < chain.genesis.initial_height:
-            raise NotFound(f"the chain begins at height {chain.genesis.initial_height}")
-        if at < chain.blocks.earliest:
-            raise Pruned(f"blocks below {chain.blocks.earliest} are no longer kept")
+        if at < first:
+            raise NotFound(f"the chain begins at height {first}")
         return at
+
+    def block_height(self, at: int) -> int:
+        """The same for a whole block. Raises Pruned where its body is no longer kept."""
+        earliest = self.chain.blocks.earliest
+        height = earliest if at == EARLIEST and self.chain.height >= earliest else self.header_height(at)
+        if height < earliest:
+            raise Pruned(f"blocks below {earliest} are no longer kept")
+        return height
 
     def state_at(self, at: int) -> tuple[int, Readable]:
         """The state after a height, and that height. Raises NotFound or Pruned."""
@@ -250,7 +279,7 @@ class NodeService:
         info = self._infos.get(height)
         if info is None:
             info = self._infos[height] = self._make_info(height)
-            if len(self._infos) > CACHED_BLOCKS:
+            if len(self._infos) > CACHED_INFOS:
                 self._infos.popitem(last=False)
         return info
 
@@ -268,7 +297,9 @@ class NodeService:
         """The set that `validators_hash` of the header at `height` commits to. Raises Pruned."""
         wanted = self.chain.blocks.header(height).validators_hash
         first = self.chain.genesis.initial_height - 1
-        for version in range(height, max(height - 3, first - 1), -1):  # updates become active two heights later
+        for version in range(
+            height, max(height - 3, first - 1), -1
+        ):  # updates become active two heights later
             _, base = self.state_at(version)
             validators = self.machine.validators(base)
             if validators_root(validators) == wanted:
@@ -341,14 +372,14 @@ class NodeService:
         """Verify and admit. Raises a 1000s error; then nothing was kept."""
         return await self._submit(raw)
 
-    async def submit_and_wait(self, raw: bytes, timeout: float) -> Included:
+    async def submit_and_wait(self, raw: bytes, seconds: float) -> Included:
         """Submit, then wait for inclusion, which is final.
 
         Raises a 1000s error at once, TransactionExpired when `valid_until` has passed without it, and
-        OutcomeUnknown after `timeout` seconds: it may still be included until then.
+        OutcomeUnknown after `seconds`: it may still be included until then.
         """
         tx = await self._submit(raw)
-        found = await self.wait_for(tx, timeout)
+        found = await self.wait_for(tx, seconds)
         if found is not None:
             return found
         kind = TransactionExpired if self.chain.height >= tx.valid_until else OutcomeUnknown
@@ -360,8 +391,8 @@ class NodeService:
         }  # fmt: skip
         raise error
 
-    async def wait_for(self, tx: Transaction, timeout: float) -> Included | None:
-        """Wait until a transaction is included; None after `timeout` seconds or its last height."""
+    async def wait_for(self, tx: Transaction, seconds: float) -> Included | None:
+        """Wait until a transaction is included; None after `seconds` or its last height."""
         if self._waiting >= MAX_WAITERS:
             raise LimitExceeded(f"{MAX_WAITERS} calls wait already", hint="use tx_submit and then tx_get")
         place = self.chain.blocks.locate(tx.tx_id)
@@ -371,7 +402,7 @@ class NodeService:
             waiters[future] = tx.valid_until
             self._waiting += 1
             try:
-                await asyncio.wait((future,), timeout=timeout)
+                await asyncio.wait((future,), timeout=seconds)
             finally:
                 self._waiting -= 1
                 del waiters[future]
@@ -382,10 +413,19 @@ class NodeService:
 
     def included(self, height: int, index: int) -> Included:
         """The transaction at a place of the chain."""
-        blocks = self.chain.blocks
-        block = blocks.block(height)
+        block, receipts = self._block_and_receipts(height)
         tx = decode_transaction(block.transactions[index])
-        return Included(tx, blocks.receipts(height)[index], height, index, block.header, blocks.hash(height))
+        return Included(tx, receipts[index], height, index, block.header, self.chain.blocks.hash(height))
+
+    def _block_and_receipts(self, height: int) -> tuple[Block, Sequence[Receipt]]:
+        # Those who follow the chain, or look up what they just sent, ask for the same few blocks.
+        found = self._decoded.get(height)
+        if found is None:
+            blocks = self.chain.blocks
+            found = self._decoded[height] = blocks.block(height), blocks.receipts(height)
+            if len(self._decoded) > DECODED_BLOCKS:
+                self._decoded.popitem(last=False)
+        return found
 
     def find(self, tx_id: bytes) -> Included | Transaction:
         """A transaction by hash: included, or waiting in the pool. Raises NotFound."""
@@ -408,9 +448,8 @@ class NodeService:
                 f"the results root of height {height} stands in the header of {height + 1}",
                 hint="ask again after the next block",
             )
-        receipts = [encode(receipt) for receipt in blocks.receipts(height)]
-        begin, _, end = blocks.events(height)
-        leaves = [*receipts, encode((tuple(begin), tuple(end)))]
+        receipts = blocks.receipt_bytes(height)
+        leaves = [*receipts, blocks.hook_event_bytes(height)]
         header = blocks.header(height + 1)
         return ReceiptProof(
             receipts[index], index, len(leaves), list_proof(leaves, index), header, blocks.hash(height + 1),
@@ -457,9 +496,7 @@ class NodeService:
         affordable = (balance - tip) // price if price and balance > tip else 0
         limit = max(min(SIMULATION_GAS, affordable), 1)
         fee = Fee(min(balance, limit * price + tip), limit, tip)
-        receipt = self.machine.simulate(
-            self.chain.committed, self.next_block_info(), self._as_next(tx, fee)
-        )
+        receipt = self.machine.simulate(self.chain.committed, self.next_block_info(), self._as_next(tx, fee))
         if receipt.status:
             raise receipt_error(receipt)
         used = receipt.gas_used + self._signature_bytes_gas(tx)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from ledger.backend import StorageFault
 from node.rpc.declare import Access, Method, Registry
 from node.rpc.strict_json import Json, dumps, loads
 from qenex.errors import (
@@ -83,7 +84,13 @@ def _error(request_id: Json, error: QenexError) -> str:
 class Dispatcher:
     """Answers JSON-RPC from a registry of methods."""
 
-    def __init__(self, registry: Registry, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        bounds: Bounds | None = None,
+        on_fault: Callable[[StorageFault], None] | None = None,
+    ) -> None:
+        self.on_fault = on_fault
         self.registry = registry
         self.bounds = bounds or Bounds()
         self.calls = 0
@@ -153,6 +160,8 @@ class Dispatcher:
             return f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(result)}}}'
         except QenexError as error:
             refusal = error
+        except StorageFault as fault:
+            raise self.fault(fault) from None
         except Exception:  # a defect of ours: the caller learns no more than that, the log has it all
             self.failures += 1
             name = message.get("method") if type(message) is dict else None
@@ -172,6 +181,12 @@ class Dispatcher:
                 raise Forbidden(f"{name} needs a WebSocket", hint="connect to /ws and call it there")
         return method
 
+    def fault(self, fault: StorageFault) -> ConnectionAbortedError:
+        """Tell the node that its store failed; what to raise so that the connection ends unanswered."""
+        if self.on_fault is not None:
+            self.on_fault(fault)
+        return ConnectionAbortedError("the node stops")
+
     async def call(self, method: Method, values: list[Any], caller: Caller) -> Json:
         """Run one bound call, as REST does. Raises QenexError, InternalError for a defect."""
         self.calls += 1
@@ -181,6 +196,8 @@ class Dispatcher:
             return await result if method.is_async else result
         except QenexError:
             raise
+        except StorageFault as fault:
+            raise self.fault(fault) from None
         except Exception:  # as in _single
             self.failures += 1
             logger.exception("RPC method %s failed", method.name)

@@ -12,14 +12,15 @@ import asyncio
 import hmac
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from ledger.backend import StorageFault
 from node.rpc.connections import BoundedServer, Connection, ConnectionTable
 from node.rpc.declare import Registry
 from node.rpc.dispatcher import Bounds, Caller, Dispatcher, error_object
@@ -76,6 +77,9 @@ class Health(Protocol):
     def metrics_text(self) -> str:
         """All metrics in the Prometheus text format."""
 
+    def on_fault(self, fault: StorageFault) -> None:
+        """The store failed under a read."""
+
 
 Handler = Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]]
 
@@ -84,12 +88,18 @@ class RpcServer:
     """Serves one registry on TCP and, if set, on a local socket."""
 
     def __init__(
-        self, registry: Registry, health: Health, feed: Feed, version: str, settings: ServerSettings
+        self,
+        registry: Registry,
+        health: Health,
+        feed: Feed,
+        version: str,
+        settings: ServerSettings,
+        background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         limits = settings.limits
         bounds = Bounds(limits.max_request_size, limits.max_batch, limits.max_answer_size)
         rates = RateLimiter(limits.rate, limits.burst) if limits.rate else None
-        self.dispatcher = Dispatcher(registry, bounds)
+        self.dispatcher = Dispatcher(registry, bounds, health.on_fault)
         self.connections = ConnectionTable(limits, rates)
         self.sessions = 0
         """Open WebSocket connections."""
@@ -102,7 +112,8 @@ class RpcServer:
         self._submit = registry.methods.get("tx_submit")
         self._known_hosts: set[str] = set()
         self._runners: list[web.ServerRunner] = []
-        self._sweeper: asyncio.Task[None] | None = None
+        self._background = (self._sweep, *background)
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self.port = settings.port
         self._paths: dict[str, Handler] = {
@@ -128,7 +139,7 @@ class RpcServer:
             raise AddressInUse(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
             ) from None
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._tasks = [asyncio.create_task(work()) for work in self._background]
 
     async def _listen(self, listener: socket.socket, *, local: bool) -> None:
         if not local:
@@ -147,10 +158,10 @@ class RpcServer:
     async def stop(self) -> None:
         """Stop listening, let answers under way finish (2 s), close everything. May be called twice."""
         self._stopping.set()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            self._sweeper = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -181,6 +192,9 @@ class RpcServer:
                 response = await self._rest(path, request, connection)
         except QenexError as error:
             response = _refusal(error)
+        except ConnectionAbortedError:
+            connection.transport.abort()
+            raise
         finally:
             table.end(connection)
         return response

@@ -8,18 +8,16 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple, NoReturn
+from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
 from node.rpc.strict_json import Json
+from node.service import EARLIEST, LATEST
 from qenex.codec import Codec, codec_for
 from qenex.crypto.address import Address
 from qenex.errors import InvalidParams, QenexError
 from qenex.types import Between
 
-LATEST: Final = -1
-"""`at`: the newest height the node can answer for."""
-EARLIEST: Final = -2
-"""`at`: the oldest height the node still keeps."""
+TOPICS: Final = ("blocks", "transactions", "events")
 MAX_LIMIT: Final = 100
 """Items of one page."""
 
@@ -33,6 +31,8 @@ At = Annotated[int, _Special("at")]
 """A height, or LATEST or EARLIEST."""
 TransactionInput = Annotated[Any, _Special("transaction")]
 """Raw bytes (from hex) or the JSON form, a dict; read by the handler, whose errors are those of entry."""
+Timeout = Annotated[int, Between(0, 60_000)]
+"""Milliseconds that a call may wait."""
 Cursor = Annotated[str, _Special("cursor")]
 Limit = Annotated[int, Between(1, MAX_LIMIT)]
 
@@ -44,6 +44,7 @@ class EventFilter(NamedTuple):
     address: Address | None = None
 
 
+Topic = Annotated[Literal["blocks", "transactions", "events"], _Special("topic")]
 EventFilterInput = Annotated[EventFilter, _Special("event_filter")]
 
 
@@ -87,7 +88,12 @@ def _cursor(value: Json) -> str:
     _refuse("a cursor from an earlier answer", value)
 
 
-_EVENT_NAME: Codec[str] = codec_for(str)
+def _topic(value: Json) -> str:
+    if type(value) is str and value in TOPICS:
+        return value
+    _refuse(f"one of {', '.join(TOPICS)}", value)
+
+
 _ADDRESS: Codec[Address] = codec_for(Address)
 
 
@@ -117,6 +123,7 @@ _SPECIAL: dict[str, Codec[Any]] = {
         _transaction,
         {"anyOf": [{"type": "string", "pattern": "^0x([0-9a-f]{2})*$"}, {"type": "object"}]},
     ),
+    "topic": _codec("topic", _topic, {"type": "string", "enum": list(TOPICS)}),
     "cursor": _codec("cursor", _cursor, {"type": "string", "minLength": 1, "maxLength": 128}),
     "event_filter": _codec(
         "event filter",

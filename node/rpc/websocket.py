@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import WSMsgType, web
 
+from ledger.backend import StorageFault
 from node.rpc.dispatcher import Caller, Dispatcher, error_object
 from node.rpc.limits import Limits
 from node.rpc.strict_json import Json, dumps
@@ -114,7 +115,11 @@ class WebSocketSession:
         self._free.release()
 
     async def _answer(self, data: bytes) -> None:
-        answer = await self._dispatcher.handle(data, self._caller)
+        try:
+            answer = await self._dispatcher.handle(data, self._caller)
+        except ConnectionAbortedError:
+            self._abort()
+            return
         if answer is not None:
             await self._send(answer.decode())
         opener = asyncio.current_task()
@@ -157,6 +162,10 @@ class WebSocketSession:
             pass  # its place is gone: that is lagging, too
         except QenexError as error:
             ending, more = "events_failed", {"error": error_object(error)}
+        except StorageFault as fault:
+            self._dispatcher.fault(fault)
+            self._abort()
+            return
         except Exception:  # a defect must not end silently: the reader would wait for ever
             logger.exception("a subscription to %s failed", subscription.topic)
             ending, more = "events_failed", {"error": error_object(InternalError("internal error"))}

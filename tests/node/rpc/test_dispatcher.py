@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from node.rpc.declare import Access, Registry, method, methods_of
 from node.rpc.dispatcher import Bounds, Caller, Dispatcher
-from node.rpc.values import LATEST, At, EventFilterInput, Limit, TransactionInput
+from node.rpc.values import At, EventFilterInput, Limit, TransactionInput
+from node.service import LATEST
 from qenex.crypto.address import Address, encode_address
 from qenex.errors import REGISTRY, LimitExceeded, NotFound
 from qenex.types import U32, Amount, Coin
