@@ -18,6 +18,9 @@ ROOT = b"G"
 """`G | version` -> reference to the root node."""
 # Small records of ledger/versions.py and ledger/tree.py: horizons
 HORIZON = b"V"
+LATEST_VERSION = HORIZON + b"latest"
+OLDEST_VERSION = HORIZON + b"oldest"
+TREE_HORIZON = HORIZON + b"tree"
 # Written by the execution-facing half
 BLOCK = b"B"
 """`B | height | part u8` -> header, body, seen commit or hook events (`ledger/blocks.py`)."""

@@ -20,7 +20,8 @@ from ledger.keys import (
     CHANGED,
     CHUNK,
     HISTORY,
-    HORIZON,
+    LATEST_VERSION,
+    OLDEST_VERSION,
     VALUE,
     VERSION_SIZE,
     chunk_key,
@@ -29,8 +30,6 @@ from ledger.keys import (
 )
 from qenex.errors import NotFound, Pruned
 
-_LATEST = HORIZON + b"latest"
-_OLDEST = HORIZON + b"oldest"
 _ABSENT = b"\x00"
 _PRESENT = b"\x01"
 _END = b"\x00\x00"
@@ -56,12 +55,12 @@ class Versions:
 
     def latest_version(self) -> int | None:
         """Return the version written last, None in an empty store."""
-        record = self._get(_LATEST)
+        record = self._get(LATEST_VERSION)
         return None if record is None else int.from_bytes(record, "big")
 
     def oldest_version(self) -> int | None:
         """Return the oldest readable version, None in an empty store."""
-        record = self._get(_OLDEST)
+        record = self._get(OLDEST_VERSION)
         return None if record is None else int.from_bytes(record, "big")
 
     def get(self, key: bytes) -> bytes | None:
@@ -137,7 +136,7 @@ class Versions:
 
     def _check(self, version: int) -> bool:
         """Return whether `version` is the latest. Raises Pruned or NotFound."""
-        oldest, latest = self._reader.get_many((_OLDEST, _LATEST))
+        oldest, latest = self._reader.get_many((OLDEST_VERSION, LATEST_VERSION))
         if oldest is None or latest is None or version < 0:
             raise NotFound(f"there is no state version {version}")
         if version < int.from_bytes(oldest, "big"):
@@ -162,9 +161,9 @@ class Versions:
         previous = self.latest_version()
         put, delete = batch.put, batch.delete
         suffix = _END + version_key(version)
-        put(_LATEST, version_key(version))
+        put(LATEST_VERSION, version_key(version))
         if previous is None:
-            put(_OLDEST, version_key(version))
+            put(OLDEST_VERSION, version_key(version))
         elif version != previous + 1:
             raise ValueError(f"version {version} does not follow {previous}")
         for key, new, old in changes:
@@ -194,7 +193,7 @@ class Versions:
             return 0
         horizon = min(max(below, oldest), latest)
         if horizon != oldest:
-            batch.put(_OLDEST, version_key(horizon))
+            batch.put(OLDEST_VERSION, version_key(horizon))
         done = 0
         for stored, record in self._reader.iterate(
             chunk_key(CHANGED, 0, 0), chunk_key(CHANGED, horizon + 1, 0)
