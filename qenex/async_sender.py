@@ -57,7 +57,6 @@ R = TypeVar("R")
 
 FEE_HEADROOM: Final = 2
 """The price of gas may rise this many times before a transaction is refused; the rest returns."""
-GAS_MARGIN_PERCENT: Final = 120
 FRESH_SECONDS: Final = 1.0
 """How long a height that the node told is used for `valid_until`."""
 FIRST_PAUSE: Final = 0.03

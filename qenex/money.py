@@ -26,6 +26,7 @@ MAX_TEXT: Final = 120
 
 _COIN = re.compile(r"([0-9]+)(?:\.([0-9]+))?([A-Za-z][A-Za-z0-9._/-]*)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_HEX = re.compile(r"0[xX][0-9a-fA-F]")
 _EXPONENT = re.compile(r"[0-9.]+[eE][+-]?[0-9]+")
 
 
@@ -53,7 +54,7 @@ def parse_coin(text: str, lookup: DecimalsLookup | None = None) -> Coin:
     if not isinstance(text, str):
         raise InvalidAmount(f"an amount is text like 1.5QXC, not {type(text).__name__}")
     match = _COIN.fullmatch(text) if len(text) <= MAX_TEXT else None
-    if match is None or _EXPONENT.match(text):
+    if match is None or _EXPONENT.match(text) or _HEX.match(text):
         raise InvalidAmount(_what_is_wrong(text))
     whole, fraction, denom = match.groups()
     if not is_denom(denom):
@@ -128,6 +129,8 @@ def _what_is_wrong(text: str) -> str:
         return f"{shown} has no denomination; write {text.strip('.') or '1.5'}QXC if you mean QXC"
     if "," in text or "_" in text:
         return f"{shown} has separators; write a point before decimals and nothing else, like 1234.5QXC"
+    if _HEX.match(text):
+        return f"{shown} is hexadecimal; write decimal digits, like 1.5QXC"
     if _EXPONENT.match(text):
         return f"{shown} has an exponent; write all digits, like 1500QXC"
     if text[0] == "." or re.match(r"[0-9]+\.[A-Za-z]", text):

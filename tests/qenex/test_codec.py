@@ -40,10 +40,19 @@ LIMIT = 64 * 1024
 
 integers = st.one_of(
     st.integers(-MAX_INTEGER + 1, MAX_INTEGER - 1),
-    st.sampled_from([edge + d for e in (7, 8, 15, 16, 31, 32, 63, 64, 128) for edge in (2**e, -(2**e)) for d in (-1, 0, 1)]),
+    st.sampled_from(
+        [
+            edge + d
+            for e in (7, 8, 15, 16, 31, 32, 63, 64, 128)
+            for edge in (2**e, -(2**e))
+            for d in (-1, 0, 1)
+        ]
+    ),
 )
 references = st.builds(Reference, st.integers(0, 127), st.text(max_size=20))
-scalars = st.one_of(st.none(), st.booleans(), integers, st.binary(max_size=80), st.text(max_size=40), references)
+scalars = st.one_of(
+    st.none(), st.booleans(), integers, st.binary(max_size=80), st.text(max_size=40), references
+)
 plain = st.recursive(scalars, lambda inner: st.lists(inner, max_size=6).map(tuple), max_leaves=25)
 
 
@@ -179,7 +188,9 @@ def test_size_comes_before_everything() -> None:
         decode(b"\x90" * 11, max_size=10)
 
 
-@pytest.mark.parametrize("value", [MAX_INTEGER, -MAX_INTEGER, object(), {1, 2}, "\ud800", Reference(0, "x" * 200)])
+@pytest.mark.parametrize(
+    "value", [MAX_INTEGER, -MAX_INTEGER, object(), {1, 2}, "\ud800", Reference(0, "x" * 200)]
+)
 def test_what_has_no_encoding_is_a_typed_error(value: Any) -> None:
     with pytest.raises(MalformedBytes):
         encode((value,))
@@ -241,14 +252,21 @@ def test_records_come_back_from_json(record: Everything) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["0x", "0x0", "0xZZ", "-0", "1e3", "qx1", "QXC"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["0x", "0x0", "0xZZ", "-0", "1e3", "qx1", "QXC"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
     max_leaves=12,
 )
 
 
 @given(st.sampled_from(Everything._fields), everything, json_values)
-def test_a_wrong_json_field_is_a_typed_error_that_names_it(field: str, record: Everything, value: Any) -> None:
+def test_a_wrong_json_field_is_a_typed_error_that_names_it(
+    field: str, record: Everything, value: Any
+) -> None:
     form = EVERYTHING.to_json(record, "qx")
     form[field] = value
     try:
@@ -314,7 +332,10 @@ def test_bytes_in_json_have_one_form(text: str) -> None:
         codec_for(bytes).from_json(text)
 
 
-@pytest.mark.parametrize("value", [0, 1, True, None, 1.0, "", "-0", "+1", "01", "1.0", "1e3", " 1", "1 ", "\u0661", "1_0", "9" * 4_400])
+@pytest.mark.parametrize(
+    "value",
+    [0, 1, True, None, 1.0, "", "-0", "+1", "01", "1.0", "1e3", " 1", "1 ", "\u0661", "1_0", "9" * 4_400],
+)
 def test_amounts_in_json_are_plain_decimal_strings(value: Any) -> None:
     with pytest.raises(MalformedBytes):
         codec_for(Amount).from_json(value)

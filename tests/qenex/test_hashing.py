@@ -44,7 +44,10 @@ def test_a_hash_is_blake2b_with_the_tag_as_person(data: bytes) -> None:
     assert hasher("qx.tx")(data) != hasher("qx.witness")(data)
 
 
-@given(st.lists(st.binary(max_size=8), min_size=1, max_size=12), st.lists(st.binary(max_size=8), min_size=1, max_size=12))
+@given(
+    st.lists(st.binary(max_size=8), min_size=1, max_size=12),
+    st.lists(st.binary(max_size=8), min_size=1, max_size=12),
+)
 def test_different_lists_have_different_roots(a: list[bytes], b: list[bytes]) -> None:
     assert (list_root(a) == list_root(b)) == (a == b)
 

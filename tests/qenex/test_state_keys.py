@@ -27,7 +27,9 @@ SIGNED = Annotated[int, Between(-(2**62), 2**62)]
 WIDE = Annotated[int, Between(-(2**200), 2**200)]
 SHORT = Annotated[bytes, Length(0, 8)]
 
-tricky = st.binary(max_size=6) | st.lists(st.sampled_from([b"\x00", b"\xff", b"\x01", b"a"]), max_size=6).map(b"".join)
+tricky = st.binary(max_size=6) | st.lists(st.sampled_from([b"\x00", b"\xff", b"\x01", b"a"]), max_size=6).map(
+    b"".join
+)
 texts = st.text(max_size=6) | st.text(alphabet="\x00\x01a\xff", max_size=6)
 CASES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (U8, st.integers(0, 255)),
@@ -70,7 +72,9 @@ def test_keys_of_several_parts_sort_as_their_tuples(rows: list[tuple[bytes, str,
     encoders = [key_part(hint)[0] for hint in (bytes, str, U16)]
     joined = {b"".join(e(v) for e, v in zip(encoders, row)): row for row in rows}
     assert len(joined) == len(rows)
-    assert [joined[key] for key in sorted(joined)] == sorted(rows, key=lambda row: (row[0], row[1].encode(), row[2]))
+    assert [joined[key] for key in sorted(joined)] == sorted(
+        rows, key=lambda row: (row[0], row[1].encode(), row[2])
+    )
 
 
 @given(st.binary(max_size=12))

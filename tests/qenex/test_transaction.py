@@ -69,7 +69,15 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, int, tuple[Any, ...]]:
     amount = st.integers(0, 2**128 - 1)
     fee = Fee(draw(amount), draw(st.integers(0, 2**64 - 1)), draw(amount))
     lease = draw(st.none() | st.binary(min_size=32, max_size=32))
-    parts = ("chain-1", tuple(who), tuple(messages), fee, draw(st.integers(0, 2**64 - 1)), lease, draw(st.text(max_size=20)))
+    parts = (
+        "chain-1",
+        tuple(who),
+        tuple(messages),
+        fee,
+        draw(st.integers(0, 2**64 - 1)),
+        lease,
+        draw(st.text(max_size=20)),
+    )
     return encode_body(*parts), len(who), parts
 
 
@@ -93,7 +101,9 @@ def transfer(**changes: Any) -> bytes:
 
 
 @given(bodies(), st.data())
-def test_a_transaction_comes_back_with_all_its_parts(built: tuple[bytes, int, tuple[Any, ...]], data: st.DataObject) -> None:
+def test_a_transaction_comes_back_with_all_its_parts(
+    built: tuple[bytes, int, tuple[Any, ...]], data: st.DataObject
+) -> None:
     body, count, parts = built
     given_signatures = tuple(data.draw(st.lists(signatures, min_size=count, max_size=count)))
     raw = assemble(body, given_signatures)
@@ -205,7 +215,9 @@ def test_each_limit_of_a_body_has_its_error(change: dict[str, Any], error: type[
 
 
 def test_the_limits_themselves_are_allowed() -> None:
-    body = transfer(memo="m" * MAX_MEMO_SIZE, messages=[Message("x" * 64, (0,) * 64, 0)] * MAX_MESSAGES, lease=bytes(32))
+    body = transfer(
+        memo="m" * MAX_MEMO_SIZE, messages=[Message("x" * 64, (0,) * 64, 0)] * MAX_MESSAGES, lease=bytes(32)
+    )
     assert len(decode_body(body).messages) == MAX_MESSAGES
 
 
