@@ -270,6 +270,17 @@ def test_a_cold_cache_a_warm_one_and_another_base_give_equal_updates() -> None:
     )
 
 
+def test_a_version_built_beside_the_cached_one_does_not_mix_with_it() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(1000)}
+    step(store, tree, 1, dict(leaves))
+    step(store, tree, 2, dict.fromkeys(leaves, value_hash(b"dead end")))
+    write(store, tree, tree.update(3, 1, [(tree_path(b"new"), value_hash(b"3"))]))
+    changes: list[tuple[bytes, bytes | None]] = [(path, None) for path in list(leaves)[::3]]
+    assert tree.update(4, 3, changes) == Tree(store).update(4, 3, changes)
+
+
 def test_the_cache_stays_within_its_bytes() -> None:
     store = MemoryBackend()
     tree = Tree(store, cache_bytes=1 << 20)
@@ -357,6 +368,19 @@ class TreeMachine(RuleBasedStateMachine):
 
 
 TestTreeThroughTime = TreeMachine.TestCase
+
+
+def test_a_tree_that_shrinks_leaf_by_leaf_leaves_no_node_behind() -> None:
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=SMALL_CACHE)
+    names = [tree_path(b"%d" % n) for n in range(60)]
+    step(store, tree, 1, dict.fromkeys(names, value_hash(b"1")))
+    for version, path in enumerate(names, 2):
+        root = step(store, tree, version, {path: None})
+        assert root == rebuild_root(dict.fromkeys(names[version - 1 :], value_hash(b"1")))
+        prune(store, tree, version)
+        assert set(stored(store, NODE)) == reachable(tree, store, version)
+    assert stored(store, NODE) == []
 
 
 def test_pruning_is_bounded_and_hides_versions_at_once() -> None:
@@ -462,6 +486,18 @@ def test_a_forged_leaf_under_its_old_hash_is_found(sound: MemoryBackend) -> None
     damaged.write(batch, sync=True)
     with pytest.raises(DataFolderCorrupt):
         list(Tree(damaged).verify_all(3))
+
+
+def test_leaves_in_a_wrong_place_are_found_although_their_hashes_fit() -> None:
+    low, high = leaf_entry(path_of(1), value_hash(b"1")), leaf_entry(path_of(1, 2), value_hash(b"2"))
+    here, there = tree_nodes.stem(path_of(1), 1), tree_nodes.stem(path_of(2), 1)
+    alone = tree_nodes.NodeRef(low[64:], 1, 1)
+    assert tree_nodes.check_record(low, alone, here) == ""
+    assert tree_nodes.check_record(low, alone, there)
+    both = tree_nodes.NodeRef(tree_nodes.bundle_hash(low + high, 1), 2, 1)
+    assert tree_nodes.check_record(low + high, both, here) == ""
+    assert tree_nodes.bundle_hash(high + low, 1) == both.digest
+    assert tree_nodes.check_record(high + low, both, here)
 
 
 def test_an_update_on_a_damaged_tree_is_a_storage_fault(sound: MemoryBackend) -> None:

@@ -166,6 +166,15 @@ def test_another_leaf_shows_absence_only_on_the_path_it_lies_on() -> None:
     assert shown > 5
 
 
+def test_a_root_of_an_impossible_shape_proves_nothing() -> None:
+    """One leaf alone under an inner node: no tree has it, whoever signed the root."""
+    path = tree_path(b"k")
+    children = [ZERO_HASH] * 16
+    children[nibble(path, 0)] = hash_tree_leaf(path + value_hash(b"v"))
+    with pytest.raises(ProofInvalid, match="sibling"):
+        verify_membership(hash_tree_node(b"".join(children)), b"k", b"v", TreeProof((0,), (), Terminal.LEAF))
+
+
 def test_the_empty_tree_and_a_single_leaf_prove_without_levels() -> None:
     empty = TreeProof((), (), Terminal.EMPTY)
     verify_absence(ZERO_HASH, b"k", empty)
