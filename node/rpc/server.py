@@ -9,6 +9,7 @@ header must name this machine (a rebound DNS name does not).
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import os
 import socket
@@ -113,6 +114,7 @@ class RpcServer:
         self._known_hosts: set[str] = set()
         self._runners: list[web.ServerRunner] = []
         self._background = (self._sweep, *background)
+        self._own_socket: Path | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self.port = settings.port
@@ -130,15 +132,17 @@ class RpcServer:
     async def start(self) -> None:
         """Listen. Raises AddressInUse; then nothing is left listening."""
         settings = self._settings
+        place = f"{settings.host}:{settings.port}"
         try:
             await self._listen(_tcp_socket(settings.host, settings.port), local=False)
             if settings.socket_path is not None:
-                await self._listen(_local_socket(settings.socket_path), local=True)
+                place = str(settings.socket_path)
+                listener = _local_socket(settings.socket_path)
+                self._own_socket = settings.socket_path
+                await self._listen(listener, local=True)
         except OSError as error:
             await self.stop()
-            raise AddressInUse(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-            ) from None
+            raise AddressInUse(f"cannot listen on {place}: {error.strerror}") from None
         self._tasks = [asyncio.create_task(work()) for work in self._background]
 
     async def _listen(self, listener: socket.socket, *, local: bool) -> None:
@@ -165,8 +169,9 @@ class RpcServer:
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
-        if self._settings.socket_path is not None:
-            self._settings.socket_path.unlink(missing_ok=True)
+        if self._own_socket is not None:
+            self._own_socket.unlink(missing_ok=True)
+            self._own_socket = None
 
     async def _sweep(self) -> None:
         while True:
@@ -390,7 +395,7 @@ def _local_socket(path: Path) -> socket.socket:
     if path.exists():
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(path)) == 0:
-                raise OSError(98, f"{path} is in use")
+                raise OSError(errno.EADDRINUSE, "another process listens there")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)
