@@ -11,11 +11,11 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from ledger.backend import StorageFault
-from ledger.genesis import Genesis
 from ledger.state import Readable, Value
+from ledger.store import Ledger
 from node.events import EventBus
 from node.mempool import MAIN_KEY, Mempool
 from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
@@ -54,41 +54,6 @@ GAS_MARGIN_PERCENT: Final = 130
 CACHED_INFOS: Final = 64
 DECODED_BLOCKS: Final = 4
 """Blocks kept decoded for look-ups; each may have 4 MiB on the wire."""
-
-
-class Blocks(Protocol):
-    """The part of the block store that reads need. All raise NotFound or Pruned for a missing height."""
-
-    @property
-    def earliest(self) -> int: ...
-    def header(self, height: int) -> Header: ...
-    def hash(self, height: int) -> bytes: ...
-    def block(self, height: int) -> Block: ...
-    def commit(self, height: int) -> Commit: ...
-    def height_of(self, block_hash: bytes) -> int: ...
-    def receipts(self, height: int) -> Sequence[Receipt]: ...
-    def receipt_bytes(self, height: int) -> Sequence[bytes]: ...
-    def hook_event_bytes(self, height: int) -> bytes: ...
-    def locate(self, tx_id: bytes) -> tuple[int, int] | None: ...
-
-
-class Chain(Protocol):
-    """The part of the ledger that reads need."""
-
-    @property
-    def genesis(self) -> Genesis: ...
-    @property
-    def genesis_hash(self) -> bytes: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def state_root(self) -> bytes: ...
-    @property
-    def committed(self) -> Readable: ...
-    @property
-    def blocks(self) -> Blocks: ...
-    def view(self, height: int | None = None) -> Readable: ...
-    def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, TreeProof]: ...
 
 
 class Identity(NamedTuple):
@@ -179,7 +144,7 @@ class NodeService:
     def __init__(
         self,
         machine: Machine,
-        chain: Chain,
+        ledger: Ledger,
         mempool: Mempool,
         events: EventBus,
         submit: Submit,
@@ -192,7 +157,8 @@ class NodeService:
     ) -> None:
         self.machine = machine
         self.registry = machine.registry
-        self.chain = chain
+        self.ledger = ledger
+        self.genesis = ledger.genesis
         self.mempool = mempool
         self.events = events
         self.identity = identity
@@ -212,12 +178,12 @@ class NodeService:
     async def watch(self) -> None:
         """Wake those who wait for a transaction, block after block. Runs for ever: the server's task."""
         while True:
-            await self.events.wait_for(self.chain.height + 1)
-            self.block_committed(self.chain.height)
+            await self.events.wait_for(self.height + 1)
+            self.block_committed(self.height)
 
     def block_committed(self, height: int) -> None:
         """Wake those whose transaction is in a block, or can no longer be."""
-        locate = self.chain.blocks.locate
+        locate = self.ledger.blocks.locate
         for tx_id, waiters in list(self._waiters.items()):
             due = locate(tx_id) is not None
             for future, valid_until in list(waiters.items()):
@@ -228,51 +194,57 @@ class NodeService:
 
     @property
     def height(self) -> int:
-        """Last committed height; that before the first block right after genesis."""
-        return self.chain.height
+        """Last durable height; that before the first block right after genesis.
+
+        While a block is being written the ledger's memory is already one ahead: nobody is told of it.
+        """
+        return self.ledger.durable_height
+
+    @property
+    def state_root(self) -> bytes:
+        """Root of the state tree after `height`."""
+        return self.ledger.root_of(self.height)
+
+    def _settled(self) -> bool:
+        return self.ledger.durable_height == self.ledger.height
 
     def header_height(self, at: int) -> int:
         """The height of an existing header that `at` (LATEST, EARLIEST or a height) means.
 
         Headers and commits are kept for ever. Raises NotFound.
         """
-        chain = self.chain
-        first = chain.genesis.initial_height
+        first, height = self.genesis.initial_height, self.height
         if at == LATEST:
-            at = chain.height
+            at = height
         elif at == EARLIEST:
             at = first
-        if chain.height < first:
+        if height < first:
             raise NotFound("the chain has no block yet", hint="ask again after the first block")
-        if at > chain.height:
-            raise NotFound(f"height {at} does not exist yet, the chain stands at {chain.height}")
+        if at > height:
+            raise NotFound(f"height {at} does not exist yet, the chain stands at {height}")
         if at < first:
             raise NotFound(f"the chain begins at height {first}")
         return at
 
     def block_height(self, at: int) -> int:
         """The same for a whole block. Raises Pruned where its body is no longer kept."""
-        earliest = self.chain.blocks.earliest
-        height = earliest if at == EARLIEST and self.chain.height >= earliest else self.header_height(at)
+        earliest = self.ledger.blocks.earliest
+        height = earliest if at == EARLIEST and self.height >= earliest else self.header_height(at)
         if height < earliest:
             raise Pruned(f"blocks below {earliest} are no longer kept")
         return height
 
     def state_at(self, at: int) -> tuple[int, Readable]:
         """The state after a height, and that height. Raises NotFound or Pruned."""
-        chain = self.chain
-        height = chain.height
+        height = self.height
         if at in (LATEST, height):
-            return height, chain.committed
+            # Decoded objects, unless they are ahead of the disk just now.
+            return height, self.ledger.committed if self._settled() else self.ledger.view(height)
         if at == EARLIEST:
-            at = self._earliest_state()
+            at = self.ledger.oldest_height
         if at > height:
             raise NotFound(f"height {at} does not exist yet, the chain stands at {height}")
-        return at, chain.view(at)
-
-    def _earliest_state(self) -> int:
-        earliest: int | None = getattr(self.chain, "earliest_state", None)
-        return self.chain.genesis.initial_height - 1 if earliest is None else earliest
+        return at, self.ledger.view(at)
 
     def block_info(self, height: int) -> BlockInfo:
         """What queries on the state after `height` see of its block."""
@@ -284,10 +256,10 @@ class NodeService:
         return info
 
     def _make_info(self, height: int) -> BlockInfo:
-        genesis = self.chain.genesis
+        genesis = self.genesis
         if height < genesis.initial_height:
             return BlockInfo(genesis.chain_id, height, genesis.time, genesis.time, Address(bytes(32)))
-        header = self.chain.blocks.header(height)
+        header = self.ledger.blocks.header(height)
         return BlockInfo(
             header.chain_id, height, header.time, header.time, header.proposer,
             protocol_version=header.protocol_version,
@@ -295,8 +267,8 @@ class NodeService:
 
     def validators_of(self, height: int) -> tuple[Validator, ...]:
         """The set that `validators_hash` of the header at `height` commits to. Raises Pruned."""
-        wanted = self.chain.blocks.header(height).validators_hash
-        first = self.chain.genesis.initial_height - 1
+        wanted = self.ledger.blocks.header(height).validators_hash
+        first = self.genesis.initial_height - 1
         for version in range(
             height, max(height - 3, first - 1), -1
         ):  # updates become active two heights later
@@ -319,22 +291,24 @@ class NodeService:
         Raises InvalidParams for queries that read lists, LimitExceeded beyond 64 entries.
         """
         height = self.provable_height(at)
-        recorder = _Recorder(self.chain.view(height))
+        recorder = _Recorder(self.ledger.view(height))
         result = self.machine.query(recorder, self.block_info(height), name, args)
         return result, self.prove(tuple(recorder.keys), height)
 
     def provable_height(self, at: int) -> int:
         """A state height whose root stands in a header: LATEST is the one before the last block."""
-        newest = self.chain.height - 1
+        first, newest = self.genesis.initial_height, self.height - 1
         if at == LATEST:
             at = newest
         elif at == EARLIEST:
-            at = max(self._earliest_state(), self.chain.blocks.earliest - 1)
-        if at > newest or newest < self.chain.genesis.initial_height - 1:
+            at = max(self.ledger.oldest_height, first)
+        if at > newest or newest < first:
             raise NotFound(
-                f"the root of height {at} stands in the header of {at + 1}, which does not exist yet",
+                f"the root of height {max(at, first)} stands in the next header, which does not exist yet",
                 hint="ask again after the next block",
             )
+        if at < first:
+            raise NotFound("no header carries the root of the genesis state", hint=f"ask for height {first}")
         return at
 
     def prove(self, keys: Sequence[bytes], at: int = LATEST) -> Proved:
@@ -342,14 +316,14 @@ class NodeService:
         height = self.provable_height(at)
         if len(keys) > MAX_PROVED_KEYS:
             raise LimitExceeded(f"{len(keys)} entries, at most {MAX_PROVED_KEYS} are proved at once")
-        blocks = self.chain.blocks
+        blocks = self.ledger.blocks
         header = blocks.header(height + 1)
-        entries = tuple((key, *self.chain.prove(key, height)) for key in keys)
+        entries = tuple((key, *self.ledger.prove(key, height)) for key in keys)
         return Proved(height, entries, header, blocks.hash(height + 1), self._seen_commit(height + 1))
 
     def _seen_commit(self, height: int) -> Commit | None:
         try:
-            return self.chain.blocks.commit(height)
+            return self.ledger.blocks.commit(height)
         except (NotFound, Pruned):
             return None
 
@@ -361,10 +335,12 @@ class NodeService:
     def next_sequence(self, address: Address) -> int:
         """The sequence of the account's next transaction, those that wait in the pool counted."""
         pending = self.mempool.next_sequence((address, MAIN_KEY))
-        if pending is not None:
-            return pending
-        record = self.account(address)
-        return 0 if record is None else record.sequence
+        return self._newest(address).sequence if pending is None else pending
+
+    def _newest(self, address: Address) -> Account:
+        """The record that the next block will find, durable or not."""
+        record: Account | None = self.ledger.committed.get(ACCOUNT_RECORDS + address)
+        return EMPTY_ACCOUNT if record is None else record
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -382,12 +358,12 @@ class NodeService:
         found = await self.wait_for(tx, seconds)
         if found is not None:
             return found
-        kind = TransactionExpired if self.chain.height >= tx.valid_until else OutcomeUnknown
+        kind = TransactionExpired if self.height >= tx.valid_until else OutcomeUnknown
         error = kind(f"not included so far; it can be until height {tx.valid_until}")
         if kind is TransactionExpired:
             error = kind(f"not included until height {tx.valid_until}")
         error.__dict__["details"] = {
-            "hash": "0x" + tx.tx_id.hex(), "valid_until": tx.valid_until, "height": self.chain.height
+            "hash": "0x" + tx.tx_id.hex(), "valid_until": tx.valid_until, "height": self.height
         }  # fmt: skip
         raise error
 
@@ -395,8 +371,8 @@ class NodeService:
         """Wait until a transaction is included; None after `seconds` or its last height."""
         if self._waiting >= MAX_WAITERS:
             raise LimitExceeded(f"{MAX_WAITERS} calls wait already", hint="use tx_submit and then tx_get")
-        place = self.chain.blocks.locate(tx.tx_id)
-        if place is None and self.chain.height < tx.valid_until:
+        place = self.ledger.blocks.locate(tx.tx_id)
+        if place is None and self.height < tx.valid_until:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiters = self._waiters.setdefault(tx.tx_id, {})
             waiters[future] = tx.valid_until
@@ -408,28 +384,32 @@ class NodeService:
                 del waiters[future]
                 if not waiters:
                     self._waiters.pop(tx.tx_id, None)
-            place = self.chain.blocks.locate(tx.tx_id)
+            place = self.ledger.blocks.locate(tx.tx_id)
         return None if place is None else self.included(*place)
 
     def included(self, height: int, index: int) -> Included:
         """The transaction at a place of the chain."""
         block, receipts = self._block_and_receipts(height)
         tx = decode_transaction(block.transactions[index])
-        return Included(tx, receipts[index], height, index, block.header, self.chain.blocks.hash(height))
+        return Included(tx, receipts[index], height, index, block.header, self.ledger.blocks.hash(height))
 
     def _block_and_receipts(self, height: int) -> tuple[Block, Sequence[Receipt]]:
         # Those who follow the chain, or look up what they just sent, ask for the same few blocks.
         found = self._decoded.get(height)
         if found is None:
-            blocks = self.chain.blocks
+            blocks = self.ledger.blocks
             found = self._decoded[height] = blocks.block(height), blocks.receipts(height)
             if len(self._decoded) > DECODED_BLOCKS:
                 self._decoded.popitem(last=False)
         return found
 
-    def find(self, tx_id: bytes) -> Included | Transaction:
+    async def find(self, tx_id: bytes) -> Included | Transaction:
         """A transaction by hash: included, or waiting in the pool. Raises NotFound."""
-        place = self.chain.blocks.locate(tx_id)
+        locate = self.ledger.blocks.locate
+        place = locate(tx_id)
+        if place is None and tx_id not in self.mempool and not self._settled():
+            await self.events.wait_for(self.ledger.height)  # it may be in the block being written
+            place = locate(tx_id)
         if place is not None:
             return self.included(*place)
         waiting = self.mempool.get(tx_id)
@@ -442,8 +422,8 @@ class NodeService:
 
     def prove_receipt(self, height: int, index: int) -> ReceiptProof:
         """A receipt's audit path. Raises NotFound until the next block carries the root."""
-        blocks = self.chain.blocks
-        if height + 1 > self.chain.height:
+        blocks = self.ledger.blocks
+        if height + 1 > self.height:
             raise NotFound(
                 f"the results root of height {height} stands in the header of {height + 1}",
                 hint="ask again after the next block",
@@ -458,8 +438,13 @@ class NodeService:
 
     def next_block_info(self) -> BlockInfo:
         """The block that would come next, as far as it is known."""
-        last = self.block_info(self.chain.height)
-        return last._replace(height=last.height + 1, time=last.time + 1, parent_time=last.time)
+        header, genesis = self.ledger.header, self.genesis
+        time = genesis.time if header is None else header.time
+        proposer = Address(bytes(32)) if header is None else header.proposer
+        return BlockInfo(
+            genesis.chain_id, self.ledger.height + 1, time + 1, time, proposer,
+            protocol_version=genesis.protocol_version,
+        )  # fmt: skip
 
     def simulate(self, tx: Transaction) -> Receipt:
         """Run a transaction, signed or not, as the next block would, and forget it.
@@ -470,13 +455,13 @@ class NodeService:
         fee = tx.fee
         if fee.gas_limit > SIMULATION_GAS:
             fee = fee._replace(gas_limit=SIMULATION_GAS)
-        return self.machine.simulate(self.chain.committed, self.next_block_info(), self._as_next(tx, fee))
+        return self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
 
     def _as_next(self, tx: Transaction, fee: Fee) -> Transaction:
         """The same body with `fee`, its signers' sequences those of the state if only the pool lies between."""
         signers = []
         for signer in tx.signers:
-            stored = (self.account(signer.address) or EMPTY_ACCOUNT).sequence
+            stored = self._newest(signer.address).sequence
             if stored < signer.sequence <= self.next_sequence(signer.address):
                 signer = signer._replace(sequence=stored)
             signers.append(signer)
@@ -487,16 +472,16 @@ class NodeService:
     @property
     def price(self) -> int:
         """Base units of QXC per gas that the next block asks."""
-        return self.machine.price(self.chain.committed)
+        return self.machine.price(self.ledger.committed)
 
     def estimate_fee(self, tx: Transaction) -> Estimate:
         """Simulate with all the payer can pay, and add room. Raises the error it would fail with."""
         price, tip = self.price, tx.fee.tip
-        balance = (self.account(tx.signers[0].address) or EMPTY_ACCOUNT).balance
+        balance = self._newest(tx.signers[0].address).balance
         affordable = (balance - tip) // price if price and balance > tip else 0
         limit = max(min(SIMULATION_GAS, affordable), 1)
         fee = Fee(min(balance, limit * price + tip), limit, tip)
-        receipt = self.machine.simulate(self.chain.committed, self.next_block_info(), self._as_next(tx, fee))
+        receipt = self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
         if receipt.status:
             raise receipt_error(receipt)
         used = receipt.gas_used + self._signature_bytes_gas(tx)
@@ -507,7 +492,7 @@ class NodeService:
         """Gas of the bytes that signing will add: simulation saw the body alone."""
         size = 16  # outer form
         for signer in tx.signers:
-            record = self.account(signer.address) or EMPTY_ACCOUNT
+            record = self._newest(signer.address)
             key = record.key or signer.public_key or b"\x01"
             scheme = SCHEMES_BY_TAG.get(key[0])
             size += 4 + (scheme.signature_size if scheme is not None else 64)

@@ -93,7 +93,7 @@ class EventMethods:
                 raise InvalidParams("either cursor or from_height says where to begin")
             start = Cursor.parse(cursor)
         else:
-            earliest = max(service.chain.blocks.earliest, service.chain.genesis.initial_height)
+            earliest = max(service.ledger.blocks.earliest, service.genesis.initial_height)
             start = Cursor(earliest if from_height is None else from_height)
         found = scan(service, start, last, matcher(EventFilter(event, address)), limit)
         more = found.cursor.height <= last
@@ -159,7 +159,7 @@ def scan(
     looked = 0
     cursor = start
     stop = min(last, start.height + MAX_SCANNED_BLOCKS - 1)
-    for height in range(max(start.height, service.chain.genesis.initial_height), stop + 1):
+    for height in range(max(start.height, service.genesis.initial_height), stop + 1):
         block = service.events.block(height)
         for item in located(block, cursor):
             looked += 1
@@ -203,8 +203,8 @@ class ChainFeed:
         cursor = Cursor.parse(from_cursor)
         if cursor.height > service.height + 1:
             raise NotFound(f"the cursor lies in the future, the chain stands at {service.height}")
-        if cursor.height < service.chain.blocks.earliest <= service.height:
-            raise Pruned(f"blocks below {service.chain.blocks.earliest} are no longer kept")
+        if cursor.height < service.ledger.blocks.earliest <= service.height:
+            raise Pruned(f"blocks below {service.ledger.blocks.earliest} are no longer kept")
         return str(cursor)
 
     def page(self, topic: str, chosen: EventFilter | None, cursor: str) -> FeedPage:
@@ -220,8 +220,8 @@ class ChainFeed:
         await self._service.events.wait_for(Cursor.parse(cursor).height)
 
     def _blocks(self, place: Cursor, chosen: EventFilter | None) -> tuple[list[tuple[str, Json]], Cursor]:
-        blocks = self._service.chain.blocks
-        first = max(place.height, self._service.chain.genesis.initial_height)
+        blocks = self._service.ledger.blocks
+        first = max(place.height, self._service.genesis.initial_height)
         end = min(self._service.height, first + PAGE_ITEMS - 1)
         items = [
             (str(Cursor(h + 1)), self._renderer.header(h, blocks.header(h), blocks.hash(h)))
@@ -234,7 +234,7 @@ class ChainFeed:
     ) -> tuple[list[tuple[str, Json]], Cursor]:
         """Transactions of one block from a part on, at most a page of them."""
         service = self._service
-        height = max(place.height, service.chain.genesis.initial_height)
+        height = max(place.height, service.genesis.initial_height)
         block: BlockEvents = service.events.block(height)
         address = chosen.address if chosen is not None else None
         items: list[tuple[str, Json]] = []

@@ -59,14 +59,14 @@ class NodeMethods:
     def info(self) -> Json:
         """Who answers: chain, versions, address prefix, modules."""
         service = self._service
-        genesis = service.chain.genesis
+        genesis = service.genesis
         validator = service.identity.validator
         return {
             "name": service.identity.name,
             "version": service.identity.version,
             "protocol_version": service.block_info(service.height).protocol_version,
             "chain_id": genesis.chain_id,
-            "genesis_hash": hex_of(service.chain.genesis_hash),
+            "genesis_hash": hex_of(service.ledger.genesis_hash),
             "initial_height": genesis.initial_height,
             "address_prefix": service.prefix,
             "modules": list(service.registry.modules),
@@ -85,16 +85,16 @@ class NodeMethods:
     def status(self) -> Json:
         """Where the node stands: last block, state root, pool, price per gas."""
         service = self._service
-        chain = service.chain
-        begun = service.height >= chain.genesis.initial_height
+        blocks = service.ledger.blocks
+        begun = service.height >= service.genesis.initial_height
         reason = service.not_ready()
         return {
             "height": service.height,
-            "block_hash": hex_of(chain.blocks.hash(service.height) if begun else chain.genesis_hash),
+            "block_hash": hex_of(blocks.hash(service.height) if begun else service.ledger.genesis_hash),
             "block_time": time_to_text(service.block_info(service.height).time),
-            "state_root": hex_of(chain.state_root),
-            "earliest_block": chain.blocks.earliest,
-            "round": chain.blocks.commit(service.height).round if begun else 0,
+            "state_root": hex_of(service.state_root),
+            "earliest_block": blocks.earliest,
+            "round": blocks.commit(service.height).round if begun else 0,
             "syncing": reason.startswith("syncing"),
             "not_ready": reason,
             "peers": len(service.peers()),
@@ -143,7 +143,7 @@ class ChainMethods:
             height: a height, "latest" or "earliest".
         """
         height = self._service.block_height(height)
-        blocks = self._service.chain.blocks
+        blocks = self._service.ledger.blocks
         return self._renderer.block(blocks.block(height), blocks.hash(height))
 
     @method(
@@ -159,7 +159,7 @@ class ChainMethods:
         Args:
             hash: the block's hash.
         """
-        return self.get_block(self._service.chain.blocks.height_of(hash))
+        return self.get_block(self._service.ledger.blocks.height_of(hash))
 
     @method("chain_getBlocks", result=page("HeaderPage", SIGNED_HEADER), rest="/blocks", cost=10)
     def get_blocks(self, limit: Limit = 20, cursor: Cursor | None = None) -> Json:
@@ -170,8 +170,8 @@ class ChainMethods:
             cursor: `next_cursor` of the page before.
         """
         service = self._service
-        blocks = service.chain.blocks
-        first = service.chain.genesis.initial_height
+        blocks = service.ledger.blocks
+        first = service.genesis.initial_height
         top = service.height
         if cursor is not None:
             if not cursor.isdigit() or len(cursor) > 19:
@@ -190,7 +190,7 @@ class ChainMethods:
             height: a height, "latest" or "earliest".
         """
         height = self._service.header_height(height)
-        blocks = self._service.chain.blocks
+        blocks = self._service.ledger.blocks
         return self._renderer.header(height, blocks.header(height), blocks.hash(height))
 
     @method("chain_getCommit", result=COMMIT.schema, rest="/commits/{height}", errors=(NotFound, Pruned))
@@ -201,7 +201,7 @@ class ChainMethods:
             height: a height, "latest" or "earliest".
         """
         height = self._service.header_height(height)
-        return self._renderer.commit(self._service.chain.blocks.commit(height))
+        return self._renderer.commit(self._service.ledger.blocks.commit(height))
 
     @method(
         "chain_getValidators",
@@ -229,12 +229,12 @@ class ChainMethods:
     )
     def get_genesis(self) -> Json:
         """The genesis and its hash."""
-        chain = self._service.chain
-        if len(chain.genesis.record) > MAX_GENESIS_SIZE:
+        service = self._service
+        if len(service.genesis.record) > MAX_GENESIS_SIZE:
             raise LimitExceeded(
                 f"the genesis has more than {MAX_GENESIS_SIZE} bytes",
                 hint="take the genesis file from an operator",
             )
         if self._genesis is None:
-            self._genesis = json.loads(chain.genesis.to_json(self._service.prefix))
-        return {"hash": hex_of(chain.genesis_hash), "genesis": self._genesis}
+            self._genesis = json.loads(service.genesis.to_json(service.prefix))
+        return {"hash": hex_of(service.ledger.genesis_hash), "genesis": self._genesis}

@@ -91,14 +91,14 @@ class TransactionMethods:
         return self._renderer.included(found)
 
     @method("tx_get", result=LOOKUP, rest="/transactions/{hash}", cost=2, errors=(NotFound,))
-    def get(self, hash: Bytes32, prove: bool = False) -> Json:
+    async def get(self, hash: Bytes32, prove: bool = False) -> Json:
         """A transaction: pending, or included with its receipt.
 
         Args:
             hash: the transaction's hash, of its body.
             prove: add the receipt's audit path and the header with its root, that of the next block.
         """
-        found = self._service.find(hash)
+        found = await self._service.find(hash)
         if not isinstance(found, Included):
             if prove:
                 raise NotFound("a pending transaction has no proof", hint="ask again when it is included")
