@@ -1,0 +1,342 @@
+"""The path of a transfer, end to end: `python -m benchmarks.pipeline --accounts 200000 --transactions 50000 --json`.
+
+Signed Ed25519 transfers, each from another account to another, go through what a node with one validator
+does to them: strict decoding, signature verification in worker processes, admission to the pool, execution
+with sequence and fee checks, receipts, state tree, and one synced LevelDB batch a block. Nothing is left
+out but HTTP. Verification of one chunk overlaps with execution of another, as in a node.
+
+`limits` are measured in the same run: bare libsodium verifications in as many processes as there are
+cores, tagged hashes of 64 and 512 bytes, LevelDB puts. `ratio` is transactions per second over the
+verification limit of all cores. `stages` are microseconds of the node process per transaction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+
+from defi_modules.bank import Bank
+from ledger.backend import open_backend
+from ledger.genesis import Genesis
+from ledger.store import Ledger, Options
+from node.application import Application
+from node.mempool import Limits, Mempool
+from node.verifier import Verifier
+from qenex.block import FLAG_COMMIT, Commit, CommitSignature, Validator, vote_sign_bytes
+from qenex.crypto import SCHEMES, address_of, encode_address, key_bytes
+from qenex.crypto.address import Address
+from qenex.hashing import hasher
+from qenex.transaction import Fee, Message, Signer, assemble, encode_body
+from vm.machine import Machine
+
+CHAIN_ID: Final = "benchmark-1"
+CHUNK: Final = 1_000
+"""Transactions that arrive together."""
+BALANCE: Final = 10**15
+FEE: Final = Fee(10**9, 3_000, 0)
+RAW_LIMIT = """
+import sys, time
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+public, secret = crypto_sign_seed_keypair(bytes(32))
+signed = [crypto_sign(b"%190d" % n, secret) for n in range(500)]
+print("ready", flush=True); sys.stdin.readline()
+start = time.perf_counter(); done = 0
+while time.perf_counter() - start < 2.0:
+    for item in signed: crypto_sign_open(item, public)
+    done += 500
+print(done / (time.perf_counter() - start))
+"""
+
+
+def verification_limit(processes: int) -> float:
+    """Bare Ed25519 verifications per second of so many processes at once."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", RAW_LIMIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(processes)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0]) for process in started)
+
+
+def per_second(work: Callable[[], object], count: int) -> float:
+    """Best of three: `count` units of `work` per second."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return count / best
+
+
+def measure_limits(folder: Path) -> dict[str, float]:
+    """What this machine can do at most, now. Per second."""
+    digest = hasher("qx.benchmark")
+    small, large = bytes(64), bytes(512)
+
+    def hashes(data: bytes) -> Callable[[], object]:
+        return lambda: [digest(data) for _ in range(50_000)]
+
+    store = open_backend("leveldb", folder, create=True)
+    random_bytes = random.Random(1)
+    entries = [(random_bytes.randbytes(34), bytes(100)) for _ in range(20_000)]
+
+    def put() -> None:
+        batch = store.batch()
+        for key, value in entries:
+            batch.put(key, value)
+        store.write(batch, sync=True)
+
+    puts = per_second(put, len(entries))
+    store.close()
+    return {
+        "verifications_per_second": verification_limit(os.cpu_count() or 1),
+        "hashes_64_per_second": per_second(hashes(small), 50_000),
+        "hashes_512_per_second": per_second(hashes(large), 50_000),
+        "leveldb_puts_per_second": puts,
+    }
+
+
+class Stages:
+    """Microseconds of the node process by stage, summed where the work is done."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def wrap(self, owner: Any, name: str, stage: str) -> None:
+        """Time every call of `owner.name`."""
+        method = getattr(owner, name)
+
+        def timed(*args: Any, **keywords: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return method(*args, **keywords)
+            finally:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+        setattr(owner, name, timed)
+
+    def report(self, transactions: int) -> dict[str, float]:
+        """Microseconds per transaction."""
+        return {name: round(seconds / transactions * 1e6, 2) for name, seconds in self.seconds.items()}
+
+
+class Chain:
+    """A chain with one validator on LevelDB, driven block by block."""
+
+    def __init__(self, folder: Path, accounts: int, workers: int) -> None:
+        self.secrets: list[bytes] = []
+        self.keys: list[bytes] = []
+        self.addresses: list[Address] = []
+        for number in range(accounts):
+            public, secret = crypto_sign_seed_keypair(number.to_bytes(32, "big"))
+            self.secrets.append(secret)
+            self.keys.append(key_bytes(1, public))
+            self.addresses.append(address_of(1, public))
+        scheme = SCHEMES["composite-mldsa44-ed25519"]
+        public, self.validator_secret = scheme.generate(bytes(scheme.seed_size))
+        self.scheme = scheme
+        self.validator = Validator(address_of(scheme.tag, public), key_bytes(scheme.tag, public), 1)
+        balances = [
+            {"address": encode_address(address), "denom": "QXC", "amount": str(BALANCE)}
+            for address in self.addresses
+        ]
+        genesis = Genesis(
+            schema_version=1,
+            chain_id=CHAIN_ID,
+            time=time.time_ns(),
+            initial_height=1,
+            protocol_version=1,
+            parameters={},
+            validators=(self.validator,),
+            modules={"bank": {"balances": balances}},
+        )
+        machine = Machine([Bank])
+        self.ledger = Ledger.create(
+            folder, genesis, codecs=machine.state_codecs, options=Options(history=100)
+        )
+        Application.init_chain(machine, self.ledger)
+        self.verifier = Verifier(workers)
+        pool = Mempool(Limits(max_count=200_000, max_bytes=1 << 30))
+        self.application = Application(machine, self.ledger, self.verifier, mempool=pool)
+        self.landed = 0
+        self.failed = 0
+
+    def transfers(self, count: int, sequence: int, first: bool, seed: int) -> list[bytes]:
+        """`count` signed transfers from accounts 0.. to random others, all with this sequence."""
+        pick = random.Random(seed)
+        raws = []
+        for number in range(count):
+            key = self.keys[number] if first else None
+            signer = Signer(self.addresses[number], sequence, key, None)
+            recipient = self.addresses[pick.randrange(len(self.addresses))]
+            message = Message("bank.send", (recipient, ("QXC", 1 + number)), 0)
+            body = encode_body(CHAIN_ID, [signer], [message], FEE, 9_000)
+            raws.append(assemble(body, [crypto_sign(body, self.secrets[number])[:64]]))
+        return raws
+
+    def make_block(self) -> int:
+        """Propose, process, sign, finalize, commit; returns the number of transactions."""
+        application = self.application
+        proposal = application.prepare_proposal(
+            max(time.time_ns(), application.parent_time + 1), self.validator.address
+        )
+        if not application.process_proposal(proposal.block).accepted:
+            raise RuntimeError("own proposal refused")
+        height = proposal.block.header.height
+        sign_bytes = vote_sign_bytes(CHAIN_ID, 2, height, 0, proposal.hash)
+        signature = self.scheme.sign(self.validator_secret, sign_bytes)
+        result = application.finalize_block(proposal.block)
+        signatures = (CommitSignature(self.validator.address, FLAG_COMMIT, signature),)
+        application.commit(proposal.block, Commit(height, 0, proposal.hash, signatures))
+        self.landed += len(result.receipts)
+        self.failed += sum(1 for receipt in result.receipts if receipt.status)
+        return len(result.receipts)
+
+    async def run(self, raws: Sequence[bytes]) -> float:
+        """Push all through; returns seconds. Chunks are verified while blocks are made."""
+        start = time.perf_counter()
+        before = self.landed
+        arrived = asyncio.Event()
+        done = False
+
+        async def arrive() -> None:
+            nonlocal done
+            ahead: list[asyncio.Task[Any]] = []
+            for at in range(0, len(raws), CHUNK):
+                ahead.append(asyncio.create_task(self.admit(raws[at : at + CHUNK])))
+                if len(ahead) > 6:
+                    await ahead.pop(0)
+                    arrived.set()
+            await asyncio.gather(*ahead)
+            done = True
+            arrived.set()
+
+        arriving = asyncio.create_task(arrive())
+        while self.landed - before < len(raws):
+            if len(self.application.mempool) < 3 * CHUNK and not done:
+                arrived.clear()
+                await arrived.wait()
+                continue
+            if self.make_block() == 0:
+                raise RuntimeError("transactions wait that no block takes")
+            await asyncio.sleep(0)
+        await arriving
+        return time.perf_counter() - start
+
+    async def admit(self, raws: Sequence[bytes]) -> None:
+        """Admit one chunk; all must pass."""
+        for answer in await self.application.admission.submit_many(raws):
+            if isinstance(answer, Exception):
+                raise answer
+
+
+def instrument(chain: Chain) -> Stages:
+    """Time the stages where they run."""
+    stages = Stages()
+    application = chain.application
+    stages.wrap(application.admission, "_screen", "decode_and_keys")
+    stages.wrap(application.admission, "_admit", "admission")
+    stages.wrap(application, "prepare_proposal", "execution")
+    stages.wrap(application, "finalize_block", "values_and_root")
+    stages.wrap(chain.ledger, "commit", "write")
+    stages.wrap(application.admission, "block_committed", "pool_update")
+    return stages
+
+
+async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The whole benchmark; returns the report."""
+    limits = measure_limits(folder / "limits")
+    workers = arguments.workers or (os.cpu_count() or 1)
+    progress(f"creating {arguments.accounts} accounts")
+    chain = Chain(folder / "chain", arguments.accounts, workers)
+    await chain.verifier.start()
+    senders = min(arguments.accounts, arguments.transactions)
+    rounds = -(-arguments.transactions // senders)
+    progress("registering keys (not measured)")
+    await chain.run(chain.transfers(senders, 0, True, 0))
+    progress("signing")
+    raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1)]
+    raws = raws[: arguments.transactions]
+    gc.collect()
+    gc.freeze()
+    stages = instrument(chain) if not arguments.plain else Stages()
+    progress(f"running {len(raws)} transfers")
+    height, failed = chain.ledger.height, chain.failed
+    cpu = time.process_time()
+    seconds = await chain.run(raws)
+    cpu = time.process_time() - cpu
+    await chain.verifier.stop()
+    report = {
+        "accounts": arguments.accounts,
+        "transactions": len(raws),
+        "blocks": chain.ledger.height - height,
+        "failed": chain.failed - failed,
+        "seconds": round(seconds, 3),
+        "transactions_per_second": round(len(raws) / seconds, 1),
+        "stages": stages.report(len(raws)),
+        "node_cpu_us": round(cpu / len(raws) * 1e6, 2),
+        "limits": {name: round(value, 1) for name, value in limits.items()},
+        "ratio": round(len(raws) / seconds / limits["verifications_per_second"], 4),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "workers": workers,
+        "state_root": "0x" + chain.ledger.tree_root.hex(),
+    }
+    chain.ledger.close()
+    return report
+
+
+def progress(text: str) -> None:
+    """To standard error: the result alone goes to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pipeline", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--accounts", type=int, default=200_000)
+    parser.add_argument("--transactions", type=int, default=50_000)
+    parser.add_argument("--workers", type=int, default=0, help="verifier processes; 0: one for each core")
+    parser.add_argument("--plain", action="store_true", help="without the timers of the stages")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.accounts < 2 or arguments.transactions < 1:
+        parser.error("at least 2 accounts and 1 transaction")
+    with tempfile.TemporaryDirectory(prefix="qenex-pipeline-") as folder:
+        report = asyncio.run(measure(arguments, Path(folder)))
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, value in report.items():
+        if isinstance(value, dict):
+            for inner, number in value.items():
+                print(f"{name}.{inner:<28} {number:>14,}")
+        else:
+            print(f"{name:<35} {value!s:>14}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Real processes for end-to-end tests: a devnet driven through the command line, and its nodes' RPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from qenex import QenexClient, Wallet
+from qenex.crypto import Keyring
+
+ACCOUNTS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
+
+
+class Failed(AssertionError):
+    """A command ended with another exit code than expected."""
+
+
+def run_cli(*arguments: str, expect: int = 0, stdin: str = "", timeout: float = 60) -> dict[str, Any]:
+    """Run `qenex ARGUMENTS --json` and return the envelope."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments, "--json"],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode != expect:
+        raise Failed(
+            f"qenex {' '.join(arguments)} ended with {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}"
+        )
+    envelope = json.loads(done.stdout)
+    assert set(envelope) == {"schema_version", "ok", "data", "errors", "warnings", "meta"}
+    assert envelope["ok"] is (expect == 0)
+    assert "Traceback" not in done.stderr
+    return dict(envelope)
+
+
+class Devnet:
+    """One devnet in its own home folder. Processes are ended by the ids that `status` reports."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def cli(self, *arguments: str, expect: int = 0, timeout: float = 60) -> dict[str, Any]:
+        """Run a command on this devnet's home."""
+        return run_cli("--home", str(self.home), *arguments, expect=expect, timeout=timeout)
+
+    def up(self, *options: str) -> dict[str, Any]:
+        """Start or resume; returns when the chain is ready."""
+        return dict(run_cli("devnet", "up", "--home", str(self.home), "--detach", *options)["data"])
+
+    def down(self) -> None:
+        """Stop the chain's processes."""
+        run_cli("devnet", "down", "--home", str(self.home))
+
+    def node(self) -> dict[str, Any]:
+        """The first node's line of `devnet status`."""
+        nodes = run_cli("devnet", "status", "--home", str(self.home))["data"]["nodes"]
+        return dict(nodes[0])
+
+    def kill(self) -> int:
+        """`kill -9` the node process; returns when it is gone."""
+        pid = int(self.node()["pid"])
+        self.kill_pid(pid)
+        return pid
+
+    @staticmethod
+    def kill_pid(pid: int) -> None:
+        """`kill -9` one process of this devnet and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while alive(pid):
+            if time.monotonic() > deadline:
+                raise Failed(f"process {pid} survived SIGKILL")
+            time.sleep(0.005)
+
+    def client(self) -> QenexClient:
+        """A client of the first node."""
+        return QenexClient(self.node()["rpc"])
+
+    def wallet(self, name: str) -> Wallet:
+        """A wallet from the development keyring."""
+        return Wallet.from_keyring(Keyring(self.keyring_folder(), development=True), name)
+
+    def keyring_folder(self) -> Path:
+        """Where the development keys lie."""
+        found = [path.parent for path in self.home.rglob("DEVELOPMENT-KEYRING")]
+        assert len(found) == 1, f"one development keyring in a devnet's home, found {found}"
+        return found[0]
+
+    def node_home(self) -> Path:
+        """The first node's own home folder."""
+        found = sorted(path.parent for path in self.home.rglob("qenex.toml"))
+        assert found, "a node's home holds its configuration"
+        return found[0]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
