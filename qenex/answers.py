@@ -18,7 +18,7 @@ from qenex.crypto.address import PREFIX, Address
 from qenex.errors import InvalidResponse, QenexError, error_from_code
 from qenex.jsonrpc import Json, clean_text
 from qenex.proof import TreeProof, decode_proof, proof_from_json
-from qenex.types import U8, U16, U32, U64, Amount, Bytes32, Coin
+from qenex.types import U8, U16, U32, U64, Amount, Bytes32, Coin, TimeNs
 
 R = TypeVar("R")
 
@@ -64,29 +64,40 @@ def _known_fields(hint: Any, value: Json) -> Json:
 
 
 class NodeInfo(NamedTuple):
-    """Who answers: its chain, its versions, the prefix of addresses."""
+    """Who answers: its chain, its versions, the prefix of addresses, the modules it has."""
 
     chain_id: str
     genesis_hash: Bytes32
-    address_prefix: str | None = None
+    name: str | None = None
     version: str | None = None
     protocol_version: U32 | None = None
+    initial_height: U64 | None = None
+    address_prefix: str | None = None
+    modules: tuple[str, ...] | None = None
+    validator_address: Address | None = None
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""
-        return to_plain(self)
+        return to_plain(self, self.address_prefix or prefix)
 
 
 class NodeStatus(NamedTuple):
-    """Where the node stands. `height` is the last committed one."""
+    """Where the node stands. `height` is the last committed one, `price` base units of QXC per gas."""
 
     height: U64
+    block_hash: Bytes32 | None = None
+    block_time: TimeNs | None = None
     state_root: Bytes32 | None = None
+    earliest_block: U64 | None = None
+    round: U32 | None = None
     syncing: bool | None = None
+    not_ready: str | None = None
+    peers: U32 | None = None
+    price: Amount | None = None
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""
-        return to_plain(self)
+        return to_plain(self, prefix)
 
 
 class AccountInfo(NamedTuple):
@@ -100,9 +111,9 @@ class AccountInfo(NamedTuple):
     fee_tier: U16 | None = None
     is_module: bool | None = None
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""
-        return to_plain(self)
+        return to_plain(self, prefix)
 
 
 class FeeEstimate(NamedTuple):
@@ -112,9 +123,9 @@ class FeeEstimate(NamedTuple):
     price: Amount
     max: Amount
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""
-        return to_plain(self)
+        return to_plain(self, prefix)
 
 
 class EventRecord(NamedTuple):
@@ -127,6 +138,50 @@ class EventRecord(NamedTuple):
         """Plain JSON."""
         plain = self.fields if isinstance(self.fields, dict) else to_plain(self.fields, prefix)
         return {"name": self.name, "fields": plain}
+
+
+class LocatedEvent(NamedTuple):
+    """An event at its place: `cursor` goes on after it; `transaction_hash` is None for a block's own."""
+
+    cursor: str
+    height: int
+    transaction_hash: str | None
+    event: EventRecord
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON."""
+        return {
+            "cursor": self.cursor,
+            "height": self.height,
+            "transaction_hash": self.transaction_hash,
+            **self.event.to_dict(prefix),
+        }
+
+
+class EventPage(NamedTuple):
+    """Part of the past: read on from `next_cursor` until it is None, also after an empty page."""
+
+    items: tuple[LocatedEvent, ...]
+    next_cursor: str | None
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON."""
+        return {"items": [item.to_dict(prefix) for item in self.items], "next_cursor": self.next_cursor}
+
+
+class _Place(NamedTuple):
+    cursor: str
+    height: U64
+    transaction_hash: Bytes32 | None = None
+
+
+class _Page(NamedTuple):
+    next_cursor: str | None = None
+
+
+def unknown_events(name: str, /) -> type | None:
+    """Knows no event: all fields stay plain JSON."""
+    return None
 
 
 class _ReceiptCore(NamedTuple):
@@ -283,6 +338,22 @@ def read_event(form: Json, event_types: EventTypes) -> EventRecord:
         raise InvalidResponse("an event has a name and fields")
     fields = form.get("fields")
     return EventRecord(form["name"], _typed_or_plain(event_types(form["name"]), fields))
+
+
+def read_located_event(form: Json, event_types: EventTypes) -> LocatedEvent:
+    """An event with its place. Raises InvalidResponse for what is none."""
+    place: _Place = read_answer(_Place, form, "event")
+    found = None if place.transaction_hash is None else "0x" + place.transaction_hash.hex()
+    return LocatedEvent(place.cursor, place.height, found, read_event(form, event_types))
+
+
+def read_event_page(answer: Json, event_types: EventTypes) -> EventPage:
+    """An answer of `events_query`. Raises InvalidResponse."""
+    page: _Page = read_answer(_Page, answer, "events_query")
+    items = answer.get("items")
+    if not isinstance(items, list):
+        raise InvalidResponse("events_query: items is a list")
+    return EventPage(tuple(read_located_event(item, event_types) for item in items), page.next_cursor)
 
 
 def message_names(answer: Mapping[str, Json]) -> list[str]:

@@ -29,7 +29,7 @@ from qenex.async_sender import (
     SignatoryLike,
     TransactionOptions,
 )
-from qenex.errors import InvalidArguments, NodeUnreachable, QenexError
+from qenex.errors import InvalidArguments, LimitExceeded, NodeUnreachable, QenexError
 from qenex.jsonrpc import MAX_BATCH, Call, Json, decode_answer, decode_batch, encode_batch, encode_call
 from qenex.modules import EVENTS, MESSAGES
 from qenex.money import DecimalsLookup
@@ -37,6 +37,9 @@ from qenex.wallet import Wallet
 
 REPEAT_PAUSES: Final = (0.1, 0.4)
 """Seconds before a read is repeated after a lost connection."""
+
+RATE_PAUSES: Final = (0.25, 0.5, 1.0)
+"""Seconds before a read is repeated that was too much for the node's rate limit."""
 
 ONCE: Final = ("tx_submit", "tx_submitAndWait", "events_subscribe")
 """Methods that are never repeated by themselves; nor are those of `admin_` and `dev_`."""
@@ -61,7 +64,6 @@ class AsyncQenexClient(AsyncModuleFaces):
         self.url = url
         self.decimals = decimals
         self._connection = AsyncHttpConnection(url, timeout=timeout, token=token)
-        self._token = token
         self._last_id = 0
         self.sender = AsyncSender(self._request, self._connection, MESSAGES, EVENTS.get, decimals)
         self.node = AsyncNodeNamespace(self)
@@ -69,7 +71,7 @@ class AsyncQenexClient(AsyncModuleFaces):
         self.tx = AsyncTxNamespace(self)
         self.state = AsyncStateNamespace(self)
         self.mempool = AsyncMempoolNamespace(self)
-        self.events = AsyncEventsNamespace(self, token)
+        self.events = AsyncEventsNamespace(self, token, EVENTS.get)
         self._attach(self)
 
     def __repr__(self) -> str:
@@ -134,14 +136,19 @@ class AsyncQenexClient(AsyncModuleFaces):
     async def _request(self, method: str, params: Mapping[str, Json], *, once: bool = False) -> Json:
         self._last_id += 1
         call_id = self._last_id
-        data = await self._exchange(encode_call(Call(method, params), call_id), once=once)
-        return decode_answer(data, call_id)
+        body = encode_call(Call(method, params), call_id)
+        for pause in () if once else RATE_PAUSES:
+            try:
+                return decode_answer(await self._exchange(body, once=False), call_id)
+            except LimitExceeded:
+                await self._connection.pause(pause)
+        return decode_answer(await self._exchange(body, once=once), call_id)
 
     async def _exchange(self, body: bytes, *, once: bool) -> bytes:
         for pause in () if once else REPEAT_PAUSES:
             try:
                 return await self._connection.post(body)
-            except NodeUnreachable:
+            except (NodeUnreachable, LimitExceeded):  # LimitExceeded here is HTTP 429, before any call
                 await self._connection.pause(pause)
         return await self._connection.post(body)
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeAlias
 
 from qenex.answers import (
     AccountInfo,
+    EventPage,
+    EventTypes,
     FeeEstimate,
     NodeInfo,
     NodeStatus,
@@ -18,13 +20,15 @@ from qenex.answers import (
     TransactionReceipt,
     ValidatorSet,
     read_answer,
+    read_event_page,
     read_proof,
+    unknown_events,
 )
 from qenex.async_sender import AsyncPending, AsyncSender
 from qenex.async_subscription import AsyncSubscription
 from qenex.building import AddressLike, read_address, read_bytes
 from qenex.crypto.address import encode_address
-from qenex.errors import NotFound
+from qenex.errors import InvalidResponse, NotFound
 from qenex.jsonrpc import Json
 from qenex.light import Trust, verified_account, verified_balance, verified_value
 from qenex.state_keys import Account, account_state_key, balance_state_key
@@ -137,12 +141,18 @@ class AsyncTxNamespace(AsyncNamespace):
         """What the node knows of a transaction, as plain JSON: waiting, or included with its receipt."""
         return await self._call("tx_get", hash="0x" + read_bytes(tx_hash).hex())
 
-    async def simulate(self, transaction: Transaction | bytes) -> Json:
-        """What an unsigned transaction (or its body's bytes) would do now, as plain JSON."""
-        body = (
-            decode_body(transaction).body_bytes if isinstance(transaction, bytes) else transaction.body_bytes
-        )
-        return await self._call("tx_simulate", transaction="0x" + body.hex())
+    async def simulate(self, transaction: Transaction | bytes) -> TransactionReceipt[Any]:
+        """The receipt that an unsigned transaction (or its body's bytes) would get now; `height` is 0.
+
+        Nothing is changed. Raises the error with which no block may take it at all.
+        """
+        tx = decode_body(transaction if isinstance(transaction, bytes) else transaction.body_bytes)
+        answer = await self._call("tx_simulate", transaction="0x" + tx.body_bytes.hex())
+        names = [message.name for message in tx.messages]
+        receipt = self._client.sender.read_receipt({"height": 0, "receipt": answer}, None, names)
+        if receipt is None:
+            raise InvalidResponse("tx_simulate answered without a receipt")
+        return receipt
 
     async def estimate_fee(self, transaction: Transaction | bytes) -> FeeEstimate:
         """Gas and price of a transaction (or its body's bytes). Raises the error it would fail with."""
@@ -199,13 +209,38 @@ class AsyncMempoolNamespace(AsyncNamespace):
 class AsyncEventsNamespace(AsyncNamespace):
     """What happened: past events by query, coming ones by subscription."""
 
-    def __init__(self, client: AsyncCoreAccess, token: str | None = None) -> None:
+    def __init__(
+        self, client: AsyncCoreAccess, token: str | None = None, event_types: EventTypes = unknown_events
+    ) -> None:
         super().__init__(client)
         self._token = token
+        self._event_types = event_types
 
-    async def query(self, **params: Json) -> Json:
-        """Past events, a page of them: `{items, next_cursor}`; see `events_query` for its parameters."""
-        return await self._call("events_query", **params)
+    async def query(
+        self,
+        event: str | None = None,
+        *,
+        address: AddressLike | None = None,
+        from_height: int | None = None,
+        to_height: int | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> EventPage:
+        """Past events, a page of them. `event` is a name or a prefix such as `bank.`.
+
+        A page may be short or empty and still have a next one.
+        """
+        account = None if address is None else await self._text(address)
+        answer = await self._call(
+            "events_query",
+            event=event,
+            address=account,
+            from_height=from_height,
+            to_height=to_height,
+            limit=limit,
+            cursor=cursor,
+        )
+        return read_event_page(answer, self._event_types)
 
     def subscribe(
         self,
@@ -217,10 +252,13 @@ class AsyncEventsNamespace(AsyncNamespace):
     ) -> AsyncSubscription:
         """Iterate over what happens from now, or from a cursor kept earlier; close it, or use `with`.
 
-        `event` is a name or a prefix such as `bank.`; `address` keeps events that name it. After a
-        lost connection it goes on where it was. Raises SubscriptionLagged when the reader is too slow.
+        `topic` is `blocks`, `transactions` or `events`; `event` is a name or a prefix such as `bank.`;
+        `address` keeps what names it. After a lost connection it goes on where it was. Iterating
+        raises SubscriptionLagged when the reader is too slow for the node.
         """
         filters = {
             name: value for name, value in (("event", event), ("address", address)) if value is not None
         }
-        return AsyncSubscription(self._client.url, topic, filters, from_cursor, token=self._token)
+        return AsyncSubscription(
+            self._client.url, topic, filters, from_cursor, token=self._token, event_types=self._event_types
+        )

@@ -18,6 +18,7 @@ from qenex.answers import (
     EventTypes,
     FeeEstimate,
     NodeInfo,
+    NodeStatus,
     TransactionReceipt,
     read_answer,
     read_receipt,
@@ -38,6 +39,7 @@ from qenex.errors import (
     InternalError,
     InvalidArguments,
     InvalidResponse,
+    LimitExceeded,
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
@@ -196,11 +198,8 @@ class AsyncSender:
     async def height(self, *, fresh: bool = False) -> int:
         """The last committed height, at most a second old."""
         if fresh or time.monotonic() - self._height_at > FRESH_SECONDS:
-            status = await self._call("node_status", {})
-            height = status.get("height") if isinstance(status, dict) else None
-            self._height = read_answer(int, str(height), "node_status: height") if type(height) is int else -1
-            if self._height < 0:
-                raise InvalidResponse("node_status has no height")
+            status: NodeStatus = read_answer(NodeStatus, await self._call("node_status", {}), "node_status")
+            self._height = status.height
             self._height_at = time.monotonic()
         return self._height
 
@@ -345,7 +344,7 @@ class AsyncSender:
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
                 answer = {"hash": pending.tx_hash}
-            except TooManyPending:
+            except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
                 await self._connection.pause(pause)
@@ -387,7 +386,7 @@ class AsyncSender:
                     self._forget(pending.transaction.signers)
                     raise _expired(pending, height)
                 trouble = None
-            except (NodeUnreachable, Syncing) as error:
+            except (NodeUnreachable, Syncing, LimitExceeded) as error:
                 trouble = error
             left = deadline - time.monotonic()
             if left <= 0:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Self
 
 import aiohttp
 
+from qenex.answers import EventRecord, EventTypes, read_event, unknown_events
 from qenex.connection import parse_endpoint, request_headers
 from qenex.errors import InvalidResponse, NodeUnreachable, QenexError, SubscriptionLagged
 from qenex.jsonrpc import (
@@ -35,10 +36,15 @@ LAGGED_CLOSE_CODE: Final = 4008
 
 
 class Notification(NamedTuple):
-    """One thing that happened. `cursor` continues after it."""
+    """One thing that happened. `cursor` goes on after it.
+
+    `data` is plain JSON: a header with its hash, a transaction as `tx_get` tells it, or an event;
+    an event is also in `event`, typed where the SDK knows its record.
+    """
 
     cursor: str
     data: Json
+    event: EventRecord | None = None
 
 
 class AsyncSubscription:
@@ -52,11 +58,13 @@ class AsyncSubscription:
         from_cursor: str | None = None,
         *,
         token: str | None = None,
+        event_types: EventTypes = unknown_events,
     ) -> None:
         self._endpoint = parse_endpoint(url)
         self._headers = request_headers(token)
         self._topic = topic
         self._filters = dict(filters)
+        self._event_types = event_types
         self.cursor = from_cursor
         """Where a later subscription goes on: after the last notification handed out."""
         self._session: aiohttp.ClientSession | None = None
@@ -140,8 +148,10 @@ class AsyncSubscription:
                 raise error_from_json(params.get("error"))
             if method != "events_notification" or not isinstance(cursor, str) or len(cursor) > 128:
                 raise InvalidResponse("a notification has a cursor and data")
+            data = params.get("data")
+            event = read_event(data, self._event_types) if self._topic == "events" else None
             self.cursor = cursor
-            return Notification(cursor, params.get("data"))
+            return Notification(cursor, data, event)
 
     async def _frame(self) -> bytes:
         socket = self._socket

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from qenex.connection import HttpConnection
-from qenex.errors import InvalidArguments, NodeUnreachable, QenexError
+from qenex.errors import InvalidArguments, LimitExceeded, NodeUnreachable, QenexError
 from qenex.jsonrpc import MAX_BATCH, Call, Json, decode_answer, decode_batch, encode_batch, encode_call
 from qenex.modules import EVENTS, MESSAGES, ModuleFaces
 from qenex.money import DecimalsLookup
@@ -38,6 +38,9 @@ from qenex.wallet import Wallet
 REPEAT_PAUSES: Final = (0.1, 0.4)
 """Seconds before a read is repeated after a lost connection."""
 
+RATE_PAUSES: Final = (0.25, 0.5, 1.0)
+"""Seconds before a read is repeated that was too much for the node's rate limit."""
+
 ONCE: Final = ("tx_submit", "tx_submitAndWait", "events_subscribe")
 """Methods that are never repeated by themselves; nor are those of `admin_` and `dev_`."""
 
@@ -61,7 +64,6 @@ class QenexClient(ModuleFaces):
         self.url = url
         self.decimals = decimals
         self._connection = HttpConnection(url, timeout=timeout, token=token)
-        self._token = token
         self._last_id = 0
         self.sender = Sender(self._request, self._connection, MESSAGES, EVENTS.get, decimals)
         self.node = NodeNamespace(self)
@@ -69,7 +71,7 @@ class QenexClient(ModuleFaces):
         self.tx = TxNamespace(self)
         self.state = StateNamespace(self)
         self.mempool = MempoolNamespace(self)
-        self.events = EventsNamespace(self, token)
+        self.events = EventsNamespace(self, token, EVENTS.get)
         self._attach(self)
 
     def __repr__(self) -> str:
@@ -132,14 +134,19 @@ class QenexClient(ModuleFaces):
     def _request(self, method: str, params: Mapping[str, Json], *, once: bool = False) -> Json:
         self._last_id += 1
         call_id = self._last_id
-        data = self._exchange(encode_call(Call(method, params), call_id), once=once)
-        return decode_answer(data, call_id)
+        body = encode_call(Call(method, params), call_id)
+        for pause in () if once else RATE_PAUSES:
+            try:
+                return decode_answer(self._exchange(body, once=False), call_id)
+            except LimitExceeded:
+                self._connection.pause(pause)
+        return decode_answer(self._exchange(body, once=once), call_id)
 
     def _exchange(self, body: bytes, *, once: bool) -> bytes:
         for pause in () if once else REPEAT_PAUSES:
             try:
                 return self._connection.post(body)
-            except NodeUnreachable:
+            except (NodeUnreachable, LimitExceeded):  # LimitExceeded here is HTTP 429, before any call
                 self._connection.pause(pause)
         return self._connection.post(body)
 

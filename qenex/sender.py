@@ -19,6 +19,7 @@ from qenex.answers import (
     EventTypes,
     FeeEstimate,
     NodeInfo,
+    NodeStatus,
     TransactionReceipt,
     read_answer,
     read_receipt,
@@ -39,6 +40,7 @@ from qenex.errors import (
     InternalError,
     InvalidArguments,
     InvalidResponse,
+    LimitExceeded,
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
@@ -58,7 +60,6 @@ R = TypeVar("R")
 
 FEE_HEADROOM: Final = 2
 """The price of gas may rise this many times before a transaction is refused; the rest returns."""
-GAS_MARGIN_PERCENT: Final = 120
 FRESH_SECONDS: Final = 1.0
 """How long a height that the node told is used for `valid_until`."""
 FIRST_PAUSE: Final = 0.03
@@ -198,11 +199,8 @@ class Sender:
     def height(self, *, fresh: bool = False) -> int:
         """The last committed height, at most a second old."""
         if fresh or time.monotonic() - self._height_at > FRESH_SECONDS:
-            status = self._call("node_status", {})
-            height = status.get("height") if isinstance(status, dict) else None
-            self._height = read_answer(int, str(height), "node_status: height") if type(height) is int else -1
-            if self._height < 0:
-                raise InvalidResponse("node_status has no height")
+            status: NodeStatus = read_answer(NodeStatus, self._call("node_status", {}), "node_status")
+            self._height = status.height
             self._height_at = time.monotonic()
         return self._height
 
@@ -344,7 +342,7 @@ class Sender:
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
                 answer = {"hash": pending.tx_hash}
-            except TooManyPending:
+            except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
                 self._connection.pause(pause)
@@ -386,7 +384,7 @@ class Sender:
                     self._forget(pending.transaction.signers)
                     raise _expired(pending, height)
                 trouble = None
-            except (NodeUnreachable, Syncing) as error:
+            except (NodeUnreachable, Syncing, LimitExceeded) as error:
                 trouble = error
             left = deadline - time.monotonic()
             if left <= 0:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     from qenex.async_subscription import AsyncSubscription, Notification
 
+from qenex.answers import EventTypes, unknown_events
 from qenex.jsonrpc import Json
 
 T = TypeVar("T")
@@ -31,12 +32,13 @@ class Subscription:
         from_cursor: str | None = None,
         *,
         token: str | None = None,
+        event_types: EventTypes = unknown_events,
     ) -> None:
         # By name, because aiohttp takes 0.1 s to import and only subscribers need it.
         implementation: type[AsyncSubscription] = importlib.import_module(
             "qenex.async_subscription"
         ).AsyncSubscription
-        self._inner = implementation(url, topic, filters, from_cursor, token=token)
+        self._inner = implementation(url, topic, filters, from_cursor, token=token, event_types=event_types)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False

@@ -132,10 +132,9 @@ def test_different_values_have_different_bytes(a: Any, b: Any) -> None:
 def test_any_bytes_are_refused_by_type_or_are_their_value_s_one_encoding(data: bytes) -> None:
     try:
         value = decode(data, max_size=LIMIT)
-    except QenexError as error:
-        assert isinstance(error, MalformedBytes | TooLarge)
-    else:
-        assert encode(value) == data
+    except (MalformedBytes, TooLarge):
+        return
+    assert encode(value) == data
 
 
 @given(plain, st.data())
@@ -272,10 +271,12 @@ def test_a_wrong_json_field_is_a_typed_error_that_names_it(
     try:
         again = EVERYTHING.from_json(form)
     except QenexError as error:
-        assert f"Everything.{field}" in error.message
+        told = error.message
     else:
         assert EVERYTHING.check(tuple(again)) == again
         assert EVERYTHING.from_json(EVERYTHING.to_json(again, "qx")) == again
+        return
+    assert f"Everything.{field}" in told
 
 
 @given(st.integers(0, len(Everything._fields) - 1), everything, plain)

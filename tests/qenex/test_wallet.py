@@ -140,7 +140,7 @@ def test_bad_input_is_a_typed_error(make: Any, error: type[Exception]) -> None:
 
 
 def test_the_secret_is_in_no_text_copy_or_pickle() -> None:
-    public, secret = SCHEMES["ed25519"].generate(bytes(range(32)))
+    _, secret = SCHEMES["ed25519"].generate(bytes(range(32)))
     wallet = Wallet.from_secret("ed25519", secret)
     shown = f"{wallet!r} {wallet} {wallet!s}"
     for part in (secret, secret[:32], bytes(range(32))):
