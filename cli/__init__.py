@@ -1,0 +1,1 @@
+"""The `qenex` command: wallet, node operator, developer."""

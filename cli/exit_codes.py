@@ -1,0 +1,105 @@
+"""What the exit code of `qenex` says, and which error gives which.
+
+An error's code decides by its range (see `qenex.errors`); where the range says too little, its class
+does. Where the same error means different things at different moments (an insufficient balance may
+be found by the simulation, at admission or in the receipt), the command wraps it in `Stopped`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from qenex import errors
+from qenex.errors import QenexError
+
+
+class ExitCode(IntEnum):
+    """Stable numbers; scripts rely on them."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    REFUSED_AT_ADMISSION = 3
+    """Nothing was charged."""
+    FAILED = 4
+    """Included in a block but failed; the fee was charged."""
+    UNKNOWN = 5
+    """Sent, outcome not known yet: look it up, do not resubmit."""
+    NODE_UNREACHABLE = 6
+    NOT_FOUND = 7
+    KEY = 8
+    """A key or a password."""
+    REFUSED_BEFORE_SIGNING = 9
+    """By the simulation or a policy; nothing was signed."""
+    CONFIG = 10
+    """Configuration, data folder, or the processes of a node."""
+    DECLINED = 11
+    INTERRUPTED = 130
+
+
+class Stopped(Exception):
+    """An error whose exit code the moment decides, not its class alone."""
+
+    def __init__(
+        self,
+        error: QenexError,
+        exit_code: ExitCode,
+        *,
+        data: object = None,
+        meta: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.exit_code = exit_code
+        self.data = data
+        """What is known all the same (a hash, a report): the envelope's `data`."""
+        self.meta = meta or {}
+
+
+_BY_CLASS: dict[type[QenexError], ExitCode] = {
+    # Typed on this command line, checked here, never sent.
+    errors.InvalidAddress: ExitCode.USAGE,
+    errors.InvalidAmount: ExitCode.USAGE,
+    errors.UnknownDenomination: ExitCode.USAGE,
+    errors.UsageError: ExitCode.USAGE,
+    errors.AccountNotFound: ExitCode.NOT_FOUND,
+    # The client.
+    errors.NodeUnreachable: ExitCode.NODE_UNREACHABLE,
+    errors.InvalidResponse: ExitCode.NODE_UNREACHABLE,
+    errors.ProofInvalid: ExitCode.NODE_UNREACHABLE,
+    errors.OutcomeUnknown: ExitCode.UNKNOWN,
+    errors.TransactionExpired: ExitCode.REFUSED_AT_ADMISSION,
+    errors.Declined: ExitCode.DECLINED,
+    errors.PolicyRefused: ExitCode.REFUSED_BEFORE_SIGNING,
+    errors.ProgramFault: ExitCode.INTERNAL,
+    # JSON-RPC.
+    errors.ParseError: ExitCode.INTERNAL,
+    errors.InvalidRequest: ExitCode.INTERNAL,
+    errors.InternalError: ExitCode.INTERNAL,
+    errors.MethodNotFound: ExitCode.USAGE,
+    errors.InvalidParams: ExitCode.USAGE,
+    errors.NotFound: ExitCode.NOT_FOUND,
+    errors.Pruned: ExitCode.NOT_FOUND,
+    errors.Syncing: ExitCode.NODE_UNREACHABLE,
+    errors.LimitExceeded: ExitCode.NODE_UNREACHABLE,
+    errors.Forbidden: ExitCode.CONFIG,
+}
+
+_BY_RANGE: tuple[tuple[range, ExitCode], ...] = (
+    (range(100, 200), ExitCode.KEY),
+    (range(200, 300), ExitCode.CONFIG),
+    (range(300, 400), ExitCode.INTERNAL),
+    (range(1000, 2000), ExitCode.REFUSED_AT_ADMISSION),
+    (range(2000, 1 << 31), ExitCode.FAILED),
+)
+
+
+def exit_code_of(error: QenexError) -> ExitCode:
+    """Return the exit code that `error` gives where no moment decides otherwise."""
+    by_class = _BY_CLASS.get(type(error))
+    if by_class is not None:
+        return by_class
+    for codes, exit_code in _BY_RANGE:
+        if error.code in codes:
+            return exit_code
+    return ExitCode.INTERNAL

@@ -1,0 +1,174 @@
+"""Entry of the `qenex` command: parse, run, put the outcome on the right stream, return the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from cli.app import App
+from cli.exit_codes import ExitCode, Stopped, exit_code_of
+from cli.layout import printable, style_of
+from cli.lazy import Group
+from cli.output import Result, envelope, error_text, record_defect, render, silence, write, write_json
+from qenex.errors import QenexError, UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "send": ("cli.send:send", "Send coins to an account."),
+    "balance": ("cli.balance:balance", "Show what an account holds."),
+    "keys": ("cli.keys:keys", "Create, restore and manage keys."),
+    "tx": ("cli.tx:tx", "Look up, simulate, sign and broadcast transactions."),
+    "query": ("cli.query:query", "Read blocks, accounts, supplies, validators and events."),
+    "devnet": ("cli.devnet:devnet", "Run a chain of your own with ten funded accounts."),
+    "node": ("cli.node:node", "Set up, run and check a node."),
+    "config": ("cli.config:config", "Show and change the settings of a home folder."),
+    "version": ("cli.version:version", "Show the versions of QENEX and its parts."),
+    "completion": ("cli.version:completion", "Print the completion script for a shell."),
+}
+
+SECTIONS = {
+    "Everyday": ("send", "balance"),
+    "Wallet and chain": ("keys", "tx", "query"),
+    "Operating": ("devnet", "node", "config"),
+    "Other": ("version", "completion"),
+}
+
+
+class Root(Group):
+    """The top: fixed commands, and one group for each module of the machine."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from cli.modules import module_summaries
+
+        return [*super().list_commands(ctx), *module_summaries()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = super().get_command(ctx, name)
+        if found is not None:
+            return found
+        from cli.modules import module_group, module_summaries
+
+        return module_group(name) if name in module_summaries() else None
+
+    def short_help_of(self, ctx: click.Context, name: str) -> str:
+        from cli.modules import module_summaries
+
+        return module_summaries().get(name) or super().short_help_of(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from cli.modules import module_summaries
+
+        self._sections = {**SECTIONS, "Modules (messages and queries)": tuple(module_summaries())}
+        super().format_commands(ctx, formatter)
+
+    def _is_hidden(self, ctx: click.Context, name: str) -> bool:
+        return False
+
+
+root = Root(
+    name="qenex",
+    lazy=COMMANDS,
+    help="""Wallet, node and developer tools of a QENEX chain.
+
+    Start with `qenex devnet up --home .devnet`, then
+    `qenex --home .devnet send bob 1.5QXC --from alice`.""",
+    epilog="Results go to stdout, everything else to stderr; exit codes: docs/users/wallet.md.",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code. Never raises."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "_QENEX_COMPLETE" in os.environ:
+        root.main(args=arguments, prog_name="qenex")
+    plain = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    app = App(json="--json" in plain)
+    try:
+        return int(_succeeded(app, _run(arguments, app)))
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except Stopped as stop:
+        return int(_failed(app, stop.error, stop.exit_code, data=stop.data, meta=stop.meta))
+    except QenexError as error:
+        return int(_failed(app, error, exit_code_of(error)))
+    except click.exceptions.ClickException as error:
+        return int(_failed(app, _usage_error(error), ExitCode.USAGE))
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return int(_interrupted(app))
+    except Exception as defect:  # the last net: a defect must not become a traceback on the terminal
+        return int(_failed(app, record_defect(defect, _home_or_none(app)), ExitCode.INTERNAL))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (BrokenPipeError, ValueError):
+                silence(stream)
+
+
+def _run(arguments: list[str], app: App) -> object:
+    # Not click's own main(): it ends the process on a broken pipe of any file or socket.
+    if not arguments:
+        arguments = ["--help"]
+    with root.make_context("qenex", arguments, obj=app) as ctx:
+        return root.invoke(ctx)
+
+
+def _succeeded(app: App, result: object) -> ExitCode:
+    if result is None:
+        return ExitCode.DONE
+    assert isinstance(result, Result), "a command returns a Result"
+    if app.json:
+        meta = {"elapsed_ms": app.elapsed_ms, **result.meta}
+        write_json(envelope(result.data, errors=[], warnings=app.warnings, meta=meta), sys.stdout)
+    else:
+        write(render(result.text, style_of(sys.stdout)), sys.stdout)
+    return result.exit_code
+
+
+def _failed(
+    app: App,
+    error: QenexError,
+    exit_code: ExitCode,
+    *,
+    data: object = None,
+    meta: dict[str, object] | None = None,
+) -> ExitCode:
+    app.progress_end()
+    if app.json:
+        known = {"exit_code": int(exit_code), "elapsed_ms": app.elapsed_ms, **(meta or {})}
+        write_json(envelope(data, errors=[error.to_dict()], warnings=app.warnings, meta=known), sys.stdout)
+    else:
+        write(error_text(error, style_of(sys.stderr)), sys.stderr)
+    return exit_code
+
+
+def _interrupted(app: App) -> ExitCode:
+    if app.json:
+        stopped = {
+            "code": int(ExitCode.INTERRUPTED),
+            "name": "interrupted",
+            "message": "interrupted by the user",
+        }
+        error = {**stopped, "hint": "", "retryable": True}
+        meta = {"exit_code": int(ExitCode.INTERRUPTED), "elapsed_ms": app.elapsed_ms}
+        write_json(envelope(None, errors=[error], warnings=app.warnings, meta=meta), sys.stdout)
+    else:
+        write("\ninterrupted", sys.stderr)
+    return ExitCode.INTERRUPTED
+
+
+def _usage_error(error: click.exceptions.ClickException) -> UsageError:
+    """Return click's complaint as a typed error whose hint names the right help page."""
+    message = printable(error.format_message())
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "qenex"
+    return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see `{path} --help`")
+
+
+def _home_or_none(app: App) -> os.PathLike[str] | None:
+    try:
+        return app.home
+    except (OSError, RuntimeError):
+        return None
