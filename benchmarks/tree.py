@@ -4,6 +4,19 @@ Builds a tree of `--leaves` entries in a fresh store, then applies `--rounds` up
 `--changes` leaves each, as a block of transfers would, and prints per changed leaf the
 microseconds of each step, beside the limits measured in the same run: one leaf hash,
 one node hash, one put of a node's size.
+
+Measured, us per changed leaf, 10,000 changes a block, LevelDB, 2 cores shared with other
+work, node hash 0.58 us (`write` and most of `prune` run without the GIL):
+
+    leaves      update  apply  write  committed  prune   nodes  bytes  own memory
+    200,000        5.7    0.5    1.2        0.3    0.6    1.33    657     190 MiB
+    1,000,000       13    1.1    2.8        0.8    1.5    2.2    1157     330 MiB
+    3,000,000    19-28    1.8    3.8        1.8    3.0    2.3    1311     380 MiB
+
+A transfer changes two leaves. From a million leaves on most bundles are read from the
+store (4-7 us each); a larger `--cache-bytes` buys that back. What the layout gained at
+200,000 leaves: hashing from tables of slots -0.4, cache by node without version -0.4
+(in `committed`), checks of hashes left to the store's checksums -3 where reads are cold.
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ from qenex.hashing import HASH_SIZE
 _leaf_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tleaf").copy
 _node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
 
+_NO_VERSION = bytes(VERSION_SIZE)
+"""Beside an empty child: no byte of a record is left to chance, so a check can find any that changed."""
+
 _SCAN = 16
 """Up to this many changes a child's share is found by looking at each, above by bisection."""
 
@@ -195,7 +198,7 @@ class Updater:
                     digest, count = self._plant(b"".join(fresh), child)
             node[HASH_SLICES[n]] = digest
             node[COUNTS + n] = count
-            node[VERSION_SLICES[n]] = version
+            node[VERSION_SLICES[n]] = version if count else _NO_VERSION
             changed = True
             at = stop
         return changed
@@ -251,7 +254,7 @@ class Updater:
                     self.stale.append(child + node[VERSION_SLICES[n]])
                 leaves.append(record)
             else:
-                node[VERSION_SLICES[n]] = bytes(VERSION_SIZE)
+                node[VERSION_SLICES[n]] = _NO_VERSION
         return b"".join(leaves)
 
     def _fetch(self, node_stem: bytes, ref: NodeRef) -> bytes:

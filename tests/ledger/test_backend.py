@@ -367,7 +367,7 @@ def test_without_plyvel_leveldb_says_what_to_do(monkeypatch: pytest.MonkeyPatch,
 
 def test_unknown_kinds_and_tiny_caches_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig):
-        open_backend("rocks", tmp_path / "data", create=True)  # type: ignore[arg-type]
+        open_backend("rocks", tmp_path / "data", create=True)  # type: ignore[arg-type]  # a kind that does not exist is the point
     with pytest.raises(InvalidConfig):
         open_backend("sqlite", tmp_path / "data", create=True, cache_bytes=1000)
 

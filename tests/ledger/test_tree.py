@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ledger import tree_nodes, tree_update
-from ledger.backend import Backend, StorageFault, open_backend
+from ledger.backend import Backend, BackendKind, StorageFault, open_backend
 from ledger.backends.memory import MemoryBackend
 from ledger.keys import NODE, ROOT, STALE, prefix_end, version_key
 from ledger.tree import Tree, rebuild_root
@@ -517,13 +517,13 @@ def test_an_update_on_a_damaged_tree_is_a_storage_fault(sound: MemoryBackend) ->
 @settings(max_examples=12)
 @given(where=st.integers(0, 10**9), bit=st.integers(0, 7), share=st.integers(0, 99))
 def test_a_flipped_bit_on_disk_is_a_typed_failure_or_found_by_the_check_or_harmless(
-    kind: str, where: int, bit: int, share: int
+    kind: BackendKind, where: int, bit: int, share: int
 ) -> None:
     if kind == "leveldb":
         pytest.importorskip("plyvel")
     folder = Path(tempfile.mkdtemp(prefix="qx-"))
     try:
-        store = open_backend(kind, folder / "data", create=True)  # type: ignore[arg-type]
+        store = open_backend(kind, folder / "data", create=True)
         tree = Tree(store)
         leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(600)}
         step(store, tree, 1, dict(leaves))
@@ -535,7 +535,7 @@ def test_a_flipped_bit_on_disk_is_a_typed_failure_or_found_by_the_check_or_harml
         data[where % len(data)] ^= 1 << bit
         victim.write_bytes(data)
         try:
-            store = open_backend(kind, folder / "data")  # type: ignore[arg-type]
+            store = open_backend(kind, folder / "data")
         except (QenexError, StorageFault):
             return
         try:

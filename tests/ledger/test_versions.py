@@ -16,7 +16,7 @@ from ledger.backends.memory import MemoryBackend
 from ledger.keys import CHANGED, HISTORY, prefix_end
 from ledger.versions import Versions, history_stem
 from qenex.errors import NotFound, Pruned
-from tests.ledger.faults import Crash, FaultyBackend
+from tests.ledger.faults import Crash, FaultyBackend, Moment
 from tests.ledger.test_backend import needs_leveldb
 
 State = dict[bytes, bytes]
@@ -175,8 +175,8 @@ def test_pruning_advances_in_bounded_portions_and_hides_versions_at_once() -> No
 
 @pytest.mark.parametrize("moment", ["before", "after", "full"])
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
-def test_a_crash_at_any_write_leaves_a_whole_version(at: int, moment: str) -> None:
-    store = FaultyBackend(at=at, moment=moment)  # type: ignore[arg-type]
+def test_a_crash_at_any_write_leaves_a_whole_version(at: int, moment: Moment) -> None:
+    store = FaultyBackend(at=at, moment=moment)
     states: list[State] = [{}]
     state: State = {}
     try:
