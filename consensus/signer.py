@@ -201,16 +201,17 @@ class SignerGuard:
         public_key: bytes,
         sign: Callable[[bytes], bytes],
         height: int,
+        round: int = MAX_ROUND,
     ) -> SignerGuard:
-        """Replace a lost or outdated state by one that refuses everything up to and with `height`.
+        """Replace a lost or outdated state by one that refuses everything up to and with `height`, `round`.
 
-        Only for an operator who is certain that nothing else signs with this key, and who names a
-        height at or above everything it may have signed. A state that is newer stays as it is.
+        Only for an operator who is certain that nothing else signs with this key, and who names a place
+        at or above everything it may have signed. A state that is newer stays as it is.
         """
         lock = _take_lock(path)
         try:
             key = key_hash(scheme_tag, public_key)
-            state = SignerState(chain_id, key, height, MAX_ROUND, STEP_PRECOMMIT, b"", b"")
+            state = SignerState(chain_id, key, height, round, STEP_PRECOMMIT, b"", b"")
             with suppress(SignerStateMissing, SignerStateInvalid):
                 present = read_state(path)
                 if (present.chain_id, present.key) == (chain_id, key) and present.place > state.place:

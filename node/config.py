@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from qenex.errors import InvalidConfig
 
@@ -35,7 +35,8 @@ ADMIN_SOCKET: Final = "admin.sock"
 ENVIRONMENT_PREFIX: Final = "QENEX_"
 MAX_CONFIG_SIZE: Final = 1 << 20
 
-T = TypeVar("T")
+MIN_HISTORY: Final = 10
+"""Validator sets and proofs reach a few blocks back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +312,10 @@ def _check_together(config: Config, source: str) -> None:
         raise InvalidConfig(
             f"{source}: engine.min_interval_ms = {config.engine.min_interval_ms}: allowed is at most "
             f"engine.settle_interval_ms = {config.engine.settle_interval_ms}"
+        )
+    if 0 < config.database.history < MIN_HISTORY:
+        raise InvalidConfig(
+            f"{source}: database.history = {config.database.history}: allowed is 0, or at least {MIN_HISTORY} blocks"
         )
     if 0 < len(config.rpc.admin_token) < 16:
         raise InvalidConfig(f"{source}: rpc.admin_token: allowed is empty, or at least 16 characters")

@@ -25,7 +25,7 @@ from qenex.errors import (
     TooManyPending,
     WrongSequence,
 )
-from qenex.transaction import Signer, Transaction
+from qenex.transaction import Signer, Transaction, witness_hash
 
 MAX_PENDING_PER_SENDER = 64
 """Pending transactions of one lane."""
@@ -161,6 +161,11 @@ class Mempool:
         entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
         return None if entry is None else entry.tx
 
+    def get_raw(self, raw: bytes) -> Transaction | None:
+        """The waiting transaction with exactly these bytes: a block's need not be decoded again."""
+        entry = self._by_witness.get(witness_hash(raw))
+        return None if entry is None else entry.tx
+
     # -- before admission ------------------------------------------------------------------
 
     def check_known(self, tx: Transaction) -> None:
@@ -196,18 +201,31 @@ class Mempool:
             )
         return old
 
+    def check_room(self, tx: Transaction) -> None:
+        """Refuse early, before a signature is verified, what `add` would refuse for lack of room.
+
+        Raises TooManyPending or MempoolFull.
+        """
+        for signer in tx.signers:
+            queue = self._queues.get(lane_of(signer))
+            if queue is not None and signer.sequence >= queue.first + self.limits.per_sender:
+                raise TooManyPending(f"{len(queue.entries)} transactions of this sender are pending")
+        full = len(self._by_witness) >= self.limits.max_count
+        if full or self.size + len(tx.raw) > self.limits.max_bytes:
+            worst = self._worst
+            while worst and (not worst[0][3].alive or worst[0][0] != worst[0][3].effective):
+                heappop(worst)
+            if not worst or (price_of(tx) <= worst[0][0] and self.replaced_by(tx) is None):
+                raise MempoolFull(f"{len(self._by_witness)} transactions with {self.size} bytes are pending")
+
     def next_sequence(self, lane: Lane) -> int | None:
         """The sequence after the lane's last pending one; None when nothing is pending."""
         queue = self._queues.get(lane)
         return None if queue is None else queue.first + len(queue.entries)
 
     def pending(self, address: Address) -> list[Transaction]:
-        """What waits with this account as a signer, in order of arrival (so predecessors come first)."""
-        return [entry.tx for entry in self._entries_of(address)]
-
-    def addresses(self) -> Iterable[Address]:
-        """Accounts that sign something pending."""
-        return self._by_address.keys()
+        """Transactions of `entries_of`."""
+        return [entry.tx for entry in self.entries_of(address)]
 
     # -- admission -------------------------------------------------------------------------
 
@@ -479,7 +497,12 @@ class Mempool:
         """Lanes in which something stands before this entry."""
         return sum([self._queues[lane].first != sequence for lane, sequence in entry.lanes])
 
-    def _entries_of(self, address: Address) -> list[Entry]:
+    def has(self, address: Address) -> bool:
+        """Whether something waits that this account signs."""
+        return address in self._by_address
+
+    def entries_of(self, address: Address) -> list[Entry]:
+        """What waits with this account as a signer, in order of arrival (so predecessors come first)."""
         found: dict[int, Entry] = {}
         for lane in self._by_address.get(address, ()):
             for entry in self._queues[lane].entries:

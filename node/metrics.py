@@ -135,7 +135,7 @@ class NodeMetrics:
         )
         self.stages = {
             stage: registry.histogram("stage_seconds", "Time of each stage of a block", stage=stage)
-            for stage in ("propose", "validate", "execute", "tree", "sign", "commit", "recheck")
+            for stage in ("propose", "sign", "tree", "commit", "write", "recheck")
         }
         self.lateness = registry.histogram(
             "loop_lateness_seconds", "How late the event loop ran a timer", LATENESS_BUCKETS

@@ -15,7 +15,7 @@ from node.metrics import Metrics, NodeMetrics
 
 def test_every_line_is_of_the_text_format():
     metrics = NodeMetrics()
-    metrics.stages["execute"].observe(0.003)
+    metrics.stages["propose"].observe(0.003)
     line = re.compile(
         r'^(# (HELP|TYPE) qenex_\w+ .+|qenex_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? -?[0-9.e+-]+)$'
     )

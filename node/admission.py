@@ -1,0 +1,267 @@
+"""Admission: from raw bytes to a place in the pool.
+
+Order: decode and bounds, known or no room, keys, signatures, then the entry checks on the check state, in
+which everything pending has paid and raised its sequences. Signatures are verified BEFORE a place is
+taken: otherwise garbage in somebody's name would hold his next sequence. Transactions that arrive together
+are verified together and admitted in the order of arrival.
+
+After a block only the senders whose record changed are checked again, and only when it is their turn:
+`dirty` holds them, a new transaction of theirs comes after their recheck.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from ledger.state import Readable
+from node.mempool import Entry, Mempool
+from node.steps import Slice, Steps
+from node.verifier import Verifier
+from qenex.crypto.address import Address
+from qenex.errors import InvalidSignature, QenexError, WrongSequence
+from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.transaction import Transaction, decode_transaction
+from vm.machine import CheckState
+
+log = logging.getLogger("qenex.mempool")
+
+RECORD_PREFIX_SIZE = len(ACCOUNT_RECORDS)
+
+
+def _nothing() -> None:
+    """Default of `Admission.on_admitted`."""
+
+
+class Admission:
+    """The pool together with the check state and the verifier. One thread."""
+
+    def __init__(self, check: CheckState, mempool: Mempool, verifier: Verifier) -> None:
+        self.check = check
+        self.mempool = mempool
+        self.verifier = verifier
+        self.on_admitted: Callable[[], None] = _nothing
+        """Called after each admission: the engine may have something to propose."""
+        self.admitted = 0
+        self.refused = 0
+        self.dropped = 0
+        """Evicted, expired, or no longer possible after a block."""
+        self._dirty: dict[Address, None] = {}
+
+    # -- one transaction ---------------------------------------------------------------------
+
+    def check_tx(self, raw: bytes) -> Transaction:
+        """Verify here and now, and admit. Raises a 1000s error; then nothing was kept."""
+        try:
+            tx, keys = self._screen(raw)
+            if not self.verifier.check(tx, keys):
+                raise InvalidSignature
+            self._admit(tx, keys)
+        except QenexError:
+            self.refused += 1
+            raise
+        return tx
+
+    async def submit(self, raw: bytes) -> Transaction:
+        """Verify with others in a worker, and admit.
+
+        Raises a 1000s error, or LimitExceeded when too many wait for verification; nothing was kept then.
+        """
+        try:
+            tx, keys = self._screen(raw)
+            verified: Awaitable[bool] = self.verifier.verify_transaction(tx, keys)
+            if not await verified:
+                raise InvalidSignature
+            self._admit(tx, keys)
+        except QenexError:
+            self.refused += 1
+            raise
+        return tx
+
+    async def submit_many(self, raws: Iterable[bytes]) -> list[Transaction | QenexError]:
+        """Admit a batch in its order; per item the transaction or the error."""
+        screened: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
+        for raw in raws:
+            try:
+                screened.append(self._screen(raw))
+            except QenexError as error:
+                screened.append(error)
+        pairs = [item for item in screened if not isinstance(item, QenexError)]
+        verdicts = iter(await self.verifier.verify_all(pairs))
+        answers: list[Transaction | QenexError] = []
+        for item in screened:
+            try:
+                if isinstance(item, QenexError):
+                    raise item
+                if not next(verdicts):
+                    raise InvalidSignature
+                self._admit(*item)
+                answers.append(item[0])
+            except QenexError as error:
+                self.refused += 1
+                answers.append(error)
+        return answers
+
+    def _screen(self, raw: bytes) -> tuple[Transaction, tuple[bytes, ...]]:
+        """Everything cheap, and the keys to verify with. Takes nothing."""
+        tx = decode_transaction(raw)
+        self.mempool.check_known(tx)
+        self.mempool.check_room(tx)
+        if self._dirty:
+            self.clean([signer.address for signer in tx.signers])
+        keys = self.check.signing_keys(tx)
+        # A used sequence is refused before a signature is verified; one too far ahead is as well.
+        next_sequence = self.check.sequence(tx.signers[0].address)
+        ahead = tx.signers[0].sequence - next_sequence
+        if ahead > self.mempool.limits.per_sender or (ahead < 0 and self.mempool.replaced_by(tx) is None):
+            raise WrongSequence(f"sequence {tx.signers[0].sequence}, the next one is {next_sequence}")
+        return tx, keys
+
+    def _admit(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+        """Take a place with a transaction whose signatures are valid under `keys`."""
+        mempool = self.mempool
+        mempool.check_known(tx)  # the same bytes may have come twice while they were verified
+        addresses = [signer.address for signer in tx.signers]
+        if self._dirty:
+            self.clean(addresses)
+        replaced = mempool.replaced_by(tx)
+        if replaced is not None:
+            self._replace(tx, keys, replaced)
+        else:
+            entered = self.check.admit(tx)
+            try:
+                if entered.keys != keys:
+                    raise InvalidSignature("the account's key has changed meanwhile")
+                added = mempool.add(tx)
+            except QenexError:
+                self.rebuild(addresses)
+                raise
+            if added.evicted:
+                self._forget(added.evicted)
+        self.admitted += 1
+        self.on_admitted()
+
+    def _replace(self, tx: Transaction, keys: tuple[bytes, ...], replaced: Entry) -> None:
+        """Try the sender's pending transactions with the new one in the place of the old one."""
+        closure = self._connected([signer.address for signer in tx.signers])
+        pending = self._pending(closure)
+        self.check.forget(closure)
+        broken: list[Transaction] = []
+        try:
+            for old in pending:
+                new = tx if old is replaced.tx else old
+                try:
+                    entered = self.check.admit(new)
+                except QenexError:
+                    if new is tx:
+                        raise
+                    broken.append(old)  # a dearer fee may leave too little for what follows
+                    continue
+                if new is tx and entered.keys != keys:
+                    raise InvalidSignature("the account's key has changed meanwhile")
+            added = self.mempool.add(tx)
+        except QenexError:
+            self.rebuild(closure)
+            raise
+        for old in broken:
+            self._drop(old)
+        if added.evicted:
+            self._forget(added.evicted)
+
+    # -- keeping check state and pool in step --------------------------------------------------
+
+    def _pending(self, addresses: Iterable[Address]) -> list[Transaction]:
+        """Pending transactions of all these accounts, each once, predecessors first."""
+        found: dict[int, Entry] = {}
+        for address in addresses:
+            for entry in self.mempool.entries_of(address):
+                found[entry.serial] = entry
+        return [entry.tx for entry in sorted(found.values(), key=lambda entry: entry.arrival)]
+
+    def _connected(self, addresses: Iterable[Address]) -> list[Address]:
+        """These accounts and all that sign something pending together with them, however far."""
+        known = dict.fromkeys(addresses)
+        waiting = list(known)
+        while waiting:
+            for entry in self.mempool.entries_of(waiting.pop()):
+                if len(entry.lanes) > 1:
+                    for (address, _), _sequence in entry.lanes:
+                        if address not in known:
+                            known[address] = None
+                            waiting.append(address)
+        return list(known)
+
+    def rebuild(self, addresses: Iterable[Address]) -> list[Transaction]:
+        """Check these accounts' pending transactions anew; returns those that had to go."""
+        closure = self._connected(addresses)
+        for address in closure:
+            self._dirty.pop(address, None)
+        self.check.forget(closure)
+        gone: list[Transaction] = []
+        for tx in self._pending(closure):
+            try:
+                if tx.witness_id in self.mempool:
+                    self.check.admit(tx)
+            except QenexError as error:
+                log.debug("dropped", extra={"tx": tx.tx_id, "reason": error.name})
+                gone += self._drop(tx)
+        return gone
+
+    def clean(self, addresses: Iterable[Address]) -> None:
+        """Recheck those of `addresses` that still wait for it."""
+        for address in addresses:
+            if address in self._dirty:
+                self.rebuild([address])
+
+    def _drop(self, tx: Transaction) -> list[Transaction]:
+        gone = self.mempool.remove(tx.witness_id)
+        self.dropped += len(gone)
+        return gone
+
+    def _forget(self, entries: Sequence[Entry]) -> None:
+        """Entries left the pool: what they had taken is free again."""
+        self.dropped += len(entries)
+        self.rebuild(dict.fromkeys(lane[0] for entry in entries for lane, _ in entry.lanes))
+
+    def discard(self, transactions: Iterable[Transaction]) -> None:
+        """A proposal found that these may not stand: remove them and what depends on them."""
+        touched: dict[Address, None] = {}
+        for tx in transactions:
+            for gone in self._drop(tx) or [tx]:
+                touched.update(dict.fromkeys(signer.address for signer in gone.signers))
+        if touched:
+            self.rebuild(touched)
+
+    def block_committed(
+        self,
+        transactions: Iterable[Transaction],
+        changes: Mapping[bytes, object],
+        base: Readable,
+        next_height: int,
+    ) -> None:
+        """A block was committed: its transactions leave, others expire, changed senders become dirty."""
+        included = list(transactions)
+        gone = self.mempool.include(included)
+        gone += self.mempool.expire(next_height)
+        self.dropped += len(gone)
+        self.check.advance(base, next_height)
+        changed = {
+            Address(key[RECORD_PREFIX_SIZE:]): None
+            for key in changes
+            if key[:RECORD_PREFIX_SIZE] == ACCOUNT_RECORDS
+        }
+        for tx in (*included, *gone):
+            for signer in tx.signers:
+                changed[signer.address] = None
+        self.check.forget(changed)
+        for address in changed:
+            if self.mempool.has(address):
+                self._dirty[address] = None
+
+    def recheck_steps(self) -> Steps[None]:
+        """Recheck all dirty senders, in slices."""
+        turn = Slice()
+        while self._dirty:
+            self.rebuild([next(iter(self._dirty))])
+            if turn.over():
+                yield

@@ -1,0 +1,551 @@
+"""`Application`: the state machine as consensus sees it, in the field's own words (ABCI 2.0).
+
+An engine calls, per height and in this order:
+
+    prepare_proposal   (the proposer) executes while it fills, so a proposal is always valid
+    process_proposal   executes a proposal on an overlay before the prevote; the result is kept by hash
+    finalize_block     the block is decided: its result, kept or made now, and the new state root
+    commit             everything durable in one batch; then pool, check state and subscribers follow
+
+Each of these is also there as `..._steps`, a generator that yields between slices of about 4 ms, which
+`node.steps.drive` runs on the event loop. Nothing is written before `commit`, so any proposal may be
+thrown away. `info`, `init_chain`, `check_tx` and `query` complete the face; state sync's four snapshot
+methods answer that this node offers and takes none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from ledger.staging import Prepared, Staged
+from ledger.store import Ledger
+from node.admission import Admission
+from node.events import BlockEvents
+from node.mempool import Limits, Mempool
+from node.steps import Slice, Steps, run
+from node.validation import Expected, Rejected, check_commit, check_contents, check_evidence, check_header
+from node.verifier import Verifier
+from qenex.block import (
+    MAX_BLOCK_SIZE,
+    MAX_BLOCK_TRANSACTIONS,
+    Block,
+    Commit,
+    Evidence,
+    Header,
+    Receipt,
+    Validator,
+    block_hash,
+    commit_hash,
+    encode_block,
+    evidence_root,
+    validators_root,
+)
+from qenex.crypto.address import Address
+from qenex.errors import InsufficientFee, NotFound, QenexError
+from qenex.hashing import list_root
+from qenex.state_keys import ModuleId
+from qenex.transaction import Transaction, decode_transaction
+from vm.context import BlockInfo
+from vm.execution import BlockResult
+from vm.machine import CheckState, Machine
+
+log = logging.getLogger("qenex.application")
+
+PROTOCOL_VERSION: Final = 1
+FEE_EXCESS: Final = bytes((ModuleId.MACHINE, 1))
+"""State key of the fee market's excess: it alone may change in an empty block."""
+PRUNE_STEP: Final = 500
+"""Records deleted at once: about 2 ms."""
+MAX_KEPT: Final = 4
+"""Executed proposals of one height that are kept."""
+MAX_MISSES: Final = 100
+"""Transactions in a row that do not fit, after which a proposal counts as full."""
+
+
+class Info(NamedTuple):
+    """Where the application stands. `state_root` is that after `height`."""
+
+    chain_id: str
+    protocol_version: int
+    height: int
+    block_hash: bytes
+    state_root: bytes
+
+
+class Proposal(NamedTuple):
+    """A block this node would propose, already executed."""
+
+    block: Block
+    hash: bytes
+
+
+class ProposalAnswer(NamedTuple):
+    """Whether to prevote for a proposal; `reason` says why not."""
+
+    accepted: bool
+    reason: str = ""
+
+
+class Executed(NamedTuple):
+    """A block with everything it does."""
+
+    block: Block
+    hash: bytes
+    transactions: tuple[Transaction, ...]
+    result: BlockResult
+
+
+class FinalizeResult(NamedTuple):
+    """Outcome of a decided block. `validators` is the set that becomes active two heights later."""
+
+    receipts: Sequence[Receipt]
+    validators: tuple[Validator, ...]
+    results_root: bytes
+    state_root: bytes
+    gas_used: int
+
+
+class Committed(NamedTuple):
+    """What the observers of commits are told."""
+
+    height: int
+    hash: bytes
+    header: Header
+    round: int
+    size: int
+    result: BlockResult
+    events: BlockEvents
+
+    @property
+    def eventful(self) -> bool:
+        """Whether the block did anything: its root should get a header soon."""
+        result = self.result
+        return bool(
+            result.receipts
+            or result.begin_events
+            or result.end_events
+            or any(key[:2] != FEE_EXCESS for key in result.changes)
+        )
+
+
+class Pending(NamedTuple):
+    """A block between `commit_begin` and `commit_end`."""
+
+    staged: Staged
+    committed: Committed
+
+
+def _nobody(committed: Committed) -> None:
+    """Default of `Application.on_commit`."""
+
+
+class Application:
+    """See the module. One thread; at most one execution at a time."""
+
+    def __init__(
+        self, machine: Machine, ledger: Ledger, verifier: Verifier, *, mempool: Mempool | None = None
+    ) -> None:
+        self.machine = machine
+        self.ledger = ledger
+        self.verifier = verifier
+        self.genesis = ledger.genesis
+        self.mempool = mempool or Mempool(Limits())
+        machine.verify = verifier.check
+        self.on_commit: Callable[[Committed], None] = _nobody
+        self._kept: dict[bytes, Executed] = {}
+        self._prepared: tuple[bytes, Prepared] | None = None
+        self._load()
+
+    # -- start -------------------------------------------------------------------------------
+
+    @classmethod
+    def init_chain(cls, machine: Machine, ledger: Ledger) -> bytes:
+        """Import the genesis into a new ledger; returns the state root. Raises InvalidGenesis."""
+        return ledger.initialise(machine.init_chain(ledger.genesis))
+
+    def _load(self) -> None:
+        """Stand on what the ledger holds."""
+        ledger, machine, first = self.ledger, self.machine, self.genesis.initial_height
+        height = ledger.height
+        self.parent = ledger.header
+        """Header of the last block; None before the first."""
+        self.seen_commit: Commit | None = None
+        """The precommits that decided the last block: the next one carries them."""
+        # The set of a height is the one that the state two heights before names.
+        self.validators = self.last_validators = self.next_validators = machine.validators(ledger.committed)
+        if height >= first:
+            self.seen_commit = ledger.blocks.commit(height)
+            self.validators = machine.validators(ledger.view(height - 1))
+            self.last_validators = machine.validators(ledger.view(max(height - 2, first - 1)))
+        check = CheckState(machine, ledger.committed, self.genesis.chain_id, height + 1)
+        self.admission = Admission(check, self.mempool, self.verifier)
+
+    def info(self) -> Info:
+        """Height, roots and versions of the last commit."""
+        ledger = self.ledger
+        return Info(
+            self.genesis.chain_id, PROTOCOL_VERSION, ledger.height, ledger.block_hash, ledger.state_root
+        )
+
+    @property
+    def parent_time(self) -> int:
+        """Time of the last block in ns; that of the genesis before the first."""
+        return self.genesis.time if self.parent is None else self.parent.time
+
+    def expected(self) -> Expected:
+        """The header fields that the chain dictates for the next block."""
+        ledger = self.ledger
+        return Expected(
+            protocol_version=self.genesis.protocol_version,
+            chain_id=self.genesis.chain_id,
+            height=ledger.height + 1,
+            parent_hash=ledger.block_hash,
+            parent_time=self.parent_time,
+            validators_hash=validators_root(self.validators),
+            next_validators_hash=validators_root(self.next_validators),
+            parameters_hash=self.machine.parameters_hash(ledger.committed),
+            state_root=ledger.state_root,
+            results_root=ledger.results_root,
+        )
+
+    # -- transactions --------------------------------------------------------------------------
+
+    def check_tx(self, raw: bytes) -> Transaction:
+        """Admit raw transaction bytes to the pool. Raises a 1000s error; `submit` is the batching form."""
+        return self.admission.check_tx(raw)
+
+    async def submit(self, raw: bytes) -> Transaction:
+        """As `check_tx`, with the signatures verified in worker processes."""
+        return await self.admission.submit(raw)
+
+    # -- a proposal of our own -------------------------------------------------------------------
+
+    def _block_info(self, time: int, proposer: Address, evidence: tuple[Evidence, ...]) -> BlockInfo:
+        return BlockInfo(
+            self.genesis.chain_id, self.ledger.height + 1, time, self.parent_time, proposer, evidence,
+            self.genesis.protocol_version, self.validators,
+        )  # fmt: skip
+
+    def prepare_proposal_steps(
+        self,
+        time: int,
+        proposer: Address,
+        *,
+        evidence: tuple[Evidence, ...] = (),
+        max_bytes: int = MAX_BLOCK_SIZE,
+    ) -> Steps[Proposal]:
+        """Fill a block for the next height from the pool, executing what goes in.
+
+        `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions. What may not stand
+        at its place is left out, and leaves the pool unless it only offers too little for now.
+        """
+        execution = self.machine.begin(self.ledger.committed, self._block_info(time, proposer, evidence))
+        chosen: list[Transaction] = []
+        invalid: list[Transaction] = []
+        room = max_bytes
+        misses = 0
+        turn = Slice()
+        order = self.mempool.in_order()
+        for tx in order:
+            if len(chosen) == MAX_BLOCK_TRANSACTIONS or misses > MAX_MISSES:
+                break
+            size = len(tx.raw) + 5
+            if size > room or not execution.fits(tx):
+                order.skip()
+                misses += 1
+                continue
+            try:
+                execution.execute(tx)
+            except InsufficientFee:
+                order.skip()  # the price has risen; it may fall again before this one expires
+                continue
+            except QenexError as error:
+                log.debug("left out of a proposal", extra={"tx": tx.tx_id, "reason": error.name})
+                order.skip()
+                invalid.append(tx)
+                continue
+            misses = 0
+            room -= size
+            chosen.append(tx)
+            if turn.over():
+                yield
+        result = execution.end()
+        header = self._header(time, proposer, chosen, evidence)
+        block = Block(header, tuple([tx.raw for tx in chosen]), evidence, self.seen_commit)
+        executed = Executed(block, block_hash(header), tuple(chosen), result)
+        self._keep(executed)
+        if invalid:
+            self.admission.discard(invalid)
+        return Proposal(block, executed.hash)
+
+    def prepare_proposal(
+        self,
+        time: int,
+        proposer: Address,
+        *,
+        evidence: tuple[Evidence, ...] = (),
+        max_bytes: int = MAX_BLOCK_SIZE,
+    ) -> Proposal:
+        """`prepare_proposal_steps` at once."""
+        return run(self.prepare_proposal_steps(time, proposer, evidence=evidence, max_bytes=max_bytes))
+
+    def _header(
+        self,
+        time: int,
+        proposer: Address,
+        transactions: Sequence[Transaction],
+        evidence: tuple[Evidence, ...],
+    ) -> Header:
+        expected = self.expected()
+        return Header(
+            protocol_version=expected.protocol_version,
+            chain_id=expected.chain_id,
+            height=expected.height,
+            time=time,
+            parent_hash=expected.parent_hash,
+            proposer=proposer,
+            validators_hash=expected.validators_hash,
+            next_validators_hash=expected.next_validators_hash,
+            parameters_hash=expected.parameters_hash,
+            state_root=expected.state_root,
+            results_root=expected.results_root,
+            transactions_root=list_root([tx.witness_id for tx in transactions]),
+            evidence_root=evidence_root(evidence),
+            commit_hash=commit_hash(self.seen_commit),
+        )
+
+    # -- a proposal of anybody -------------------------------------------------------------------
+
+    def process_proposal_steps(self, block: Block) -> Steps[ProposalAnswer]:
+        """Whether this block may follow the last one: every field, signature and transaction.
+
+        The proposer's clock is the engine's to judge. An own proposal was executed when it was made.
+        """
+        if block_hash(block.header) in self._kept and self._is_kept(block):
+            return ProposalAnswer(True)
+        try:
+            executed = yield from self._execute_steps(block)
+        except Rejected as reason:
+            return ProposalAnswer(False, str(reason))
+        self._keep(executed)
+        return ProposalAnswer(True)
+
+    def process_proposal(self, block: Block) -> ProposalAnswer:
+        """`process_proposal_steps` at once."""
+        return run(self.process_proposal_steps(block))
+
+    def _is_kept(self, block: Block) -> bool:
+        """The header commits to the whole block, so equal headers with other contents are a forgery."""
+        return self._kept[block_hash(block.header)].block == block
+
+    def _execute_steps(self, block: Block) -> Steps[Executed]:
+        header = block.header
+        check_header(header, self.expected(), self.validators)
+        check_contents(block)
+        verify = self.verifier.verify_now
+        chain_id, height = self.genesis.chain_id, header.height
+        if height == self.genesis.initial_height:
+            if block.commit is not None:
+                raise Rejected("the first block has no commit")
+        else:
+            check_commit(
+                block.commit,
+                chain_id=chain_id,
+                height=height - 1,
+                block_hash=self.ledger.block_hash,
+                validators=self.last_validators,
+                verify=verify,
+            )
+        check_evidence(
+            block.evidence, chain_id=chain_id, height=height, validators=self.validators, verify=verify
+        )
+        transactions = yield from self._decode_steps(block.transactions)
+        if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
+            raise Rejected("header.transactions_root does not match the transactions")
+        info = self._block_info(header.time, header.proposer, block.evidence)
+        execution = self.machine.begin(self.ledger.committed, info)
+        turn = Slice()
+        for index, tx in enumerate(transactions):
+            if not execution.fits(tx):
+                raise Rejected(f"transaction {index} does not fit the block's gas or bytes")
+            try:
+                execution.execute(tx)
+            except QenexError as error:
+                raise Rejected(f"transaction {index} may not stand here: {error.name}") from None
+            if turn.over():
+                yield
+        return Executed(block, block_hash(header), tuple(transactions), execution.end())
+
+    def _decode_steps(self, raws: Sequence[bytes]) -> Steps[list[Transaction]]:
+        transactions: list[Transaction] = []
+        turn = Slice()
+        for index, raw in enumerate(raws):
+            known = self.mempool.get_raw(raw)
+            try:
+                transactions.append(decode_transaction(raw) if known is None else known)
+            except QenexError as error:
+                raise Rejected(f"transaction {index} is malformed: {error.name}") from None
+            if turn.over():
+                yield
+        return transactions
+
+    async def verify_block(self, block: Block) -> None:
+        """Have the signatures of a foreign block verified in the workers, before it is executed.
+
+        What cannot be verified with the keys known now is left to the execution, which decides.
+        """
+        pairs = []
+        for raw in block.transactions:
+            try:
+                tx = decode_transaction(raw)
+                pairs.append((tx, self.admission.check.signing_keys(tx)))
+            except QenexError:
+                continue
+        await self.verifier.verify_all(pairs)
+
+    def _keep(self, executed: Executed) -> None:
+        while len(self._kept) >= MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[executed.hash] = executed
+
+    # -- decided ---------------------------------------------------------------------------------
+
+    def finalize_block_steps(self, block: Block) -> Steps[FinalizeResult]:
+        """The result of a decided block, kept from its proposal or made now, and its state root.
+
+        Raises Rejected if it was never acceptable: then more than a third of the power is at fault.
+        """
+        executed = yield from self._executed_steps(block)
+        prepared = yield from self.build_tree_steps(executed.hash)
+        result = executed.result
+        return FinalizeResult(
+            result.receipts, result.validators, result.results_root, prepared.root, result.gas_used
+        )
+
+    def finalize_block(self, block: Block) -> FinalizeResult:
+        """`finalize_block_steps` at once."""
+        return run(self.finalize_block_steps(block))
+
+    def _executed_steps(self, block: Block) -> Steps[Executed]:
+        name = block_hash(block.header)
+        if name not in self._kept or not self._is_kept(block):
+            self._kept.pop(name, None)
+            self._keep((yield from self._execute_steps(block)))
+        return self._kept[name]
+
+    def build_tree_steps(self, name: bytes) -> Steps[Prepared]:
+        """Encode the changes of a kept block and compute the next tree, without writing.
+
+        May be driven while the block is voted on; `finalize_block` takes what is there.
+        """
+        if self._prepared is None or self._prepared[0] != name:
+            result = self._kept[name].result
+            prepared = yield from self.ledger.prepare_in_steps(self.ledger.height + 1, result.changes)
+            self._prepared = name, prepared
+        return self._prepared[1]
+
+    def commit(self, block: Block, seen_commit: Commit) -> Committed:
+        """Make a finalized block durable, in one batch; then pool, check state and observers follow.
+
+        `seen_commit` are the precommits that decided it. Raises StorageFault with nothing written.
+        """
+        pending = self.commit_begin(block, seen_commit)
+        self.ledger.write(pending.staged)
+        self.commit_end(pending)
+        run(self.admission.recheck_steps())
+        return pending.committed
+
+    def commit_begin(self, block: Block, seen_commit: Commit) -> Pending:
+        """First half of `commit`: memory moves to the finalized block, the next may be executed on it.
+
+        `ledger.write(pending.staged)` follows, in any thread, then `commit_end` in this one. If the write
+        fails, memory is ahead of the disk and the process has to end. Nobody may be told of the block, and
+        no signature for the next one may leave, before the write has returned.
+        """
+        name = block_hash(block.header)
+        executed, prepared = self._kept[name], run(self.build_tree_steps(name))
+        result, height = executed.result, block.header.height
+        block_bytes = encode_block(block)
+        staged = self.ledger.stage(
+            prepared,
+            block_bytes=block_bytes,
+            block_hash=name,
+            header=block.header,
+            seen_commit=seen_commit,
+            tx_ids=[tx.tx_id for tx in executed.transactions],
+            receipts=result.encoded_receipts,
+            begin_events=result.begin_events,
+            end_events=result.end_events,
+            results_root=result.results_root,
+        )
+        self.ledger.advance(staged)
+        self._kept.clear()
+        self._prepared = None
+        self.parent, self.seen_commit = block.header, seen_commit
+        self.last_validators, self.validators = self.validators, self.next_validators
+        self.next_validators = result.validators
+        self.admission.block_committed(
+            executed.transactions, result.changes, self.ledger.committed, height + 1
+        )
+        events = BlockEvents(
+            height,
+            result.begin_events,
+            tuple([(receipt.tx_id, receipt.events) for receipt in result.receipts]),
+            result.end_events,
+        )
+        committed = Committed(height, name, block.header, seen_commit.round, len(block_bytes), result, events)
+        return Pending(staged, committed)
+
+    def commit_end(self, pending: Pending) -> None:
+        """Second half of `commit`: the block is durable, readers and observers may know."""
+        self.ledger.settle(pending.staged)
+        self.on_commit(pending.committed)
+
+    def upkeep_steps(self, records: int = 20_000) -> Steps[None]:
+        """Delete up to `records` that the settings no longer keep, in slices; call it between blocks."""
+        while records > 0 and self.ledger.prune(PRUNE_STEP) == PRUNE_STEP:
+            records -= PRUNE_STEP
+            yield
+
+    def read_events(self, height: int) -> BlockEvents:
+        """Events of a stored block. Raises Pruned or NotFound."""
+        begin, _, end = self.ledger.blocks.events(height)
+        receipts = self.ledger.blocks.receipts(height)
+        return BlockEvents(height, tuple(begin), tuple([(r.tx_id, r.events) for r in receipts]), tuple(end))
+
+    # -- reads -------------------------------------------------------------------------------------
+
+    def query(self, name: str, args: Sequence[Any], height: int | None = None) -> Any:
+        """Answer a module's query on the state after `height` (None: the last commit).
+
+        Raises NotFound, Pruned, MethodNotFound, InvalidArguments or the module's error.
+        """
+        ledger = self.ledger
+        at = ledger.height if height is None else height
+        base = ledger.committed if at == ledger.height else ledger.view(at)
+        time, proposer = self.genesis.time, Address(bytes(32))
+        if at >= self.genesis.initial_height:
+            header = ledger.blocks.header(at)
+            time, proposer = header.time, header.proposer
+        info = BlockInfo(self.genesis.chain_id, at, time, time, proposer)
+        return self.machine.query(base, info, name, args)
+
+    # -- state sync ----------------------------------------------------------------------------------
+
+    def list_snapshots(self) -> list[bytes]:
+        """This node makes no snapshots, so it lists none."""
+        return []
+
+    def offer_snapshot(self, manifest: bytes) -> bool:
+        """Snapshots are not taken: a node catches up by executing blocks."""
+        return False
+
+    def load_snapshot_chunk(self, height: int, index: int) -> bytes:
+        """Raises NotFound: there are no snapshots here."""
+        raise NotFound(f"this node has no snapshot of height {height}")
+
+    def apply_snapshot_chunk(self, index: int, chunk: bytes) -> bool:
+        """No snapshot was taken, so no chunk is."""
+        return False

@@ -1,0 +1,17 @@
+"""The modules this program's chains are made of. The one list: node, wallet and documents read it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from defi_modules.bank import Bank
+from vm.machine import Machine
+from vm.module import Module
+
+MODULES: Final[tuple[type[Module], ...]] = (Bank,)
+"""Besides `machine` and `accounts`, which every machine has."""
+
+
+def make_machine() -> Machine:
+    """A machine with all modules."""
+    return Machine(MODULES)

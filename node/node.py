@@ -1,0 +1,419 @@
+"""`Node`: one process of the chain, put together from its home folder.
+
+Start: settings, cryptographic self-test, ledger, signer, verifier, application, engine, RPC; each step may
+refuse with a typed error, and what was started before it is stopped again. `run` returns when the node was
+asked to stop, and raises what made it stop otherwise. The order of stopping: the engine finishes its block,
+subscribers and RPC are let go, workers end, the store is closed, the signer's lock released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import shutil
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from consensus.signer import SignerGuard
+from ledger.backend import BackendKind
+from ledger.genesis import Genesis
+from ledger.store import Ledger, Options
+from node.application import Application, Committed
+from node.config import Config
+from node.engine import Clock, Engine, Intervals, SingleValidatorEngine
+from node.events import EventBus
+from node.home import ValidatorKey, read_genesis, read_key
+from node.mempool import Limits, Mempool
+from node.metrics import NodeMetrics
+from node.modules import make_machine
+from node.rpc.app import AdminMethods, build_server, settings_of
+from node.rpc.server import RpcServer
+from node.service import Identity, NodeService
+from node.verifier import Verifier
+from qenex import __version__
+from qenex.block import FLAG_ABSENT
+from qenex.crypto import self_test
+from qenex.errors import (
+    DataFolderMissing,
+    DiskFull,
+    DoubleSignRefused,
+    InvalidConfig,
+    Pruned,
+    QenexError,
+    UnsupportedVersion,
+)
+from vm.machine import Machine
+
+log = logging.getLogger("qenex.node")
+
+WATCH_SECONDS: Final = 0.1
+DISK_CHECK_SECONDS: Final = 2.0
+LATE_SECONDS: Final = 0.25
+"""A loop that is later than this is worth a line in the log."""
+SIGNED_SEARCH: Final = 1_000
+"""Blocks looked back through for the key's last signature."""
+# Young objects of a block die with it; the caches live on. A rare, large first generation keeps the
+# collector from walking the caches again and again (measured in benchmarks/test_node.py).
+GC_THRESHOLDS: Final = (100_000, 20, 100)
+
+
+class Node:
+    """See the module. Made from a `Config`; `start`, then `run` (which stops), or `stop`."""
+
+    def __init__(self, config: Config, *, clock: Clock = time.time_ns) -> None:
+        self.config = config
+        self.metrics = NodeMetrics()
+        self._clock = clock
+        self._closing: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._stop = asyncio.Event()
+        self._fault: BaseException | None = None
+        self._engine_task: asyncio.Task[None] | None = None
+        self._last_time = 0
+        self.engine: Engine | None = None
+        self.server: RpcServer | None = None
+        self.ready = False
+
+    # -- start -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring everything up. Raises the typed error of the step that refuses; then all is down again."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._close_all()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        check_disk(config)
+        self_test.run()
+        genesis = await asyncio.to_thread(read_genesis, config.genesis_path)
+        self.machine = machine = make_machine()
+        machine.on_fault = self._module_fault
+        self.ledger = open_ledger(config, machine, genesis)
+        self._closing.append(self._close_ledger)
+        key = read_key(config.validator_key_path) if config.validator_key_path.exists() else None
+        guard = self._open_guard(key, genesis) if key is not None else None
+        workers = None if config.verifier.workers < 0 else config.verifier.workers
+        self.verifier = Verifier(
+            workers, max_queued=config.verifier.max_queued, cache_entries=config.verifier.remembered
+        )
+        await self.verifier.start()
+        self._closing.append(self.verifier.stop)
+        pool = config.mempool
+        limits = Limits(
+            pool.max_transactions, pool.max_mib << 20, pool.max_pending_per_sender, pool.remembered
+        )
+        self.application = Application(machine, self.ledger, self.verifier, mempool=Mempool(limits))
+        self.application.on_commit = self._committed
+        self.events = EventBus(self.application.read_events, self.ledger.height)
+        if guard is not None and key is not None:
+            self._start_engine(guard, key)
+        self._declare_metrics()
+        if config.rpc.enabled:
+            await self._start_rpc(genesis, key)
+        for work in (self._watch_loop, self._watch_disk):
+            self._background(work)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        log.info(
+            "node started",
+            extra={
+                "chain": genesis.chain_id,
+                "height": self.ledger.height,
+                "rpc_port": self.server.port if self.server is not None else None,
+                "validator": key is not None,
+                "verifier_workers": self.verifier.alive,
+            },
+        )
+
+    def _open_guard(self, key: ValidatorKey, genesis: Genesis) -> SignerGuard:
+        """The signer, checked against what the chain has seen of this key."""
+        if [(v.address, v.key) for v in genesis.validators] != [(key.address, key.key)]:
+            raise UnsupportedVersion(
+                "this version makes blocks only for a chain whose one validator is this node's key"
+            )
+        guard = SignerGuard.open(
+            self.config.signer_state_path,
+            chain_id=genesis.chain_id,
+            scheme_tag=key.scheme.tag,
+            public_key=key.public_key,
+            sign=key.sign,
+            signed_height=signed_height(self.ledger, key),
+        )
+
+        async def close() -> None:
+            guard.close()
+
+        self._closing.append(close)
+        if guard.state.height > self.ledger.height + 1:
+            raise DoubleSignRefused(
+                f"this key has signed at height {guard.state.height}, but the data folder ends at "
+                f"{self.ledger.height}: it is an old copy",
+                hint="restore the newest data folder; with this one the chain would fork",
+            )
+        return guard
+
+    def _start_engine(self, guard: SignerGuard, key: ValidatorKey) -> None:
+        settings = self.config.engine
+        engine = SingleValidatorEngine(
+            self.application,
+            guard,
+            key.address,
+            intervals=Intervals(
+                settings.min_interval_ms / 1_000,
+                settings.settle_interval_ms / 1_000,
+                settings.idle_interval_ms / 1_000,
+            ),
+            max_block_bytes=settings.max_block_kib << 10,
+            metrics=self.metrics,
+            clock=self._clock,
+        )
+        self.engine = engine
+        self.application.admission.on_admitted = engine.wake
+        self._engine_task = asyncio.create_task(self._run_engine(engine))
+        self._closing.append(self._stop_engine)
+
+    async def _run_engine(self, engine: Engine) -> None:
+        try:
+            await engine.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # whatever ends the engine ends the node: it must not go on blind
+            self.fail(error)
+
+    async def _stop_engine(self) -> None:
+        assert self.engine is not None
+        assert self._engine_task is not None
+        self.engine.stop()
+        await self._engine_task
+
+    async def _start_rpc(self, genesis: Genesis, key: ValidatorKey | None) -> None:
+        config = self.config
+        identity = Identity(config.node.name, __version__, validator=None if key is None else key.address)
+        self.service = NodeService(
+            self.machine,
+            self.ledger,
+            self.application.mempool,
+            self.events,
+            self.application.submit,
+            identity,
+            not_ready=self.not_ready,
+            metrics_text=self.metrics.registry.text,
+            on_fault=self.fail,
+        )
+        admin = AdminMethods(self.request_stop, set_log_level)
+        self.server = build_server(self.service, settings_of(config), admin)
+        await self.server.start()
+        self._closing.append(self._stop_rpc)
+
+    async def _stop_rpc(self) -> None:
+        assert self.server is not None
+        self.events.close()
+        await self.server.stop()
+
+    async def _close_ledger(self) -> None:
+        self.ledger.close()
+
+    def _background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.create_task(work())
+
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self._closing.append(end)
+
+    # -- life --------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the RPC; 0 without one."""
+        return 0 if self.server is None else self.server.port
+
+    def not_ready(self) -> str:
+        """Why the node cannot serve yet; empty when it can."""
+        if self._fault is not None or self._stop.is_set():
+            return "stopping"
+        if self.ledger.durable_height < self.ledger.initial_height:
+            return "waiting for the first block"
+        return ""
+
+    def request_stop(self) -> None:
+        """Stop gracefully: `run` returns."""
+        self._stop.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because of `error`: `run` raises it. The first one counts."""
+        if self._fault is None:
+            self._fault = error
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Live until `request_stop` or a fault, then stop. Raises the fault."""
+        await self._stop.wait()
+        await self.stop()
+        if self._fault is not None:
+            raise self._fault
+
+    async def stop(self) -> None:
+        """Finish the block in hand and close everything. May be called twice."""
+        log.info("node stopping")
+        await self._close_all()
+
+    async def _close_all(self) -> None:
+        """Close in an order of its own: engine first, store and lock last."""
+        closing, self._closing = self._closing, []
+        first = [close for close in closing if close == self._stop_engine]
+        rest = [close for close in reversed(closing) if close != self._stop_engine]
+        for close in (*first, *rest):
+            try:
+                await close()
+            except Exception as error:  # the rest must be closed all the same
+                log.warning("while stopping", extra={"error": str(error)})
+                self._fault = self._fault or error
+        gc.unfreeze()
+
+    # -- what is watched ------------------------------------------------------------------------
+
+    def _committed(self, committed: Committed) -> None:
+        metrics, result = self.metrics, committed.result
+        metrics.height.set(committed.height)
+        metrics.round.set(committed.round)
+        metrics.blocks.add()
+        metrics.transactions.add(len(result.receipts))
+        metrics.failed.add(sum([receipt.status != 0 for receipt in result.receipts]))
+        metrics.gas.add(result.gas_used)
+        metrics.block_size.set(committed.size)
+        if self._last_time:
+            metrics.block_interval.observe((committed.header.time - self._last_time) / 1e9)
+        self._last_time = committed.header.time
+        self.events.publish(committed.events)
+
+    def _module_fault(self, error: Exception) -> None:
+        log.error("a module failed in a way it did not foresee", exc_info=error)
+
+    def _declare_metrics(self) -> None:
+        registry, pool, admission = (
+            self.metrics.registry,
+            self.application.mempool,
+            self.application.admission,
+        )
+        verifier, ledger = self.verifier, self.ledger
+        self.metrics.height.set(ledger.height)
+        registry.gauge("mempool_transactions", "Transactions that wait for a block", lambda: len(pool))
+        registry.gauge("mempool_bytes", "Their bytes", lambda: pool.size)
+        registry.gauge(
+            "mempool_admitted", "Transactions admitted since the start", lambda: admission.admitted
+        )
+        registry.gauge("mempool_refused", "Transactions refused since the start", lambda: admission.refused)
+        registry.gauge("mempool_dropped", "Evicted, expired or made impossible", lambda: admission.dropped)
+        registry.gauge("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued)
+        registry.gauge("verifier_verified", "Signatures verified since the start", lambda: verifier.verified)
+        registry.gauge("verifier_workers", "Running verifier processes", lambda: verifier.alive)
+        registry.gauge(
+            "verifier_respawned", "Verifier processes that had to be replaced", lambda: verifier.respawned
+        )
+        registry.gauge(
+            "verified_cache_hits", "Signatures not verified a second time", lambda: verifier.cache.hits
+        )
+        registry.gauge("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size)
+        registry.gauge("event_subscribers", "Open event subscriptions", lambda: len(self.events))
+        registry.gauge(
+            "disk_free_bytes", "Free space of the home's disk", lambda: disk_free(self.config.home)
+        )
+
+    async def _watch_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(WATCH_SECONDS)
+            late = loop.time() - before - WATCH_SECONDS
+            self.metrics.lateness.observe(max(late, 0.0))
+            if late > LATE_SECONDS:
+                log.warning("the event loop ran late", extra={"milliseconds": int(late * 1_000)})
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(DISK_CHECK_SECONDS)
+            try:
+                await asyncio.to_thread(check_disk, self.config)
+            except DiskFull as error:
+                log.error("stopping before the disk is full", extra={"reason": error.message})
+                self.fail(error)
+                return
+
+
+def set_log_level(level: str) -> None:
+    """Change the least level that is logged. Raises InvalidConfig."""
+    if level not in ("debug", "info", "warning", "error"):
+        raise InvalidConfig(f"log level {level!r:.20}: allowed is debug, info, warning or error")
+    logging.getLogger().setLevel(level.upper())
+
+
+def disk_free(path: Path) -> int:
+    """Free bytes for this process on the disk of `path`, or of the nearest folder above that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def check_disk(config: Config) -> None:
+    """Raises DiskFull when there is less free space than the settings ask."""
+    least = config.node.min_free_disk_mib << 20
+    free = disk_free(config.data_path) if least else 0
+    if free < least:
+        raise DiskFull(
+            f"{free >> 20} MiB are free on the disk of {config.data_path}, node.min_free_disk_mib is {least >> 20}"
+        )
+
+
+def open_ledger(config: Config, machine: Machine, genesis: Genesis) -> Ledger:
+    """Open the chain's store, or make it from the genesis when there is none yet.
+
+    Raises WrongGenesis, InvalidGenesis, the DataFolder errors, BackendUnavailable or StorageFault.
+    """
+    database = config.database
+    backend: BackendKind = database.backend  # type: ignore[assignment]  # one of its values, by the settings' check
+    options = Options(history=database.history, retain_blocks=database.retain_blocks)
+    cache_bytes = database.cache_mib << 20
+    folder = config.data_path
+    try:
+        return Ledger.open(
+            folder, codecs=machine.state_codecs, genesis_hash=genesis.hash, backend=backend, options=options,
+            cache_bytes=cache_bytes,
+        )  # fmt: skip
+    except DataFolderMissing:
+        pass  # the first start, or one that was killed before the genesis was written
+    ledger = Ledger.create(
+        folder,
+        genesis,
+        codecs=machine.state_codecs,
+        backend=backend,
+        options=options,
+        cache_bytes=cache_bytes,
+    )
+    try:
+        Application.init_chain(machine, ledger)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def signed_height(ledger: Ledger, key: ValidatorKey) -> int:
+    """The greatest height for which the chain holds a signature of this key; 0 if none was found."""
+    for height in range(ledger.height, max(ledger.initial_height, ledger.height - SIGNED_SEARCH) - 1, -1):
+        try:
+            commit = ledger.blocks.commit(height)
+        except (Pruned, QenexError):
+            return 0
+        if any(vote.address == key.address and vote.flag != FLAG_ABSENT for vote in commit.signatures):
+            return height
+    return 0
