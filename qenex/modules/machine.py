@@ -32,7 +32,8 @@ class MachineParams(NamedTuple):
     `min_price` base units of QXC per gas; `target_gas_per_second` gas; `price_update_fraction` gas of
     excess that multiplies the price by e; `burn_bps` part of the base fee that is burned; block limits
     in
-    bytes and gas; scheme status per signature scheme: 0 off, 1 verify-only, 2 on.
+    bytes and gas; `hook_items` entries that the machine's hook handles in a block; scheme status per
+    signature scheme: 0 off, 1 verify-only, 2 on.
     """
 
     min_price: Annotated[int, Between(0, 1000000000000)]
@@ -41,7 +42,7 @@ class MachineParams(NamedTuple):
     burn_bps: Bps
     max_block_gas: Annotated[int, Between(100000, 1000000000)]
     max_block_bytes: Annotated[int, Between(65536, 4194304)]
-    hook_items: Annotated[int, Between(1, 100000)]
+    hook_items: Annotated[int, Between(1, 1000)]
     scheme_ed25519: Annotated[int, Between(0, 2)]
     scheme_ml_dsa_44: Annotated[int, Between(0, 2)]
     scheme_ml_dsa_65: Annotated[int, Between(0, 2)]

@@ -95,7 +95,7 @@ class FakeNode:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         assert site._server is not None
-        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]  # a socket server of asyncio has sockets
         return runner
 
     async def _http(self, request: web.Request) -> web.StreamResponse:
@@ -146,7 +146,7 @@ class FakeNode:
     def do_node_status(self) -> Any:
         return {"height": self.height}
 
-    def do_state_getAccount(self, address: str, at: Any = None) -> Any:  # noqa: N802  # the RPC's name
+    def do_state_getAccount(self, address: str, at: Any = None) -> Any:  # the RPC's name
         account = decode_address(address)
         key = self.keys.get(account)
         return {
@@ -157,7 +157,7 @@ class FakeNode:
             "public_key": None if key is None else "0x" + key.hex(),
         }
 
-    def do_tx_estimateFee(self, transaction: str) -> Any:  # noqa: N802  # the RPC's name
+    def do_tx_estimateFee(self, transaction: str) -> Any:  # the RPC's name
         decode_body(bytes.fromhex(transaction[2:]))
         return {"gas_limit": 1_000, "gas_used": 800, "price": "3", "max": "6000", "tip": "0"}
 
@@ -210,7 +210,7 @@ class FakeNode:
             "events": events,
         }
 
-    def do_bank_getBalance(self, address: str, denom: str, at: Any = None) -> Any:  # noqa: N802  # the RPC's name
+    def do_bank_getBalance(self, address: str, denom: str, at: Any = None) -> Any:  # the RPC's name
         return str(self.balances.get(decode_address(address), 0))
 
     # -- subscriptions -------------------------------------------------------------------
