@@ -17,6 +17,7 @@ __all__ = [
     "Backend",
     "BackendKind",
     "Batch",
+    "Folder",
     "ReadView",
     "Reader",
     "StorageFault",
@@ -26,11 +27,14 @@ __all__ = [
 
 BackendKind = Literal["leveldb", "sqlite", "memory"]
 
+Folder = Path | str
+"""A data folder's path, for rooms that touch no files themselves."""
+
 DEFAULT_CACHE_BYTES = 32 << 20
 
 
 def open_backend(
-    kind: BackendKind, path: Path | str, *, cache_bytes: int = DEFAULT_CACHE_BYTES, create: bool = False
+    kind: BackendKind, path: Folder, *, cache_bytes: int = DEFAULT_CACHE_BYTES, create: bool = False
 ) -> Backend:
     """Open the store of `kind` in the data folder `path` (ignored for memory).
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ledger.backend import Reader
 from ledger.keys import META
-from qenex.codec import Codec, codec_for
+from qenex.codec import Codec, codec_for, decode
+from qenex.errors import DataFolderCorrupt, DataFolderMissing, MalformedBytes, TooLarge, UnsupportedVersion
 from qenex.types import U32, U64, Bytes32
 
 SCHEMA: Final = 1
@@ -38,3 +40,17 @@ class Meta(NamedTuple):
 
 META_CODEC: Codec[Meta] = codec_for(Meta)
 MAX_META_SIZE: Final = 4_096
+
+
+def read_meta(store: Reader) -> Meta:
+    """Raises DataFolderMissing, DataFolderCorrupt, UnsupportedVersion or StorageFault."""
+    record = store.get(STATE_KEY)
+    if record is None:
+        raise DataFolderMissing("this data folder holds no chain yet: its genesis was never imported")
+    try:
+        plain = decode(record, max_size=MAX_META_SIZE)
+        if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] > SCHEMA:
+            raise UnsupportedVersion(f"the ledger has schema {plain[0]}, this program knows {SCHEMA}")
+        return META_CODEC.check(plain)
+    except (MalformedBytes, TooLarge) as error:
+        raise DataFolderCorrupt(f"the record of the last block is damaged: {error.message}") from None

@@ -1,0 +1,195 @@
+"""The check's reading of the tree, independent of the code that writes it.
+
+Every node on disk is verified once: those of the latest version by one walk, older
+ones when the comparison of two neighbouring versions finds them replaced. The same
+comparison says exactly which nodes a version made obsolete and which values it changed,
+which is what the lists that pruning and history live on are measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ledger.backend import Reader
+from ledger.keys import ROOT, version_key
+from ledger.tree_nodes import (
+    EMPTY_REF,
+    HASH_SLICES,
+    INNER,
+    INNER_SIZE,
+    LEAF_SIZE,
+    ROOT_STEM,
+    NodeRef,
+    check_record,
+    child_ref,
+    child_stem,
+    unpack_ref,
+)
+from qenex.hashing import HASH_SIZE, ZERO_HASH
+from qenex.proof import hash_tree_leaf, hash_tree_node
+
+
+class TreeDamage(Exception):
+    """A node that is missing or wrong. Ends the comparison or walk that met it."""
+
+
+Subtree = tuple[bytes, int]
+"""(hash, number of leaves)."""
+
+
+def join_subtrees(children: Sequence[Subtree]) -> Subtree:
+    """Return the subtree over 16 children: with one leaf in all it is that leaf (protocol.md, "Tree")."""
+    total = sum(count for _, count in children)
+    if total == 0:
+        return ZERO_HASH, 0
+    if total == 1:
+        return next(digest for digest, count in children if count), 1
+    return hash_tree_node(b"".join(digest for digest, _ in children)), total
+
+
+def subtree_of(leaves: Sequence[bytes], start: int, stop: int, depth: int) -> Subtree:
+    """Return the subtree at `depth` over sorted leaves[start:stop], each path + value hash (64 bytes)."""
+    if stop - start <= 1:
+        return (hash_tree_leaf(leaves[start]), 1) if stop > start else (ZERO_HASH, 0)
+    byte, odd = depth >> 1, depth & 1
+    children = []
+    at = start
+    for n in range(16):
+        end = at
+        while end < stop and (leaves[end][byte] & 15 if odd else leaves[end][byte] >> 4) == n:
+            end += 1
+        children.append(subtree_of(leaves, at, end, depth + 1))
+        at = end
+    return join_subtrees(children)
+
+
+class Difference:
+    """What one version did to the tree of the version before."""
+
+    def __init__(self) -> None:
+        self.stale: list[bytes] = []
+        """Keys of nodes it no longer uses."""
+        self.old: dict[bytes, bytes] = {}
+        """Path -> value hash before, in the bundles it replaced."""
+        self.new: dict[bytes, bytes] = {}
+        """The same after."""
+
+    def changed(self) -> dict[bytes, bytes | None]:
+        """Return path -> value hash before (None: absent) of every value that the version changed."""
+        changed: dict[bytes, bytes | None] = {p: v for p, v in self.old.items() if self.new.get(p) != v}
+        changed.update((path, None) for path in self.new if path not in self.old)
+        return changed
+
+
+class TreeReader:
+    """Reads nodes for the check."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.nodes = 0
+        """Nodes verified so far."""
+
+    def root(self, version: int) -> NodeRef:
+        """Raises TreeDamage."""
+        record = self._reader.get(ROOT + version_key(version))
+        if record is None:
+            raise TreeDamage(f"version {version} has no root record")
+        try:
+            ref = unpack_ref(record)
+        except ValueError as error:
+            raise TreeDamage(f"the root record of version {version}: {error}") from None
+        if not ref.leaves and ref != EMPTY_REF:
+            raise TreeDamage(f"the root record of version {version} is neither empty nor a node")
+        return ref
+
+    def leaves(self, version: int) -> Iterator[bytes]:
+        """Verify every node of `version`; yield its leaves (path + value hash) in path order.
+
+        Raises TreeDamage.
+        """
+        waiting = [(ROOT_STEM, self.root(version))]
+        while waiting:
+            stem, ref = waiting.pop()
+            if not ref.leaves:
+                continue
+            record = self._verified(stem, ref)
+            if ref.leaves == INNER:
+                waiting.extend((child_stem(stem, n), child_ref(record, n)) for n in range(15, -1, -1))
+                continue
+            for at in range(0, len(record), LEAF_SIZE):
+                yield record[at : at + 2 * HASH_SIZE]
+
+    def compare(self, older: int, newer: int) -> Difference:
+        """Compare two neighbouring versions, verifying the nodes that were replaced. Raises TreeDamage."""
+        difference = Difference()
+        self._compare(self.root(older), self.root(newer), ROOT_STEM, difference)
+        return difference
+
+    def holds(self, version: int, key: bytes) -> bool:
+        """Return whether the node under this key belongs to `version`. Raises TreeDamage."""
+        ref, stem = self.root(version), ROOT_STEM
+        wanted = key[:-8]
+        path = wanted[2:]
+        if len(wanted) < 2 or len(path) != (wanted[1] + 1) // 2:
+            return False
+        while stem[1] < wanted[1]:
+            if ref.leaves != INNER:
+                return False
+            n = path[stem[1] >> 1] & 15 if stem[1] & 1 else path[stem[1] >> 1] >> 4
+            record = self._read(stem, ref)
+            ref, stem = child_ref(record, n), child_stem(stem, n)
+        return bool(ref.leaves) and stem == wanted and version_key(ref.version) == key[-8:]
+
+    def _compare(self, old: NodeRef, new: NodeRef, stem: bytes, difference: Difference) -> None:
+        if old == new or not (old.leaves or new.leaves):
+            return
+        if old.leaves == INNER == new.leaves:
+            difference.stale.append(stem + version_key(old.version))
+            before, after = self._verified(stem, old), self._read(stem, new)
+            for n in range(16):
+                self._compare(child_ref(before, n), child_ref(after, n), child_stem(stem, n), difference)
+            return
+        self._gather(old, stem, difference.old, difference.stale)
+        self._gather(new, stem, difference.new, None)
+
+    def _gather(
+        self, ref: NodeRef, stem: bytes, leaves: dict[bytes, bytes], keys: list[bytes] | None
+    ) -> None:
+        """Take all leaves below a node; with `keys` verify the nodes and note where they lie."""
+        if not ref.leaves:
+            return
+        if keys is None:
+            record = self._read(stem, ref)
+        else:
+            keys.append(stem + version_key(ref.version))
+            record = self._verified(stem, ref)
+        if ref.leaves == INNER:
+            for n in range(16):
+                self._gather(child_ref(record, n), child_stem(stem, n), leaves, keys)
+            return
+        for at in range(0, len(record), LEAF_SIZE):
+            leaves[record[at : at + HASH_SIZE]] = record[at + HASH_SIZE : at + 2 * HASH_SIZE]
+
+    def _read(self, stem: bytes, ref: NodeRef) -> bytes:
+        record = self._reader.get(stem + version_key(ref.version))
+        if record is None:
+            raise TreeDamage(f"node {_place(stem)} of version {ref.version} is missing")
+        if len(record) != (INNER_SIZE if ref.leaves == INNER else ref.leaves * LEAF_SIZE):
+            raise TreeDamage(f"node {_place(stem)} of version {ref.version} has {len(record)} bytes")
+        return record
+
+    def _verified(self, stem: bytes, ref: NodeRef) -> bytes:
+        record = self._read(stem, ref)
+        self.nodes += 1
+        if wrong := check_record(record, ref, stem):
+            raise TreeDamage(f"node {_place(stem)} of version {ref.version} {wrong}")
+        if ref.leaves == INNER:
+            for n in range(16):
+                empty = record[HASH_SLICES[n]] == ZERO_HASH
+                if empty and child_ref(record, n) != EMPTY_REF:
+                    raise TreeDamage(f"node {_place(stem)} of version {ref.version} dates an empty child")
+        return record
+
+
+def _place(stem: bytes) -> str:
+    return repr(stem[2:].hex()[: stem[1]] or "root")

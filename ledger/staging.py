@@ -1,0 +1,107 @@
+"""A block between its execution and the disk: prepared, staged, under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from ledger.backend import Backend, Batch
+from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
+from ledger.meta import Meta
+from ledger.state import Value
+from ledger.tree_nodes import pack_ref
+from ledger.tree_update import TreeUpdate
+from qenex.block import Commit, Event, Header
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The state after a block, computed and not written. Dropping it undoes it."""
+
+    height: int
+    values: Sequence[tuple[bytes, bytes | None, bytes | None]]
+    """(key, new, old) encoded, of what really differs; None for absent."""
+    changes: Mapping[bytes, Value | None]
+    tree: TreeUpdate
+
+    @property
+    def root(self) -> bytes:
+        """State root after `height`."""
+        return self.tree.root
+
+
+class BlockParts(TypedDict):
+    """What `commit` writes besides the state; events are those of the hooks."""
+
+    block_bytes: bytes
+    block_hash: bytes
+    header: Header
+    seen_commit: Commit
+    tx_ids: Sequence[bytes]
+    receipts: Sequence[bytes]
+    begin_events: Sequence[Event]
+    end_events: Sequence[Event]
+    results_root: bytes
+
+
+class Staged:
+    """A block in a batch, and what readers need of it until it is durable."""
+
+    __slots__ = ("_suffix", "_values", "batch", "header", "meta", "prepared", "written")
+
+    def __init__(self, prepared: Prepared, batch: Batch, meta: Meta, header: Header | None) -> None:
+        self.prepared = prepared
+        self.batch = batch
+        self.meta = meta
+        self.header = header
+        self.written = False
+        self._suffix = version_key(prepared.height)
+        self._values: dict[bytes, bytes | None] | None = None
+
+    def values(self) -> dict[bytes, bytes | None]:
+        """New values by state key. Made when first asked for: a plain `commit` needs none."""
+        if self._values is None:
+            self._values = {key: new for key, new, _ in self.prepared.values}
+        return self._values
+
+    def find(self, key: bytes) -> bytes | None:
+        """A tree node, root or horizon of this block, by its key in the store."""
+        if key[-VERSION_SIZE:] == self._suffix:
+            tree = self.prepared.tree
+            if key[:1] == NODE:
+                stem = key[:-VERSION_SIZE]
+                return tree.inner.get(stem) or tree.bundles.get(stem)
+            if key[:1] == ROOT:
+                return pack_ref(tree.ref)
+        return self._suffix if key == LATEST_VERSION else None
+
+
+class Ahead:
+    """The store as the next block sees it: with the block whose write is under way."""
+
+    def __init__(self, store: Backend) -> None:
+        self._store = store
+        self.pending: Staged | None = None
+
+    def get(self, key: bytes, /) -> bytes | None:
+        pending = self.pending
+        if pending is not None and (record := pending.find(key)) is not None:
+            return record
+        return self._store.get(key)
+
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        return self._store.get_many(keys) if self.pending is None else [self.get(key) for key in keys]
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        return self._store.iterate(start, stop, reverse=reverse)
+
+    def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Encoded values before the next block."""
+        old = self._store.get_many([VALUE + key for key in keys])
+        if self.pending is not None:
+            newer = self.pending.values()
+            for n, key in enumerate(keys):
+                if key in newer:
+                    old[n] = newer[key]
+        return old

@@ -1,0 +1,548 @@
+"""`Ledger`: the state at every kept height, its tree, and the blocks that led there.
+
+A block is written in ONE synced batch: values, the images they replace, tree nodes,
+block, receipts, index and meta record. So a crash leaves height H or H+1, never a
+mixture. Memory moves after the disk: a StorageFault in `commit` changes nothing.
+
+`commit` is `stage` (CPU), `write` (I/O, releases the GIL), then memory. A node may
+overlap the write with the execution of the next block instead:
+
+    staged = ledger.stage(prepared, ...)
+    ledger.advance(staged)                          # memory: the next block executes on it
+    await loop.run_in_executor(None, ledger.write, staged)    # while that happens
+    ledger.settle(staged)                           # readers see it; the next one may advance
+
+Between `advance` and `settle`, `committed`, `prepare` and `stage` take from memory what
+the store may not hold yet; `view`, `prove` and `blocks` answer for what is durable. One
+block may be under way at a time. If that write fails, memory is ahead of the disk for
+good: the ledger refuses everything further and the process has to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from functools import cached_property
+from typing import Final, Unpack
+
+from ledger.backend import (
+    DEFAULT_CACHE_BYTES,
+    Backend,
+    BackendKind,
+    Folder,
+    StorageFault,
+    open_backend,
+)
+from ledger.blocks import BlockStore
+from ledger.check import check
+from ledger.findings import CheckReport, OnProgress
+from ledger.genesis import Genesis, hash_genesis
+from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
+from ledger.moments import Latest, Moment, Past, Stored
+from ledger.options import DEFAULT_OPTIONS, Options
+from ledger.staging import Ahead, BlockParts, Prepared, Staged
+from ledger.state import Committed, StateCodecs, Value, View
+from ledger.tree import Tree
+from ledger.versions import Versions
+from qenex.block import Header, header_hash
+from qenex.codec import encode
+from qenex.errors import (
+    DataFolderCorrupt,
+    DataFolderForeign,
+    InvalidGenesis,
+    MalformedBytes,
+    NotFound,
+    Pruned,
+    WrongGenesis,
+)
+from qenex.proof import TreeProof, tree_path, value_hash
+
+SLICE: Final = 1_000
+"""Changed values encoded in one step of `prepare_in_steps`: about 3 ms."""
+
+
+class Ledger:
+    """One chain's store. One writer; readers in any thread."""
+
+    def __init__(
+        self,
+        store: Backend,
+        codecs: StateCodecs,
+        meta: Meta,
+        options: Options,
+        genesis: Genesis | None = None,
+    ) -> None:
+        """Use `create` or `open`."""
+        self.store = store
+        self.codecs = codecs
+        self.options = options
+        self._meta = meta
+        self._durable = meta
+        self._ahead = Ahead(store)
+        self._tree = Tree(self._ahead, cache_bytes=options.tree_cache_bytes)
+        self._versions = Versions(self._ahead)
+        self._encoders = {prefix: codec.encode for prefix, codec in codecs.items()}
+        self._trusted: StateCodecs = {prefix: Stored(codec) for prefix, codec in codecs.items()}
+        latest = Versions(store)
+        self.committed = Committed(
+            latest.get,
+            lambda start, stop, reverse: latest.iterate(start, stop, reverse=reverse),
+            self._trusted,
+            capacity=options.capacity,
+        )
+        self.blocks = BlockStore(store, meta.initial_height)
+        self.initialised = genesis is None
+        self.header: Header | None = None
+        """Header of the last block; None before the first."""
+        self._moment: Moment | None = None
+        self._pruned: tuple[int, int] | None = None
+        self._broken = False
+        if genesis is not None:
+            self.genesis = genesis
+
+    # -- making and opening ------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        folder: Folder,
+        genesis: Genesis,
+        *,
+        codecs: StateCodecs,
+        backend: BackendKind = "leveldb",
+        options: Options = DEFAULT_OPTIONS,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> Ledger:
+        """Make a store for a new chain. Nothing but the folder exists until `initialise`.
+
+        Raises DataFolderForeign where a chain is already, and what `open_backend` raises.
+        """
+        store = open_backend(backend, folder, cache_bytes=cache_bytes, create=True)
+        return _closing_on_error(store, lambda: cls.create_in(store, genesis, codecs=codecs, options=options))
+
+    @classmethod
+    def create_in(
+        cls, store: Backend, genesis: Genesis, *, codecs: StateCodecs, options: Options = DEFAULT_OPTIONS
+    ) -> Ledger:
+        """`create` in an open store."""
+        if store.get(STATE_KEY) is not None:
+            raise DataFolderForeign("this data folder holds a chain already; nothing was changed")
+        start = Meta(
+            schema=SCHEMA,
+            chain_id=genesis.chain_id,
+            genesis_hash=genesis.hash,
+            initial_height=genesis.initial_height,
+            height=genesis.initial_height - 1,
+            tree_root=bytes(32),
+            results_root=genesis.hash,
+            block_hash=genesis.hash,
+        )
+        return cls(store, codecs, start, options, genesis)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Folder,
+        *,
+        codecs: StateCodecs,
+        genesis_hash: bytes | None = None,
+        backend: BackendKind = "leveldb",
+        options: Options = DEFAULT_OPTIONS,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> Ledger:
+        """Open the store of a chain, of the one with `genesis_hash` if it is given. Writes nothing of its own.
+
+        Raises DataFolderMissing, WrongGenesis, DataFolderCorrupt, UnsupportedVersion, and
+        what `open_backend` raises.
+        """
+        store = open_backend(backend, folder, cache_bytes=cache_bytes)
+        return _closing_on_error(
+            store, lambda: cls.open_in(store, codecs=codecs, genesis_hash=genesis_hash, options=options)
+        )
+
+    @classmethod
+    def open_in(
+        cls,
+        store: Backend,
+        *,
+        codecs: StateCodecs,
+        genesis_hash: bytes | None = None,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> Ledger:
+        """`open` in an open store."""
+        meta = read_meta(store)
+        if genesis_hash is not None and genesis_hash != meta.genesis_hash:
+            raise WrongGenesis(
+                f"the data folder holds chain {meta.chain_id!r} with genesis {meta.genesis_hash.hex()}, "
+                f"the genesis asked for is {genesis_hash.hex()}"
+            )
+        ledger = cls(store, codecs, meta, options)
+        ledger._check_opening()
+        return ledger
+
+    def _check_opening(self) -> None:
+        """Cheap signs that the records of the last block belong together."""
+        meta, store = self._meta, self.store
+        record = store.get(GENESIS_KEY)
+        if record is None or hash_genesis(record) != meta.genesis_hash:
+            raise DataFolderCorrupt("the stored genesis is missing or has another hash")
+        if meta.height < meta.initial_height - 1:
+            raise DataFolderCorrupt(f"height {meta.height} lies before the chain's first block")
+        try:
+            if self._versions.latest_version() != meta.height:
+                raise DataFolderCorrupt("the values are not those of the last block")
+            if self._tree.root(meta.height) != meta.tree_root:
+                raise DataFolderCorrupt("the state root is not that of the last block")
+            if meta.height < meta.initial_height:
+                if meta.block_hash != meta.genesis_hash or meta.results_root != meta.genesis_hash:
+                    raise DataFolderCorrupt("a chain without blocks says that it has one")
+                return
+            header_bytes = self.blocks.header_bytes(meta.height)
+            header = self.blocks.header(meta.height)
+            known = self.blocks.height_of(meta.block_hash)
+        except (NotFound, Pruned) as error:
+            raise DataFolderCorrupt(f"records of block {meta.height} are missing: {error.message}") from None
+        except StorageFault as fault:
+            raise DataFolderCorrupt(fault.message) from fault
+        if header_hash(header_bytes) != meta.block_hash or known != meta.height:
+            raise DataFolderCorrupt(f"the header of block {meta.height} has another hash")
+        if header.height != meta.height or header.chain_id != meta.chain_id:
+            raise DataFolderCorrupt(f"the header of block {meta.height} is of another block")
+        self.header = header
+
+    def close(self) -> None:
+        """Free the store. Views must not be used afterwards."""
+        self._moment = None
+        self.store.close()
+
+    # -- where the chain is --------------------------------------------------------------------
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """The whole genesis; read from the store when first asked for (1 s for 100,000 accounts)."""
+        try:
+            return Genesis.from_record(self.store.get(GENESIS_KEY) or b"")
+        except InvalidGenesis as error:
+            raise StorageFault(error.message) from None
+
+    @property
+    def genesis_hash(self) -> bytes:
+        return self._meta.genesis_hash
+
+    @property
+    def chain_id(self) -> str:
+        return self._meta.chain_id
+
+    @property
+    def initial_height(self) -> int:
+        return self._meta.initial_height
+
+    @property
+    def height(self) -> int:
+        """Last committed height; `initial_height` - 1 before the first block."""
+        return self._meta.height
+
+    @property
+    def durable_height(self) -> int:
+        """Last height on disk: `height`, or the one before while a write is under way."""
+        return self._durable.height
+
+    @property
+    def tree_root(self) -> bytes:
+        """Root of the state tree after `height`, also right after the genesis."""
+        return self._meta.tree_root
+
+    @property
+    def state_root(self) -> bytes:
+        """What the next header carries: `tree_root`; before the first block the genesis hash."""
+        meta = self._meta
+        return meta.genesis_hash if meta.height < meta.initial_height else meta.tree_root
+
+    @property
+    def results_root(self) -> bytes:
+        """What the next header carries: of block `height`; before the first block the genesis hash."""
+        return self._meta.results_root
+
+    @property
+    def block_hash(self) -> bytes:
+        """The next header's `parent_hash`: of block `height`; before the first block the genesis hash."""
+        return self._meta.block_hash
+
+    # -- the next block --------------------------------------------------------------------------
+
+    def initialise(self, changes: Mapping[bytes, Value | None]) -> bytes:
+        """Write the genesis state as version `initial_height` - 1; return its root.
+
+        Raises MalformedBytes for a key no module declares, StorageFault.
+        """
+        if self.initialised:
+            raise ValueError("the genesis state is written once")
+        prepared = _run(self._prepare(self._meta.height, None, changes))
+        batch = self.store.batch()
+        self._tree.apply(batch, prepared.tree)
+        self._versions.stage(batch, prepared.height, prepared.values)
+        meta = self._meta._replace(tree_root=prepared.root)
+        batch.put(GENESIS_KEY, self.genesis.record)
+        batch.put(STATE_KEY, META_CODEC.encode(meta))
+        self.store.write(batch, sync=True)
+        self.initialised = True
+        self._move(Staged(prepared, batch, meta, None), durable=True)
+        return prepared.root
+
+    def prepare(self, height: int, changes: Mapping[bytes, Value | None]) -> Prepared:
+        """Encode what changed and compute the tree of `height`, the next height. Writes nothing.
+
+        `changes` by state key, None to delete; writes of equal values are dropped. Raises
+        MalformedBytes for a key no module declares, ValueTooLarge, StorageFault; ValueError
+        for another height.
+        """
+        return _run(self.prepare_in_steps(height, changes))
+
+    def prepare_in_steps(
+        self, height: int, changes: Mapping[bytes, Value | None]
+    ) -> Generator[None, None, Prepared]:
+        """`prepare` in slices of a few milliseconds; the generator returns the Prepared."""
+        if not self.initialised or height != self._meta.height + 1:
+            raise ValueError(f"height {height} does not follow {self._meta.height}")
+        return self._prepare(height, self._meta.height, changes)
+
+    def _prepare(
+        self, height: int, base: int | None, changes: Mapping[bytes, Value | None]
+    ) -> Generator[None, None, Prepared]:
+        encoders = self._encoders
+        keys = list(changes)
+        values: list[tuple[bytes, bytes | None, bytes | None]] = []
+        leaves: list[tuple[bytes, bytes | None]] = []
+        new: bytes | None
+        for start in range(0, len(keys), SLICE):
+            part = keys[start : start + SLICE]
+            old_values = [None] * len(part) if base is None else self._ahead.old_values(part)
+            for key, old in zip(part, old_values):
+                value = changes[key]
+                if value is None:
+                    if old is None:
+                        continue
+                    new = None
+                    leaves.append((tree_path(key), None))
+                else:
+                    encoder = encoders.get(key[:2])
+                    if encoder is None:
+                        raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}")
+                    new = encoder(value)
+                    if new == old:
+                        continue
+                    leaves.append((tree_path(key), value_hash(new)))
+                values.append((key, new, old))
+            yield
+        if len(values) != len(keys):
+            changes = {key: changes[key] for key, _, _ in values}
+        tree = yield from self._tree.update_in_steps(height, base, leaves)
+        return Prepared(height, values, changes, tree)
+
+    def commit(self, prepared: Prepared, **block: Unpack[BlockParts]) -> None:
+        """Write a block durably and make it the newest. After a StorageFault nothing in memory has moved.
+
+        Raises ValueError for a block that does not follow the last one.
+        """
+        staged = self.stage(prepared, **block)
+        if self._ahead.pending is not None:
+            raise ValueError(f"block {self._meta.height} is still being written")
+        self.store.write(staged.batch, sync=True)
+        self._move(staged, durable=True)
+
+    def stage(self, prepared: Prepared, **block: Unpack[BlockParts]) -> Staged:
+        """Put everything a block writes into one batch. Writes nothing yet.
+
+        Raises ValueError for a block that does not follow the last one.
+        """
+        header, seen_commit, block_hash = block["header"], block["seen_commit"], block["block_hash"]
+        tx_ids, receipts = block["tx_ids"], block["receipts"]
+        self._check_alive()
+        height = prepared.height
+        header_bytes = encode(header)
+        if not height == header.height == self._meta.height + 1 == seen_commit.height:
+            raise ValueError(f"block {header.height} and state {height} do not follow {self._meta.height}")
+        if (header.parent_hash, header.state_root, header.results_root) != (
+            self.block_hash,
+            self.state_root,
+            self.results_root,
+        ):
+            raise ValueError(f"the header of block {height} does not stand on block {height - 1}")
+        if block_hash != header_hash(header_bytes) or seen_commit.block_hash != block_hash:
+            raise ValueError(f"header, hash and commit of block {height} do not belong together")
+        if len(tx_ids) != len(receipts):
+            raise ValueError(f"block {height} has {len(tx_ids)} transactions and {len(receipts)} receipts")
+        meta = self._meta._replace(
+            height=height, tree_root=prepared.root, results_root=block["results_root"], block_hash=block_hash
+        )
+        batch = self.store.batch()
+        self._versions.stage(batch, height, prepared.values)
+        self._tree.apply(batch, prepared.tree)
+        self.blocks.stage(
+            batch,
+            height,
+            header_bytes=header_bytes,
+            block_bytes=block["block_bytes"],
+            block_hash=block_hash,
+            commit=seen_commit,
+            tx_ids=tx_ids,
+            receipts=receipts,
+            hook_events=encode((tuple(block["begin_events"]), tuple(block["end_events"]))),
+        )
+        batch.put(STATE_KEY, META_CODEC.encode(meta))
+        return Staged(prepared, batch, meta, header)
+
+    def advance(self, staged: Staged) -> None:
+        """Move memory to a staged block before its write. See the module's text."""
+        self._check_alive()
+        if self._ahead.pending is not None:
+            raise ValueError(f"block {self._meta.height} is still being written")
+        if staged.meta.height != self._meta.height + 1:
+            raise ValueError(f"block {staged.meta.height} does not follow {self._meta.height}")
+        self._ahead.pending = staged
+        self._move(staged, durable=False)
+
+    def write(self, staged: Staged) -> None:
+        """Write the block that `advance` moved to. May run in another thread."""
+        if self._ahead.pending is not staged:
+            raise ValueError("only the block that memory has advanced to may be written")
+        try:
+            self.store.write(staged.batch, sync=True)
+        except BaseException:
+            self._broken = True
+            raise
+        staged.written = True
+
+    def settle(self, staged: Staged) -> None:
+        """Note that `write` returned: the block is durable. In the thread that executes."""
+        self._check_alive()
+        if self._ahead.pending is not staged or not staged.written:
+            raise ValueError("this block's write has not returned")
+        self._durable = staged.meta
+        self._moment = None
+        self._ahead.pending = None
+        self.committed.settle()
+
+    def _move(self, staged: Staged, *, durable: bool) -> None:
+        self._tree.committed(staged.prepared.tree)
+        self.committed.apply(staged.prepared.changes, durable=durable)
+        self._meta = staged.meta
+        self.header = staged.header
+        if durable:
+            self._durable = staged.meta
+            self._moment = None
+
+    def _check_alive(self) -> None:
+        if self._broken:
+            raise StorageFault("an earlier write failed: memory is ahead of the disk")
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def view(self, height: int | None = None) -> View:
+        """Return the state after `height` (None: the last durable one), unmoved by later blocks.
+
+        Raises NotFound for a height to come, Pruned for one no longer kept.
+        """
+        moment = self._present()
+        if height is None or height == moment.height:
+            latest = Latest(moment)
+            return View(moment.height, latest.get, latest.iterate, self._trusted)
+        past = Past(moment, self._kept(moment, height))
+        return View(height, past.get, past.iterate, self._trusted)
+
+    def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, TreeProof]:
+        """Return the encoded value of a state key after `height`, and the proof of it or of its absence.
+
+        It verifies against the `state_root` of header `height` + 1. Raises NotFound, Pruned.
+        """
+        moment = self._present()
+        if height is None or height == moment.height:
+            version, value = moment.height, moment.versions.get(key)
+        else:
+            version = self._kept(moment, height)
+            value = moment.versions.get_at(key, version)
+        return value, self._tree.prove(moment.reader, version, tree_path(key))
+
+    def root_of(self, height: int) -> bytes:
+        """Return the root of the state tree after a kept `height`. Raises NotFound, Pruned."""
+        return self._tree.root(height, reader=self._present().reader)
+
+    @property
+    def oldest_height(self) -> int:
+        """Oldest height whose state is kept."""
+        oldest = self._present().versions.oldest_version()
+        return self._meta.height if oldest is None else oldest
+
+    def _present(self) -> Moment:
+        moment = self._moment
+        # Compared with the height too: a slow reader may have put an old moment back.
+        if moment is None or moment.height < self._durable.height:
+            if not self.initialised:
+                raise NotFound("the chain has no state yet")
+            moment = self._moment = self._new_moment()
+        return moment
+
+    def _new_moment(self) -> Moment:
+        """A reader's thread may come here while a block is written: take the height from the snapshot."""
+        reader = self.store.snapshot()
+        height = Versions(reader).latest_version()
+        return Moment(reader, self._durable.height if height is None else height)
+
+    def _kept(self, moment: Moment, height: int) -> int:
+        if not self._meta.initial_height - 1 <= height <= moment.height:
+            raise NotFound(f"there is no state of height {height}; the last is {moment.height}")
+        oldest = moment.versions.oldest_version()
+        if oldest is None or height < oldest:
+            raise Pruned(f"the state of height {height} is no longer kept; the oldest is {oldest}")
+        return height
+
+    # -- upkeep --------------------------------------------------------------------------------
+
+    def prune(self, limit: int) -> int:
+        """Delete about `limit` records that the options no longer keep; call it between blocks.
+
+        Returns how many were deleted; below `limit` means that all is done. Old versions
+        are unreadable from the first step on. Not synced: after a power cut it is done again.
+        """
+        self._check_alive()
+        versions = Versions(self.store)
+        height, options = self._durable.height, self.options
+        oldest = versions.oldest_version()
+        if oldest is None:
+            return 0
+        state_below = max(height - options.history + 1, oldest) if options.history else oldest
+        bodies_below = height - options.retain_blocks + 1 if options.retain_blocks else 0
+        if self._pruned == (state_below, bodies_below):
+            return 0
+        batch = self.store.batch()
+        done = 0
+        if options.history:
+            done = self._tree.prune(batch, state_below, limit)
+            done += versions.prune(batch, state_below, max(limit - done, 0))
+        done += self.blocks.prune(batch, bodies_below, max(limit - done, 0))
+        if done or state_below != oldest:
+            self.store.write(batch, sync=False)
+            self._moment = None
+        if done < limit:
+            self._pruned = (state_below, bodies_below)
+        return done
+
+    def check(self, progress: OnProgress | None = None) -> CheckReport:
+        """Read every record and recompute all that can be. See `ledger.check`."""
+        with self.store.snapshot() as reader:
+            return check(reader, self.codecs, progress)
+
+
+def _run(steps: Generator[None, None, Prepared]) -> Prepared:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # StopIteration.value is untyped
+
+
+def _closing_on_error(store: Backend, make: Callable[[], Ledger]) -> Ledger:
+    try:
+        return make()
+    except BaseException:
+        store.close()
+        raise
