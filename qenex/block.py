@@ -151,6 +151,11 @@ def validators_root(validators: Sequence[Validator]) -> bytes:
     return list_root([encode((v.address, key_hash(v.key), v.power)) for v in validators])
 
 
+def transactions_root(witness_ids: Sequence[bytes]) -> bytes:
+    """List root over the witness ids of a block's transactions, in order."""
+    return list_root(witness_ids)
+
+
 def evidence_root(evidence: Sequence[Evidence]) -> bytes:
     """List root over the canonical evidence."""
     return list_root([encode(item) for item in evidence])
