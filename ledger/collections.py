@@ -19,7 +19,7 @@ import msgpack
 
 from ledger.state import State, ValueCodec
 from qenex.codec import MAX_ITEMS, MAX_VALUE_SIZE, Plain, codec_for, fields_of, pack_other, unpack_ext
-from qenex.errors import LimitExceeded, MalformedBytes, ValueTooLarge
+from qenex.errors import LimitExceeded, MalformedBytes, ValueOutOfRange, ValueTooLarge
 from qenex.state_keys import key_part
 from qenex.types import U64, DenominationName, Length
 
@@ -103,6 +103,7 @@ class Collection(Generic[V]):
         self.id = id
         self.value_hint = value
         self.codec: ValueCodec = RecordCodec(value, schema, older or {})
+        self._check = codec_for(value).check
         self._sized = _largest(value) > MAX_VALUE_SIZE
         self.prefix = b""
         self.state: State
@@ -116,8 +117,20 @@ class Collection(Generic[V]):
         return bound
 
     def _fit(self, value: V | None) -> V | None:
-        """`value`, if it fits into 64 KiB: found here, where a transaction can fail, not at commit."""
-        if self._sized and value is not None:
+        """`value`, if it has its declared type and fits into 64 KiB.
+
+        Found here, where a transaction can fail: at commit it would stop the chain, and a value that was
+        kept as an object but cannot be read back would part the nodes that restarted from the others.
+        Raises ValueOutOfRange or ValueTooLarge.
+        """
+        if value is None:
+            return None
+        try:
+            value = self._check(value)
+        except MalformedBytes as error:
+            where = f"0x{self.prefix.hex()}"
+            raise ValueOutOfRange(f"a value of state collection {where}: {error.message}") from None
+        if self._sized:
             self.codec.encode(value)
         return value
 
@@ -147,7 +160,7 @@ class Counter(Collection[int]):
     def next(self) -> int:
         """Take the next number."""
         value = self.last() + 1
-        self.state.set(self.prefix, value)
+        self.state.set(self.prefix, self._fit(value))
         return value
 
 

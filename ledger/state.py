@@ -190,14 +190,14 @@ def merge_layers(
 class State:
     """Working state of one block (or of a check, or of a query): a journal over a base.
 
-    `on_create` is called with the key before an entry that did not exist is written: the machine
+    `on_create` is called with key and value before an entry that did not exist is written: the machine
     charges gas there, and may raise.
     """
 
     __slots__ = ("_base", "_base_get", "_ordered", "_undo", "_values", "on_create")
 
     def __init__(self, base: Readable) -> None:
-        self.on_create: Callable[[bytes], None] | None = None
+        self.on_create: Callable[[bytes, Value], None] | None = None
         self.reset(base)
 
     def reset(self, base: Readable) -> None:
@@ -221,7 +221,7 @@ class State:
         if before == value:
             return
         if before is None and self.on_create is not None:
-            self.on_create(key)
+            self.on_create(key, value)
         self._undo.append((key, old))
         values[key] = value
 

@@ -7,19 +7,21 @@ stays small and a 1,312-byte key does not travel twice.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from ledger.collections import Map
 from ledger.state import State
-from qenex.codec import encode
-from qenex.crypto import SCHEMES_BY_TAG, account_key, address_of
-from qenex.crypto.address import Address
+from qenex.codec import codec_for, encode
+from qenex.crypto import SCHEMES_BY_TAG, Scheme, account_key, address_of
+from qenex.crypto.address import MAX_INLINE_KEY_SIZE, Address
 from qenex.errors import (
     AccountHasNoKey,
     AccountNotFound,
+    InvalidGenesis,
     PublicKeyMismatch,
     PublicKeyMissing,
     PublicKeyNotAllowed,
+    QenexError,
     RotationNotAuthorised,
     SameKey,
     SchemeNotAllowed,
@@ -29,20 +31,19 @@ from qenex.errors import (
 )
 from qenex.state_keys import (
     ACCOUNT_PUBLIC_KEYS,
+    EMPTY_ACCOUNT,
     FLAG_MODULE_ACCOUNT,
     Account,
     ModuleId,
     public_key_state_key,
 )
 from qenex.transaction import MAX_PUBLIC_KEY_SIZE, MAX_SIGNATURE_SIZE, Signer
-from qenex.types import U8, U16, U64, Amount, Bytes32, Length
+from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
 from vm.module import Module, message, query
-
-LONG_KEY: Final = 64
-"""Tag + key above this many bytes stands in state by hash."""
+from vm.registry import check_record
 
 PublicKeyBytes = Annotated[bytes, Length(2, MAX_PUBLIC_KEY_SIZE)]
 SignatureBytes = Annotated[bytes, Length(1, MAX_SIGNATURE_SIZE)]
@@ -53,6 +54,16 @@ class KeyRotated(NamedTuple):
 
     address: Address
     key: bytes
+
+
+class GenesisAccount(NamedTuple):
+    """An account at genesis, but for its balances; `key` is tag + public key."""
+
+    address: Address
+    sequence: U64
+    key: PublicKeyBytes | None
+    fee_tier: Bps
+    flags: U8
 
 
 class AccountView(NamedTuple):
@@ -75,13 +86,19 @@ def rotation_sign_bytes(chain_id: str, address: Address, sequence: int, new_key:
     return encode(("rotation", chain_id, address, sequence, new_key))
 
 
+def check_new_scheme(tag: int, status: dict[int, int]) -> Scheme:
+    """The scheme of a key that enters state. Raises UnknownScheme or SchemeNotAllowed."""
+    scheme = SCHEMES_BY_TAG.get(tag)
+    if scheme is None:
+        raise UnknownScheme(f"no signature scheme has tag 0x{tag:02x}")
+    if status.get(tag, SCHEME_OFF) != SCHEME_ON:
+        raise SchemeNotAllowed(f"{scheme.name} keys cannot be registered on this chain")
+    return scheme
+
+
 def check_new_key(key: bytes, status: dict[int, int]) -> None:
     """Rules for a key that enters state. Raises UnknownScheme, SchemeNotAllowed or WeakPublicKey."""
-    scheme = SCHEMES_BY_TAG.get(key[0])
-    if scheme is None:
-        raise UnknownScheme(f"no signature scheme has tag 0x{key[0]:02x}")
-    if status.get(key[0], SCHEME_OFF) != SCHEME_ON:
-        raise SchemeNotAllowed(f"{scheme.name} keys cannot be registered on this chain")
+    scheme = check_new_scheme(key[0], status)
     if not scheme.valid_public_key(key[1:]):
         raise WeakPublicKey(f"not a valid {scheme.name} public key")
 
@@ -98,14 +115,15 @@ def key_of_signer(state: State, signer: Signer, account: Account, status: dict[i
         key = signer.public_key
         if key is None:
             raise PublicKeyMissing
+        check_new_scheme(key[0], status)
         if address_of(key[0], key[1:]) != signer.address:
             raise PublicKeyMismatch
         check_new_key(key, status)
         return key
-    if signer.public_key is not None:
-        raise PublicKeyNotAllowed
     if status.get(stored[0], SCHEME_OFF) == SCHEME_OFF:
         raise SchemeNotAllowed("the account's signature scheme is switched off on this chain")
+    if signer.public_key is not None:
+        raise PublicKeyNotAllowed
     if stored[0] in LONG_SCHEMES:
         full: bytes | None = state.get(ACCOUNT_PUBLIC_KEYS + stored[1:])
         if full is None:
@@ -115,7 +133,7 @@ def key_of_signer(state: State, signer: Signer, account: Account, status: dict[i
 
 
 LONG_SCHEMES: Final = frozenset(
-    tag for tag, scheme in SCHEMES_BY_TAG.items() if 1 + scheme.public_key_size > LONG_KEY
+    tag for tag, scheme in SCHEMES_BY_TAG.items() if scheme.public_key_size > MAX_INLINE_KEY_SIZE
 )
 """Tags of the schemes whose keys stand in state by hash."""
 
@@ -165,6 +183,45 @@ class Accounts(Module):
         self.records.set(ctx.actor, account._replace(key=short))
         ctx.emit(KeyRotated(ctx.actor, short))
 
+    def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
+        """`{"accounts": [...]}`: keys and sequences that a former chain's accounts bring along."""
+        if set(data) - {"accounts"} or not isinstance(data.get("accounts", []), list):
+            raise InvalidGenesis('modules.accounts is {"accounts": [...]}')
+        codec = codec_for(GenesisAccount)
+        for index, item in enumerate(data.get("accounts", [])):
+            where = f"modules.accounts.accounts[{index}]"
+            address, sequence, key, fee_tier, flags = check_record(codec, item, InvalidGenesis, where)
+            if self.records.get(address) is not None:
+                raise InvalidGenesis(f"{where}: a second entry for this account")
+            short = b""
+            if key is not None:
+                try:
+                    check_new_key(key, dict.fromkeys(SCHEMES_BY_TAG, SCHEME_ON))
+                except QenexError as error:
+                    raise InvalidGenesis(f"{where}: {error.message}") from None
+                short = account_key(key[0], key[1:])
+                if key[0] in LONG_SCHEMES:
+                    self.public_keys.set(short[1:], key)
+            record = Account(sequence, 0, short, fee_tier, flags)
+            if record == EMPTY_ACCOUNT:
+                raise InvalidGenesis(f"{where}: says nothing")
+            self.records.set(address, record)
+
+    def export_genesis(self, ctx: Context) -> dict[str, Any]:
+        """Inverse of `import_genesis`; the balances are bank's to tell."""
+        accounts = []
+        codec = codec_for(GenesisAccount)
+        for address, record in self.records.scan():
+            if record._replace(balance=0) != EMPTY_ACCOUNT:
+                key = self._full_key(record)
+                account = GenesisAccount(address, record.sequence, key, record.fee_tier, record.flags)
+                accounts.append(codec.to_json(account, "qx"))
+        return {"accounts": accounts}
+
+    def _full_key(self, record: Account) -> bytes | None:
+        key = record.key or None
+        return self.public_keys.get(key[1:]) if key is not None and key[0] in LONG_SCHEMES else key
+
     @query
     def get_account(self, ctx: Context, address: Address) -> AccountView:
         """Sequence, native balance and key of an account.
@@ -175,9 +232,7 @@ class Accounts(Module):
         account = self.records.get(address)
         if account is None:
             raise AccountNotFound("no account has this address yet")
-        key: bytes | None = account.key or None
-        if key is not None and key[0] in LONG_SCHEMES:
-            key = self.public_keys.get(key[1:])
+        key = self._full_key(account)
         return AccountView(
             address=address,
             sequence=account.sequence,

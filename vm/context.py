@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_EVENTS: Final = 1_024
 """Events of one transaction."""
+MAX_HOOK_EVENTS: Final = 65_536
+"""Events of one hook, whose work is bounded by counts of items."""
 MAX_DEBTS: Final = 16
 """Debts opened in one transaction."""
 MAX_CALL_DEPTH: Final = 8
@@ -60,6 +62,7 @@ class Context:
         "events",
         "gas",
         "height",
+        "max_events",
         "module",
         "money",
         "scheme_status",
@@ -86,18 +89,19 @@ class Context:
         self.time_s = block.time // 10**9
         self.enter(gas)
 
-    def enter(self, gas: Gas) -> None:
+    def enter(self, gas: Gas, max_events: int = MAX_EVENTS) -> None:
         """Stand at the beginning of a transaction or hook: no events, no debts."""
         self.gas = gas
+        self.max_events = max_events
         self.events: list[Event] = []
         self.debts: list[Debt] = []
         self.depth = 0
 
     def emit(self, record: tuple[Any, ...]) -> None:
-        """Record an event. Raises TooManyEvents beyond 1,024 a transaction."""
+        """Record an event. Raises TooManyEvents beyond 1,024 a transaction (65,536 a hook)."""
         events = self.events
-        if len(events) >= MAX_EVENTS:
-            raise TooManyEvents(f"more than {MAX_EVENTS} events in one transaction")
+        if len(events) >= self.max_events:
+            raise TooManyEvents(f"more than {self.max_events} events in one scope")
         self.gas.use(self._event_gas)
         events.append(_new(Event, (self._event_names[type(record)], record)))
 

@@ -6,12 +6,15 @@ from typing import Annotated, Any, NamedTuple
 
 from ledger.collections import Item, Map, OrderedMap
 from qenex.block import Validator, order_validators
+from qenex.codec import codec_for
 from qenex.crypto.address import Address
+from qenex.errors import InvalidGenesis
 from qenex.state_keys import ModuleId
 from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Length
 from vm.context import Context
 from vm.fees import MachineParams, price_per_gas
 from vm.module import Module, query
+from vm.registry import check_record
 
 ModuleName = Annotated[str, Length(1, 32)]
 
@@ -37,6 +40,13 @@ class Pause(NamedTuple):
 
     height: U64
     code: U32
+
+
+class ModuleAccount(NamedTuple):
+    """An object's account at genesis, and the module that owns it."""
+
+    address: Address
+    module: ModuleName
 
 
 class FeeMarket(NamedTuple):
@@ -86,7 +96,22 @@ class Core(Module):
                 self.leases.set((key[1], key[2]), None)
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
-        """Nothing beyond parameters and validators, which the machine imports itself."""
+        """`{"module_accounts": [...]}`; parameters and validators are imported by the machine itself."""
+        if set(data) - {"module_accounts"} or not isinstance(data.get("module_accounts", []), list):
+            raise InvalidGenesis('modules.machine is {"module_accounts": [...]}')
+        codec = codec_for(ModuleAccount)
+        for index, item in enumerate(data.get("module_accounts", [])):
+            where = f"modules.machine.module_accounts[{index}]"
+            address, module = check_record(codec, item, InvalidGenesis, where)
+            if self.module_accounts.get(address) is not None:
+                raise InvalidGenesis(f"{where}: a second entry for this account")
+            self.module_accounts.set(address, module)
+
+    def export_genesis(self, ctx: Context) -> dict[str, Any]:
+        """Inverse of `import_genesis`. Leases and the fee excess end with the chain they were made on."""
+        codec = codec_for(ModuleAccount)
+        owned = [codec.to_json(ModuleAccount(*entry), "qx") for entry in self.module_accounts.scan()]
+        return {"module_accounts": owned}
 
     @query
     def get_fee_market(self, ctx: Context) -> FeeMarket:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ledger.state import State
 from qenex.codec import Reference
+from qenex.crypto import SCHEMES_BY_TAG
 from qenex.errors import (
     AccountNotFound,
     Expired,
@@ -26,7 +27,7 @@ from qenex.errors import (
     WrongSequence,
 )
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account, ModuleId
-from qenex.transaction import MAX_VALIDITY, Transaction
+from qenex.transaction import MAX_VALIDITY, Transaction, assemble
 from vm.accounts import LONG_SCHEMES, key_of_signer, store_key
 from vm.fees import MachineParams, scheme_status
 from vm.gas import GasSchedule
@@ -34,6 +35,8 @@ from vm.registry import MessageSpec, Registry
 
 LEASES: Final = bytes((ModuleId.MACHINE, 2))
 """Held leases: payer + lease -> valid_until."""
+NEW_ACCOUNT_SIZE: Final = 80
+"""Bytes charged for the record of a signer who had none: key and value."""
 
 Verify = Callable[[Transaction, tuple[bytes, ...]], bool]
 """Whether all signatures are valid under these keys (tag + public key, in signer order)."""
@@ -96,7 +99,7 @@ def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
 def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int:
     """Gas of a transaction's bytes, signatures and the entries it makes before its first message."""
     schedule = rules.schedule
-    gas = schedule.transaction + schedule.byte * len(tx.raw or tx.body_bytes)
+    gas = schedule.transaction + schedule.byte * (len(tx.raw) or signed_size(tx, keys))
     for signer, key in zip(tx.signers, keys, strict=True):
         gas += rules.signature_gas[key[0]]
         if signer.public_key is not None and key[0] in LONG_SCHEMES:
@@ -104,6 +107,11 @@ def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int
     if tx.lease is not None:
         gas += 2 * (schedule.create + schedule.created_byte * 80)
     return gas
+
+
+def signed_size(tx: Transaction, keys: tuple[bytes, ...]) -> int:
+    """Bytes on the wire that an unsigned transaction will have once these keys have signed it."""
+    return len(assemble(tx.body_bytes, [bytes(SCHEMES_BY_TAG[key[0]].signature_size) for key in keys]))
 
 
 def lease_key(payer: bytes, lease: bytes) -> bytes:
@@ -163,6 +171,12 @@ def check_fee(state: State, rules: Rules, tx: Transaction, keys: tuple[bytes, ..
     """Limits and the payer's means; returns the intrinsic gas. Raises the fitting 1000s error."""
     maximum, gas_limit, tip = tx.fee
     gas = intrinsic_gas(rules, tx, keys)
+    if len(tx.signers) > 1:
+        gas += sum(
+            rules.schedule.create + rules.schedule.created_byte * NEW_ACCOUNT_SIZE
+            for signer in tx.signers
+            if state.get(ACCOUNT_RECORDS + signer.address) is None
+        )
     if gas_limit < gas:
         raise GasLimitTooLow(f"gas_limit {gas_limit}, bytes and signatures alone take {gas}")
     if gas_limit > rules.params.max_block_gas:

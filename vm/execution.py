@@ -13,8 +13,11 @@ from qenex.block import Event, Receipt, Validator, results_root
 from qenex.codec import Reference, encode
 from qenex.crypto.address import Address, module_address
 from qenex.errors import (
+    ConservationViolated,
     DebtUnpaid,
     InsufficientBalance,
+    InvariantViolated,
+    MalformedBytes,
     ModuleFault,
     ModulePaused,
     QenexError,
@@ -23,7 +26,7 @@ from qenex.errors import (
 from qenex.hashing import hasher
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Transaction
-from vm.context import BlockInfo, Context
+from vm.context import MAX_HOOK_EVENTS, BlockInfo, Context
 from vm.core import Core, FeesSettled, HookFailed, Pause
 from vm.entry import Step, enter, make_rules, plan_of
 from vm.fees import MachineParams, charge, next_excess, price_per_gas
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 BEGIN_ORDER: Final = ("accounts", "staking", "governance", "oracle")
 END_ORDER: Final = ("oracle", "amm", "lending", "farming", "governance", "staking", "machine")
 """Order of the hooks; modules not named here have none."""
+
+PAUSING: Final = frozenset({ModuleFault.code, InvariantViolated.code, ConservationViolated.code})
+"""Codes of a hook's failure that pause its module: its code, or its state, cannot be trusted."""
 
 UNLIMITED: Final = 1 << 62
 """Gas of a hook: bounded by counts of items, not by a meter."""
@@ -67,6 +73,7 @@ class BlockExecution:
 
     def __init__(self, machine: Machine, info: BlockInfo) -> None:
         self.machine = machine
+        machine.execution = self
         self.state = machine.state
         self.core: Core = machine.core
         self.schedule = gas_schedule(info.protocol_version)
@@ -83,6 +90,8 @@ class BlockExecution:
         self.tips = 0
         self.receipts: list[Receipt] = []
         self.encoded: list[bytes] = []
+        self.error: QenexError | None = None
+        """What the last transaction failed with, None if it succeeded. Receipts carry the code alone."""
         self.begin_events = self._hooks("begin_block", BEGIN_ORDER)
 
     # -- transactions -----------------------------------------------------------------------
@@ -101,36 +110,28 @@ class BlockExecution:
         receipt with that error's code, and the fee stands.
         """
         state, machine, ctx = self.state, self.machine, self.ctx
+        if machine.execution is not self:
+            raise MachineFault("another block has begun on this machine")
         entered = enter(state, self.rules, machine.registry, tx, machine.verify)
         gas = Gas(self.schedule, tx.fee.gas_limit, entered.intrinsic_gas)
         ctx.enter(gas)
         mark = state.mark()
         state.on_create = gas.created
-        status, failed, results = 0, None, ()
+        self.error = None
         try:
             results = self._run(tx)
-            failed = None
+            return self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
         except QenexError as error:
-            status, failed = error.code, self._failed
+            self.error = error
         except (MemoryError, RecursionError, OSError):
             raise  # the process, not the transaction, is in trouble: stop with nothing committed
         except Exception as error:  # a defect of module code must not stop the chain
             machine.on_fault(error)
-            status, failed = ModuleFault.code, self._failed
+            self.error = ModuleFault(f"{type(error).__name__} in module code")
         finally:
             state.on_create = None
-        if status:
-            state.revert(mark)
-        elif tx.lease is not None:
-            self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
-        fee = self._settle_fee(tx, gas.used)
-        events = () if status else tuple(ctx.events)
-        receipt = _new(Receipt, (tx.tx_id, status, failed, gas.used, fee, results, events))
-        self.receipts.append(receipt)
-        self.encoded.append(encode(receipt))
-        self.gas_used += gas.used
-        self.size += len(tx.raw) + 5
-        return receipt
+        state.revert(mark)
+        return self._close(tx, gas.used, self.error.code, self._failed, (), ())
 
     def _run(self, tx: Transaction) -> tuple[Any, ...]:
         ctx, signers = self.ctx, tx.signers
@@ -174,17 +175,42 @@ class BlockExecution:
             for decode_key, method in checks.get(key[:2], ()):
                 method(self.ctx, decode_key(key), old, self.state.get(key))
 
-    def _settle_fee(self, tx: Transaction, gas_used: int) -> int:
-        """Give back what of `fee.max` was not used; returns the charge. Cannot fail."""
+    def _close(
+        self,
+        tx: Transaction,
+        gas_used: int,
+        status: int,
+        failed: int | None,
+        results: tuple[Any, ...],
+        events: tuple[Event, ...],
+    ) -> Receipt:
+        """Write the receipt, take the lease of a success, give back what of `fee.max` was not used.
+
+        Raises ModuleFault, with nothing done, for results or events that have no encoding; cannot fail
+        for a transaction without.
+        """
         state = self.state
         key = ACCOUNT_RECORDS + tx.signers[0].address
         sequence, balance, stored, fee_tier, flags = state.get(key) or EMPTY_ACCOUNT
         base, tip = charge(gas_used, self.price, fee_tier, tx.fee.tip)
         paid = base + tip
+        receipt = _new(Receipt, (tx.tx_id, status, failed, gas_used, paid, results, events))
+        try:
+            encoded = encode(receipt)
+        except MalformedBytes as error:
+            self.machine.on_fault(error)
+            raise ModuleFault(f"results or events: {error.message}") from None
+        state.on_create = None
         state.set(key, _new(Account, (sequence, balance + tx.fee.max - paid, stored, fee_tier, flags)))
+        if status == 0 and tx.lease is not None:
+            self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
         self.base_fees += base
         self.tips += tip
-        return paid
+        self.receipts.append(receipt)
+        self.encoded.append(encoded)
+        self.gas_used += gas_used
+        self.size += len(tx.raw) + 5
+        return receipt
 
     # -- hooks and the end ------------------------------------------------------------------
 
@@ -192,7 +218,9 @@ class BlockExecution:
         events: list[Event] = []
         for name in order:
             module = self.machine.modules.get(name)
-            if module is not None and getattr(type(module), hook) is not getattr(Module, hook):
+            if module is None or getattr(type(module), hook) is getattr(Module, hook):
+                continue
+            if self.core.paused.get(int(module.id)) is None:
                 events += self._hook(module, hook)
         return tuple(events)
 
@@ -200,12 +228,15 @@ class BlockExecution:
         """Run one hook in its own scope. User data never makes this raise."""
         state, ctx = self.state, self.ctx
         mark = state.mark()
-        ctx.enter(Gas(self.schedule, UNLIMITED))
+        ctx.enter(Gas(self.schedule, UNLIMITED), MAX_HOOK_EVENTS)
         ctx.actor, ctx.module = module_address(module.name), module.name
         method: Callable[[Context], None] = getattr(module, hook)
         try:
             method(ctx)
+            self._pay_debts()
+            self._check_touched(mark)
             check_conservation(state, mark)
+            encode(tuple(ctx.events))
             return ctx.events
         except QenexError as error:
             code = error.code
@@ -215,8 +246,8 @@ class BlockExecution:
             self.machine.on_fault(error)
             code = ModuleFault.code
         state.revert(mark)
-        if code == ModuleFault.code and module.name != "machine":
-            self.core.paused.set(module.id, Pause(self.info.height, code))
+        if code in PAUSING and module.name != "machine":
+            self.core.paused.set(int(module.id), Pause(self.info.height, code))
         ctx.enter(Gas(self.schedule, UNLIMITED))
         ctx.emit(HookFailed(module.name, hook, code))
         return ctx.events
@@ -253,6 +284,8 @@ class BlockExecution:
 
     def end(self) -> BlockResult:
         """End hooks, fees, and the sum of it all."""
+        if self.machine.execution is not self:
+            raise MachineFault("another block has begun on this machine")
         end_events = [*self._hooks("end_block", END_ORDER), *self._settle_pot()]
         try:
             check_conservation(self.state, 0)
@@ -283,6 +316,14 @@ def _resolve(args: tuple[Any, ...], plan: tuple[Step, ...], results: list[Any]) 
         else:
             values.append(arg)
     return tuple(values)
+
+
+def check_hooks(modules: dict[str, Module]) -> None:
+    """Every hook has its place in the order. Raises TypeError, so that none is left out in silence."""
+    for hook, order in (("begin_block", BEGIN_ORDER), ("end_block", END_ORDER)):
+        for name, module in modules.items():
+            if getattr(type(module), hook) is not getattr(Module, hook) and name not in order:
+                raise TypeError(f"module {name} declares {hook}, which has no place in the order of hooks")
 
 
 def parameters_hash(machine_modules: dict[str, Module]) -> bytes:

@@ -16,7 +16,7 @@ class MachineParams(NamedTuple):
 
     `min_price` base units of QXC per gas; `target_gas_per_second` gas; `price_update_fraction` gas of
     excess that multiplies the price by e; `burn_bps` part of the base fee that is burned; block limits in
-    bytes and gas; scheme status per signature scheme: 0 off, 1 verify-only, 2 on.
+    bytes and gas; `hook_items` entries that the machine's hook handles in a block; scheme status per signature scheme: 0 off, 1 verify-only, 2 on.
     """
 
     min_price: Annotated[int, Between(0, 10**12)] = 10
@@ -25,7 +25,7 @@ class MachineParams(NamedTuple):
     burn_bps: Bps = 5_000
     max_block_gas: Annotated[int, Between(100_000, 10**9)] = 5_000_000
     max_block_bytes: Annotated[int, Between(65_536, 4_194_304)] = 4_194_304
-    hook_items: Annotated[int, Between(1, 100_000)] = 1_000
+    hook_items: Annotated[int, Between(1, 1_000)] = 1_000
     scheme_ed25519: Annotated[int, Between(0, 2)] = 2
     scheme_ml_dsa_44: Annotated[int, Between(0, 2)] = 2
     scheme_ml_dsa_65: Annotated[int, Between(0, 2)] = 2
@@ -73,5 +73,10 @@ def next_excess(params: MachineParams, excess: int, gas_used: int, elapsed_ns: i
 
 
 def charge(gas_used: int, price: int, discount_bps: int, tip: int) -> tuple[Amount, Amount]:
-    """What a transaction pays: `(base, tip)`; base = ceil(gas_used*price*(10,000-discount)/10,000)."""
-    return -(-gas_used * price * (10_000 - discount_bps) // 10_000), tip
+    """What a transaction pays: `(base, tip)`; base = ceil(gas_used*price*(10,000-discount)/10,000).
+
+    A discount beyond 10,000 bps counts as 10,000: nobody is paid for a transaction.
+    """
+    if discount_bps == 0:
+        return gas_used * price, tip
+    return -(-gas_used * price * max(0, 10_000 - discount_bps) // 10_000), tip

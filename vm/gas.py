@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from qenex.codec import encode
 from qenex.errors import OutOfGas, UnsupportedVersion
 
 
@@ -67,6 +68,6 @@ class Gas:
             raise OutOfGas(f"gas limit {self.limit} reached")
         self.used = used
 
-    def created(self, key: bytes) -> None:
-        """Charge a new state entry. Called by the state before the entry is written."""
-        self.use(self._create + self._created_byte * len(key))
+    def created(self, key: bytes, value: object) -> None:
+        """Charge a new state entry and its bytes. Called by the state before the entry is written."""
+        self.use(self._create + self._created_byte * (len(key) + len(encode(value))))

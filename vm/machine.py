@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ledger.genesis import Genesis
-
 from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG
@@ -25,14 +24,14 @@ from qenex.errors import (
     ModuleFault,
     QenexError,
 )
-from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT
+from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT
 from qenex.transaction import Transaction
-from vm.accounts import Accounts, key_of_signer
-from vm.calls import give_handles
+from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
+from vm.calls import Parts, give_handles
 from vm.context import BlockInfo, Context
 from vm.core import Core
 from vm.entry import Entered, Rules, Verify, check_validity, enter, make_rules, plan_of, signer_keys
-from vm.execution import UNLIMITED, BlockExecution, parameters_hash
+from vm.execution import UNLIMITED, BlockExecution, check_hooks, parameters_hash
 from vm.fees import price_per_gas
 from vm.gas import Gas, gas_schedule
 from vm.module import Declaration, Module
@@ -80,17 +79,20 @@ class Machine:
         assert isinstance(core, Core)
         self.core = core
         self.money = Money(self.state, tuple(self.modules), core.module_accounts)
-        give_handles(self.modules, self.registry, self.state, self.money)
+        give_handles(self.modules, self.registry, Parts(self.state, self.money, core.paused))
         self.methods = {
             spec.name: (getattr(self.modules[spec.module], spec.verb), int(self.modules[spec.module].id))
             for spec in self.registry.messages.values()
         }
         self.touched_invariants = self._touched_invariants()
+        check_hooks(self.modules)
         schedule = gas_schedule(1)
         nobody = BlockInfo("", 0, 0, 0, Address(b""))
         self.context = Context(
             self.registry.event_names, self.money, nobody, Gas(schedule, UNLIMITED), schedule.event
         )
+        self.execution: BlockExecution | None = None
+        """The newest block begun: an older one can no longer be continued."""
         self._scratch: Machine | None = None
 
     def _bind(self) -> dict[bytes, Any]:
@@ -131,16 +133,14 @@ class Machine:
     def init_chain(self, genesis: Genesis) -> dict[bytes, Value | None]:
         """Import a genesis, module by module in order of id, then check all invariants.
 
-        Returns the state to write. Raises InvalidGenesis naming what is wrong.
+        Returns the state to write. Raises InvalidGenesis naming what is wrong, or UnsupportedVersion.
         """
         self.state.reset(EmptyBase())
         info = BlockInfo(
             genesis.chain_id, genesis.initial_height - 1, genesis.time, genesis.time, Address(b"")
         )
-        ctx = self.context
-        ctx.enter_block(
-            info._replace(protocol_version=genesis.protocol_version), Gas(gas_schedule(1), UNLIMITED)
-        )
+        version, ctx = genesis.protocol_version, self.context
+        ctx.enter_block(info._replace(protocol_version=version), Gas(gas_schedule(version), UNLIMITED))
         for kind, given in (("parameters", genesis.parameters), ("modules", genesis.modules)):
             unknown = sorted(set(given) - set(self.modules))
             if unknown:
@@ -156,6 +156,17 @@ class Machine:
         if problems:
             raise InvalidGenesis("; ".join(problems))
         return changes
+
+    def export_genesis(self, base: Readable) -> dict[str, dict[str, dict[str, Any]]]:
+        """`parameters` and `modules` of a genesis that would begin with the state of `base`."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        parameters: dict[str, dict[str, Any]] = {}
+        modules: dict[str, dict[str, Any]] = {}
+        for name, module in scratch.modules.items():
+            parameters[name] = self.registry.params[name].to_json(module.params, "qx")
+            modules[name] = module.export_genesis(scratch.context)
+        return {"parameters": parameters, "modules": modules}
 
     def _genesis_params(self, module: Module, given: Any) -> Any:
         codec = self.registry.params[module.name]
@@ -199,7 +210,7 @@ class Machine:
     def query(self, base: Readable, info: BlockInfo, name: str, args: Sequence[Any]) -> Any:
         """Answer a declared query on a committed version.
 
-        Raises MethodNotFound, InvalidArguments, or the module's own error.
+        Raises MethodNotFound, InvalidArguments, the module's own error, or ModuleFault for its defects.
         """
         spec = self.registry.queries.get(name)
         if spec is None:
@@ -216,7 +227,15 @@ class Machine:
         scratch.state.reset(base)
         scratch.context.enter_block(info, Gas(gas_schedule(1), QUERY_GAS))
         scratch.context.module = spec.module
-        result = getattr(scratch.modules[spec.module], spec.verb)(scratch.context, *checked)
+        try:
+            result = getattr(scratch.modules[spec.module], spec.verb)(scratch.context, *checked)
+        except QenexError:
+            raise
+        except (MemoryError, RecursionError, OSError):
+            raise  # the process is in trouble, not the query
+        except Exception as error:  # a defect of module code is answered by a typed error, as in a block
+            self.on_fault(error)
+            raise ModuleFault(f"query {name} failed: {type(error).__name__}") from error
         if scratch.state.mark():
             raise ModuleFault(f"query {name} wrote to the state")
         return result
@@ -224,7 +243,7 @@ class Machine:
     def simulate(self, base: Readable, info: BlockInfo, tx: Transaction) -> Receipt:
         """Execute a transaction as the next block would, without signatures, and forget it.
 
-        Raises a 1000s error where entry refuses.
+        Raises a 1000s error where entry refuses. `simulation_error` tells in words why a receipt failed.
         """
         scratch = self.scratch
         tx.plan = None
@@ -232,6 +251,12 @@ class Machine:
             return scratch.begin(base, info).execute(tx)
         finally:
             tx.plan = None
+
+    @property
+    def simulation_error(self) -> QenexError | None:
+        """What the last simulated transaction failed with, if its receipt says failed."""
+        execution = self.scratch.execution
+        return None if execution is None else execution.error
 
     def check_invariants(self, base: Readable) -> list[str]:
         """Run every full invariant on `base`; returns what does not hold, in words."""
@@ -245,6 +270,8 @@ class Machine:
                 method(scratch.context)
             except QenexError as error:
                 problems.append(f"{module.name}: {error.message}")
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                problems.append(f"{module.name}: {type(error).__name__}: {error}")
         return problems
 
 
@@ -285,8 +312,14 @@ class CheckState:
         self._state.rebase(base)
 
     def forget(self, addresses: Iterable[Address]) -> None:
-        """Drop what pending transactions of these accounts took."""
-        self._state.drop(ACCOUNT_RECORDS + address for address in addresses)
+        """Drop what pending transactions of these accounts took, and the long keys they brought."""
+        keys = []
+        for address in addresses:
+            record = self._state.get(ACCOUNT_RECORDS + address)
+            if record is not None and record.key and record.key[0] in LONG_SCHEMES:
+                keys.append(ACCOUNT_PUBLIC_KEYS + record.key[1:])
+            keys.append(ACCOUNT_RECORDS + address)
+        self._state.drop(keys)
 
     def keys_of(self, tx: Transaction) -> tuple[bytes, ...]:
         """Tag + public key per signer, for the verifier. Raises the fitting 1000s error."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ledger.collections import Collection, Item
+from qenex.errors import InvalidGenesis
 from qenex.state_keys import PARAMETERS_COLLECTION
 from vm.context import Context
 
@@ -23,8 +24,8 @@ Kind = Literal["message", "query", "internal", "invariant"]
 class Declaration:
     """What a decorator notes on a method.
 
-    `gas` is the base cost, reads and updates included; `exit` messages stay open while the module is
-    paused; `callers` are the module names that may call an internal; `each` is the collection whose
+    `gas` is the base cost, reads and updates included; `exit` messages and internals stay open while the
+    module is paused; `callers` are the module names that may call an internal; `each` is the collection whose
     touched records an invariant checks after every transaction (empty: a full invariant).
     """
 
@@ -53,9 +54,9 @@ def query(method: F) -> F:
     return _declare(Declaration("query"))(method)
 
 
-def internal(*, callers: tuple[str, ...], gas: int) -> Callable[[F], F]:
-    """A method that other modules call through their handle."""
-    return _declare(Declaration("internal", gas=gas, callers=callers))
+def internal(*, callers: tuple[str, ...], gas: int, exit: bool = False) -> Callable[[F], F]:  # noqa: A002
+    """A method that other modules call through their handle; `exit` as for messages."""
+    return _declare(Declaration("internal", gas=gas, callers=callers, exit=exit))
 
 
 def invariant(*, each: str = "") -> Callable[[F], F]:
@@ -75,8 +76,8 @@ class Module:
     """Base of every native module.
 
     Subclasses state `id`, `name`, their `Params` record (each field with unit and range, defaults
-    included), their `events` (records; `Transferred` becomes `name.transferred`), the modules they
-    `uses`, and their collections as class attributes.
+    included; its docstring says what each means), their `events` (records; `Transferred` becomes
+    `name.transferred`), the modules they `uses`, and their collections as class attributes.
     """
 
     id: ClassVar[int]
@@ -105,6 +106,8 @@ class Module:
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
         """Build state from this module's part of the genesis. Raises InvalidGenesis."""
+        if data:
+            raise InvalidGenesis(f"modules.{self.name} holds nothing, got {', '.join(sorted(data))[:80]}")
 
     def export_genesis(self, ctx: Context) -> dict[str, Any]:
         """Inverse of `import_genesis`."""

@@ -28,6 +28,7 @@ from qenex.state_keys import (
     EMPTY_ACCOUNT,
     FLAG_MODULE_ACCOUNT,
     Account,
+    ModuleId,
     balance_state_key,
     supply_state_key,
 )
@@ -48,7 +49,8 @@ class Money:
     def __init__(self, state: State, module_names: tuple[str, ...], owners: Map[Address, str]) -> None:
         self._state = state
         self._owners = owners
-        self._main_accounts = {module_address(name): name for name in module_names}
+        names = {member.name.lower(): None for member in ModuleId} | dict.fromkeys(module_names)
+        self._main_accounts = {module_address(name): name for name in names}
 
     # -- reading --------------------------------------------------------------------------
 
@@ -71,6 +73,16 @@ class Money:
         name = self._main_accounts.get(address)
         return name if name is not None else self._owners.get(address) or ""
 
+    def is_closed(self, address: Address) -> bool:
+        """Whether an account belongs to a module and takes no plain transfer.
+
+        The main accounts of modules that a later version may bring are closed already.
+        """
+        if address in self._main_accounts:
+            return True
+        record = self._state.get(ACCOUNT_RECORDS + address)
+        return record is not None and bool(record[4] & FLAG_MODULE_ACCOUNT)
+
     # -- moving ---------------------------------------------------------------------------
 
     def transfer(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> None:
@@ -91,6 +103,9 @@ class Money:
     def _move(self, source: Address, target: Address, denom: str, amount: int) -> None:
         state = self._state
         if denom != QXC:
+            if source == target:
+                self._bounded(source, denom, self.balance(source, denom), -amount)
+                return
             self._add(source, denom, -amount)
             self._add(target, denom, amount)
             return
@@ -121,7 +136,7 @@ class Money:
             return
         key = balance_state_key(address, denom)
         balance = self._bounded(address, denom, self._state.get(key) or 0, difference)
-        self._state.set(key, balance or None)
+        self._state.set_ordered(key, balance or None)
 
     @staticmethod
     def _bounded(address: Address, denom: str, held: int, difference: int) -> int:
@@ -147,7 +162,7 @@ class Money:
         if supply >= MAX_AMOUNT:
             raise ValueOutOfRange(f"a supply of {denom} beyond 2^128")
         self._add(target, denom, amount)
-        self._state.set(supply_state_key(denom), supply)
+        self._state.set_ordered(supply_state_key(denom), supply)
 
     def burn(self, ctx: Context, source: Address, denom: str, amount: int) -> None:
         """Destroy `amount` of `source`, the acting account or one of the running module's.
@@ -158,7 +173,7 @@ class Money:
         if source != ctx.actor and self.owner(source) != ctx.module:
             raise DebitNotAllowed(f"{ctx.module} may not debit {encode_address(source)}")
         self._add(source, denom, -amount)
-        self._state.set(supply_state_key(denom), self.supply(denom) - amount or None)
+        self._state.set_ordered(supply_state_key(denom), self.supply(denom) - amount or None)
 
     def _supply_right(self, ctx: Context, denom: str, amount: int) -> None:
         if not is_denom(denom):
@@ -189,25 +204,34 @@ class Money:
     def burn_fees(self, amount: int) -> None:
         """Reduce QXC's supply by the burned part of the fee pot (machine only)."""
         if amount:
-            self._state.set(supply_state_key(QXC), self.supply(QXC) - amount)
+            self._state.set_ordered(supply_state_key(QXC), self.supply(QXC) - amount or None)
 
 
 def check_conservation(state: State, mark: int) -> None:
-    """Per denomination: balance changes since `mark` equal supply changes. Raises ConservationViolated."""
+    """Per denomination: balance changes since `mark` equal supply changes, and no balance is negative.
+
+    Raises ConservationViolated.
+    """
     differences: dict[str, int] = {}
     get = state.get
     for key, old in state.touched(mark).items():
         prefix = key[:2]
         if prefix == ACCOUNT_RECORDS:
-            new = get(key)
-            change = (0 if new is None else new[1]) - (0 if old is None else old[1])
-            differences[QXC] = differences.get(QXC, 0) + change
+            record = get(key)
+            new = 0 if record is None else record[1]
+            differences[QXC] = differences.get(QXC, 0) + new - (0 if old is None else old[1])
         elif prefix == BANK_BALANCES:
             denom = key[34:-2].decode("ascii")
-            differences[denom] = differences.get(denom, 0) + (get(key) or 0) - (old or 0)
+            new = get(key) or 0
+            differences[denom] = differences.get(denom, 0) + new - (old or 0)
         elif prefix == BANK_SUPPLIES:
             denom = key[2:-2].decode("ascii")
-            differences[denom] = differences.get(denom, 0) - (get(key) or 0) + (old or 0)
+            new = get(key) or 0
+            differences[denom] = differences.get(denom, 0) - new + (old or 0)
+        else:
+            continue
+        if new < 0:
+            raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
     for denom, difference in differences.items():
         if difference:
             raise ConservationViolated(f"{difference} base units of {denom} from nowhere")

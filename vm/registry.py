@@ -20,6 +20,8 @@ from qenex.errors import InvalidArguments, InvalidReference, MalformedBytes, Qen
 from qenex.transaction import Fee, Message, Signer, Transaction, encode_body
 from vm.module import Declaration, Module
 
+_MODULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
@@ -108,10 +110,11 @@ class QuerySpec(CallSpec):
 
 @dataclass(frozen=True, slots=True)
 class InternalSpec(CallSpec):
-    """A call between modules."""
+    """A call between modules. `exit`: open while the module is paused."""
 
     gas: int
     callers: tuple[str, ...]
+    exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,10 @@ def _call_fields(module: type[Module], verb: str, method: Callable[..., Any]) ->
         raise TypeError(f"{where} has no docstring")
     if set(docs) != set(names):
         raise TypeError(f"{where} documents {sorted(docs)} under Args:, its parameters are {names}")
-    result = hints.get("return")
+    untyped = [name for name in (*names, "return") if name not in hints]
+    if untyped:
+        raise TypeError(f"{where} has no type for {untyped}")
+    result = hints["return"]
     return {
         "name": where,
         "module": module.name,
@@ -219,6 +225,8 @@ class Registry:
         self._refuse_circles()
 
     def _add(self, module: type[Module]) -> None:
+        if not _MODULE_NAME.fullmatch(module.name) or module.name == "genesis" or not 0 <= module.id <= 255:
+            raise TypeError(f"{module.name!r} (id {module.id}) cannot be a module's name and id")
         if module.name in self.modules or module.id in [m.id for m in self.modules.values()]:
             raise TypeError(f"module {module.name} (id {module.id}) is registered twice")
         self.modules[module.name] = module
@@ -247,7 +255,9 @@ class Registry:
             elif mark.kind == "query":
                 self.queries[fields["name"]] = QuerySpec(**fields)
             else:
-                self.internals[fields["name"]] = InternalSpec(**fields, gas=mark.gas, callers=mark.callers)
+                self.internals[fields["name"]] = InternalSpec(
+                    **fields, gas=mark.gas, callers=mark.callers, exit=mark.exit
+                )
 
     def _refuse_circles(self) -> None:
         done: set[str] = set()

@@ -18,7 +18,6 @@ from qenex.errors import (
 from qenex.state_keys import (
     ACCOUNT_RECORDS,
     EMPTY_ACCOUNT,
-    FLAG_MODULE_ACCOUNT,
     ModuleId,
     supply_state_key,
 )
@@ -58,16 +57,11 @@ class Bank(Module):
         denom, value = amount
         if value <= 0:
             raise AmountNotPositive(f"a transfer of {value} {denom}")
-        record = self.state_of(to)
-        if record is not None and record[4] & FLAG_MODULE_ACCOUNT:
+        if ctx.money.is_closed(to):
             raise RecipientClosed
         ctx.money.transfer(ctx, ctx.actor, to, denom, value)
         ctx.emit(Transferred(ctx.actor, to, denom, value))
         return Sent(denom, value)
-
-    def state_of(self, address: Address) -> Any:
-        """The raw account record (bank reads it for the closed flag alone)."""
-        return self.balances.state.get(ACCOUNT_RECORDS + address)
 
     @query
     def get_balance(self, ctx: Context, address: Address, denom: Denom) -> Amount:
@@ -96,12 +90,12 @@ class Bank(Module):
         if cursor is None and native:
             items.append(Coin(QXC, native))
         after = None if cursor is None or cursor == QXC else (address, cursor)
-        entries = self.balances.page(prefix=bytes(address), after=after, limit=min(1_000, size))
+        entries = self.balances.page(prefix=bytes(address), after=after, limit=size)
         items += [Coin(key[1], value) for key, value in entries]
-        if len(items) > size:
-            items = items[:size]
-            return BalancePage(tuple(items), items[-1].denom)
-        more = len(entries) == min(1_000, size) and bool(entries)
+        more = len(items) > size
+        if len(items) == len(entries) == size:
+            more = bool(self.balances.page(prefix=bytes(address), after=entries[-1][0], limit=1))
+        items = items[:size]
         return BalancePage(tuple(items), items[-1].denom if more else None)
 
     @query
@@ -132,7 +126,7 @@ class Bank(Module):
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
         """`{"balances": [{"address", "denom", "amount"}, ...]}`; supplies are their sums."""
         if set(data) - {"balances"} or not isinstance(data.get("balances", []), list):
-            raise InvalidGenesis('modules.bank is {"balances": [...]}')
+            raise InvalidGenesis('modules.bank is {"balances": [{"address", "denom", "amount"}, ...]}')
         codec = codec_for(GenesisBalance)
         supplies: dict[str, int] = {}
         state = self.balances.state
