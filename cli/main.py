@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -12,7 +13,7 @@ from cli.app import App
 from cli.exit_codes import ExitCode, Stopped, exit_code_of
 from cli.layout import printable, style_of
 from cli.lazy import Group
-from cli.output import Result, envelope, error_text, record_defect, render, silence, write, write_json
+from cli.output import Result, emit, envelope, error_text, record_defect, silence, write, write_json
 from qenex.errors import QenexError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -119,11 +120,7 @@ def _succeeded(app: App, result: object) -> ExitCode:
     if result is None:
         return ExitCode.DONE
     assert isinstance(result, Result), "a command returns a Result"
-    if app.json:
-        meta = {"elapsed_ms": app.elapsed_ms, **result.meta}
-        write_json(envelope(result.data, errors=[], warnings=app.warnings, meta=meta), sys.stdout)
-    else:
-        write(render(result.text, style_of(sys.stdout)), sys.stdout)
+    emit(app, result)
     return result.exit_code
 
 
@@ -167,7 +164,7 @@ def _usage_error(error: click.exceptions.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see `{path} --help`")
 
 
-def _home_or_none(app: App) -> os.PathLike[str] | None:
+def _home_or_none(app: App) -> Path | None:
     try:
         return app.home
     except (OSError, RuntimeError):

@@ -19,11 +19,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cli.exit_codes import ExitCode
-from cli.layout import Style, printable
+from cli.layout import Style, printable, style_of
 from qenex.errors import ProgramFault, QenexError
+
+if TYPE_CHECKING:
+    from cli.app import App
 
 SCHEMA_VERSION: Final = 1
 """Of the envelope; raised when a field changes its meaning."""
@@ -102,6 +105,15 @@ def error_text(error: QenexError, style: Style) -> str:
     if error.hint:
         lines.append(f"{style.dim('hint:')}  {printable(error.hint)}")
     return "\n".join(lines)
+
+
+def emit(app: App, result: Result) -> None:
+    """Put a result on stdout, in the form that was asked for."""
+    if app.json:
+        meta = {"elapsed_ms": app.elapsed_ms, **result.meta}
+        write_json(envelope(result.data, errors=[], warnings=app.warnings, meta=meta), sys.stdout)
+    else:
+        write(render(result.text, style_of(sys.stdout)), sys.stdout)
 
 
 def record_defect(error: BaseException, home: Path | None) -> ProgramFault:
