@@ -45,7 +45,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 devnet: $(READY) ## a running chain with ten funded accounts, in the foreground (DEVNET_HOME=.devnet)
-	@exec $(BIN)/qenex devnet up --home $(DEVNET_HOME)
+	@exec $(BIN)/qenex devnet up --home $(DEVNET_HOME) --foreground
 
 test: $(READY) ## the tests that run on every change (TESTS=tests/vm for one room)
 	@$(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist worksteal --benchmark-disable
