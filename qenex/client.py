@@ -49,7 +49,7 @@ class QenexClient(ModuleFaces):
     """A node's client. One per node and program is enough; close it, or use it in a `with` statement.
 
     `url` is `http://host:port`; `timeout` bounds each request in seconds, as a whole; `token` opens
-    admin methods; `decimals` tells how many decimals people write for a denomination (QXC has 9,
+    admin methods; `chain_id` is the only chain for which anything is signed; `decimals` tells how many decimals people write for a denomination (QXC has 9,
     others 0 unless it says otherwise). Nothing is sent before the first call. Raises InvalidConfig.
     """
 
@@ -59,13 +59,14 @@ class QenexClient(ModuleFaces):
         *,
         timeout: float = 10.0,
         token: str | None = None,
+        chain_id: str | None = None,
         decimals: DecimalsLookup | None = None,
     ) -> None:
         self.url = url
         self.decimals = decimals
         self._connection = HttpConnection(url, timeout=timeout, token=token)
         self._last_id = 0
-        self.sender = Sender(self._request, self._connection, MESSAGES, EVENTS.get, decimals)
+        self.sender = Sender(self._request, self._connection, MESSAGES, EVENTS.get, decimals, chain_id)
         self.node = NodeNamespace(self)
         self.chain = ChainNamespace(self)
         self.tx = TxNamespace(self)

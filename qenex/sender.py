@@ -49,9 +49,10 @@ from qenex.errors import (
     Syncing,
     TooManyPending,
     TransactionExpired,
+    WrongChainId,
     WrongSequence,
 )
-from qenex.jsonrpc import ConnectionLost, Json
+from qenex.jsonrpc import ConnectionLost, Json, clean_text
 from qenex.money import DecimalsLookup
 from qenex.transaction import Fee, Message, Signer, Transaction
 from qenex.wallet import Wallet
@@ -172,7 +173,9 @@ class Sender:
         faces: Mapping[str, MessageFace],
         event_types: EventTypes,
         decimals: DecimalsLookup | None,
+        chain_id: str | None = None,
     ) -> None:
+        self._chain_id = chain_id
         self._call = call
         self._connection = connection
         self._faces = faces
@@ -187,9 +190,15 @@ class Sender:
     # -- what the node knows -------------------------------------------------------------
 
     def info(self) -> NodeInfo:
-        """The node's chain, asked once. Raises InvalidResponse."""
+        """The node's chain, asked once. Raises WrongChainId if another was expected, InvalidResponse."""
         if self._info is None:
-            self._info = read_answer(NodeInfo, self._call("node_info", {}), "node_info")
+            info: NodeInfo = read_answer(NodeInfo, self._call("node_info", {}), "node_info")
+            if self._chain_id is not None and info.chain_id != self._chain_id:
+                raise WrongChainId(
+                    f"this node is of chain {clean_text(info.chain_id)}, not {self._chain_id}",
+                    hint="ask a node of the chain you mean; nothing was signed",
+                )
+            self._info = info
         return self._info
 
     def prefix(self) -> str:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from defi_modules.bank.module import Bank
 from node.generate.faces import (
     Source,
     class_name,
@@ -17,12 +16,8 @@ from node.generate.faces import (
 )
 from node.generate.reference import reference_pages
 from node.generate.synchronous import SOURCES, to_blocking
-from vm.accounts import Accounts
-from vm.core import Core
-from vm.module import Module
+from node.modules import make_machine
 from vm.registry import Registry
-
-MODULES: Final[tuple[type[Module], ...]] = (Core, Accounts, Bank)
 
 HEADER: Final = "# Generated from the modules' declarations by `python -m node.generate`. Do not edit."
 
@@ -57,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     check: bool = parser.parse_args(arguments).check
     root = Path(__file__).resolve().parents[2]
     stale = []
-    for path, text in derived_files(Registry(MODULES), root).items():
+    for path, text in derived_files(make_machine().registry, root).items():
         file = root / path
         if file.is_file() and file.read_text("utf-8") == text:
             continue

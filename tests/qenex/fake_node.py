@@ -94,8 +94,7 @@ class FakeNode:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        assert site._server is not None
-        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]  # a socket server of asyncio has sockets
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
 
     async def _http(self, request: web.Request) -> web.StreamResponse:

@@ -36,6 +36,7 @@ from qenex.errors import (
     UnknownError,
     UnknownMessage,
     UsageError,
+    WrongChainId,
     WrongSequence,
     WrongSignatureCount,
 )
@@ -238,6 +239,14 @@ def test_unknown_names_and_options_are_refused(node: FakeNode, client: QenexClie
     with pytest.raises(InvalidReference):
         ref(-1, "amount")
     assert node.count("tx_submit") == 0
+
+
+def test_nothing_is_signed_for_another_chain_than_the_expected_one(node: FakeNode) -> None:
+    with QenexClient(node.url, chain_id=CHAIN) as right:
+        assert right.bank.send(ALICE, to=BOB, amount="1QXC").wait().ok
+    with QenexClient(node.url, chain_id="main-1") as wrong, pytest.raises(WrongChainId):
+        wrong.bank.send(ALICE, to=BOB, amount="1QXC")
+    assert node.count("tx_submit") == 1
 
 
 # -- outcomes ------------------------------------------------------------------------------

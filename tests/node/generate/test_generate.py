@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from node.generate.__main__ import MODULES, derived_files, main
+from node.generate.__main__ import derived_files, main
 from node.generate.faces import Source, accepted, docstring, render, rpc_name
 from node.generate.synchronous import SOURCES, to_blocking
+from node.modules import make_machine
 from qenex.codec import Reference
 from qenex.crypto.address import Address
 from qenex.modules import EVENTS, MESSAGES
 from qenex.types import Amount, Coin, Denom
-from vm.registry import Registry
 
-REGISTRY = Registry(MODULES)
+REGISTRY = make_machine().registry
 
 
 def test_everything_derived_is_up_to_date(repository: Path) -> None:
