@@ -19,7 +19,6 @@ from ledger.store import Ledger
 from node.events import EventBus
 from node.mempool import MAIN_KEY, Mempool
 from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
-from qenex.crypto import SCHEMES_BY_TAG
 from qenex.crypto.address import Address
 from qenex.errors import (
     InvalidParams,
@@ -35,7 +34,6 @@ from qenex.proof import TreeProof, list_proof
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Fee, Transaction, decode_body, decode_transaction, encode_body
 from vm.context import BlockInfo
-from vm.gas import gas_schedule
 from vm.machine import Machine
 
 logger = logging.getLogger("qenex.service")
@@ -484,19 +482,8 @@ class NodeService:
         receipt = self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
         if receipt.status:
             raise receipt_error(receipt)
-        used = receipt.gas_used + self._signature_bytes_gas(tx)
-        gas_limit = -(-used * GAS_MARGIN_PERCENT // 100)
-        return Estimate(price, used, gas_limit, tip, 2 * price * gas_limit + tip)
-
-    def _signature_bytes_gas(self, tx: Transaction) -> int:
-        """Gas of the bytes that signing will add: simulation saw the body alone."""
-        size = 16  # outer form
-        for signer in tx.signers:
-            record = self._newest(signer.address)
-            key = record.key or signer.public_key or b"\x01"
-            scheme = SCHEMES_BY_TAG.get(key[0])
-            size += 4 + (scheme.signature_size if scheme is not None else 64)
-        return gas_schedule(1).byte * size
+        gas_limit = -(-receipt.gas_used * GAS_MARGIN_PERCENT // 100)
+        return Estimate(price, receipt.gas_used, gas_limit, tip, 2 * price * gas_limit + tip)
 
 
 def receipt_error(receipt: Receipt) -> QenexError:
