@@ -93,15 +93,61 @@ class Ahead:
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         return self._store.get_many(keys) if self.pending is None else [self.get(key) for key in keys]
 
+    def value(self, key: bytes) -> bytes | None:
+        """Return an encoded state value."""
+        if self.pending is not None:
+            newer = self.pending.values()
+            if key in newer:
+                return newer[key]
+        return self._store.get(VALUE + key)
+
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self._store.iterate(start, stop, reverse=reverse)
 
+
+class Encoded:
+    """Encoded values of the newest version, those last read or written: what the next block may replace.
+
+    A block saves each value it replaces, and has read most of them before: a second read
+    from the store costs 2 to 7 us, a look-up here 0.2. None stands for a key known absent.
+    Two generations; `capacity` entries in both together.
+    """
+
+    def __init__(self, ahead: Ahead, capacity: int) -> None:
+        self._ahead = ahead
+        self._half = max(1, capacity // 2)
+        self._young: dict[bytes, bytes | None] = {}
+        self._old: dict[bytes, bytes | None] = {}
+
+    def read(self, key: bytes) -> bytes | None:
+        """Read a value for the cache of decoded ones, and remember its bytes."""
+        data = self._ahead.value(key)
+        self._turn(1)
+        self._young[key] = data
+        return data
+
     def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Encoded values before the next block."""
-        old = self._store.get_many([VALUE + key for key in keys])
-        if self.pending is not None:
-            newer = self.pending.values()
-            for n, key in enumerate(keys):
-                if key in newer:
-                    old[n] = newer[key]
-        return old
+        """Return the values before the next block."""
+        young, old, value = self._young, self._old, self._ahead.value
+        found: list[bytes | None] = []
+        append = found.append
+        for key in keys:
+            if key in young:
+                append(young[key])
+            elif key in old:
+                append(old[key])
+            else:
+                append(value(key))
+        return found
+
+    def advance(self, values: Sequence[tuple[bytes, bytes | None, bytes | None]]) -> None:
+        """Follow to the next version, by its (key, new, old)."""
+        if len(values) > self._half:  # as when a genesis is imported
+            self._young, self._old = {}, {}
+            return
+        self._turn(len(values))
+        self._young.update([(key, new) for key, new, _ in values])
+
+    def _turn(self, more: int) -> None:
+        if len(self._young) + more > self._half:
+            self._old, self._young = self._young, {}

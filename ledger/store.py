@@ -39,7 +39,7 @@ from ledger.genesis import Genesis, hash_genesis
 from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
 from ledger.moments import Latest, Moment, Past, Stored
 from ledger.options import DEFAULT_OPTIONS, Options
-from ledger.staging import Ahead, BlockParts, Prepared, Staged
+from ledger.staging import Ahead, BlockParts, Encoded, Prepared, Staged
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
 from ledger.versions import Versions
@@ -83,8 +83,9 @@ class Ledger:
         self._encoders = {prefix: codec.encode for prefix, codec in codecs.items()}
         self._trusted: StateCodecs = {prefix: Stored(codec) for prefix, codec in codecs.items()}
         latest = Versions(store)
+        self._encoded = Encoded(self._ahead, options.capacity)
         self.committed = Committed(
-            latest.get,
+            self._encoded.read,
             lambda start, stop, reverse: latest.iterate(start, stop, reverse=reverse),
             self._trusted,
             capacity=options.capacity,
@@ -315,7 +316,7 @@ class Ledger:
         new: bytes | None
         for start in range(0, len(keys), SLICE):
             part = keys[start : start + SLICE]
-            old_values = [None] * len(part) if base is None else self._ahead.old_values(part)
+            old_values = [None] * len(part) if base is None else self._encoded.old_values(part)
             for key, old in zip(part, old_values):
                 value = changes[key]
                 if value is None:
@@ -424,6 +425,7 @@ class Ledger:
 
     def _move(self, staged: Staged, *, durable: bool) -> None:
         self._tree.committed(staged.prepared.tree)
+        self._encoded.advance(staged.prepared.values)
         self.committed.apply(staged.prepared.changes, durable=durable)
         self._meta = staged.meta
         self.header = staged.header
