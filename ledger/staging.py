@@ -142,7 +142,7 @@ class Encoded:
 
     def advance(self, values: Sequence[tuple[bytes, bytes | None, bytes | None]]) -> None:
         """Follow to the next version, by its (key, new, old)."""
-        if len(values) > self._half:  # as when a genesis is imported
+        if len(values) > 2 * self._half:  # as when a genesis is imported
             self._young, self._old = {}, {}
             return
         self._turn(len(values))
