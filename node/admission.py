@@ -11,15 +11,16 @@ After a block only the senders whose record changed are checked again, and only 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
 from node.steps import Slice, Steps
 from node.verifier import Verifier
 from qenex.crypto.address import Address
-from qenex.errors import InvalidSignature, QenexError, WrongSequence
+from qenex.errors import InvalidSignature, PublicKeyMissing, PublicKeyNotAllowed, QenexError, WrongSequence
 from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.transaction import Transaction, decode_transaction
 from vm.machine import CheckState
@@ -47,6 +48,8 @@ class Admission:
         self.dropped = 0
         """Evicted, expired, or no longer possible after a block."""
         self._dirty: dict[Address, None] = {}
+        self._first: dict[Address, asyncio.Future[None]] = {}
+        """Senders whose first transaction, with their key, is being verified."""
 
     # -- one transaction ---------------------------------------------------------------------
 
@@ -68,15 +71,42 @@ class Admission:
         Raises a 1000s error, or LimitExceeded when too many wait for verification; nothing was kept then.
         """
         try:
-            tx, keys = self._screen(raw)
-            verified: Awaitable[bool] = self.verifier.verify_transaction(tx, keys)
-            if not await verified:
-                raise InvalidSignature
-            self._admit(tx, keys)
+            try:
+                tx, keys = self._screen(raw)
+            except PublicKeyMissing:
+                # The sender's first transaction, which carries the key, may still be at the verifier.
+                if not await self._settled(raw):
+                    raise
+                tx, keys = self._screen(raw)
+            await self._verify_and_admit(tx, keys)
         except QenexError:
             self.refused += 1
             raise
         return tx
+
+    async def _verify_and_admit(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+        first = tx.signers[0]
+        done: asyncio.Future[None] | None = None
+        if first.public_key is not None and first.address not in self._first:
+            done = self._first[first.address] = asyncio.get_running_loop().create_future()
+        try:
+            if not await self.verifier.verify_transaction(tx, keys):
+                raise InvalidSignature
+            self._admit(tx, keys)
+        finally:
+            if done is not None:
+                del self._first[first.address]
+                done.set_result(None)
+
+    async def _settled(self, raw: bytes) -> bool:
+        """Wait for the senders' first transactions that are being verified; whether there were any."""
+        waited = False
+        for signer in decode_transaction(raw).signers:
+            first = self._first.get(signer.address)
+            if first is not None:
+                await asyncio.shield(first)
+                waited = True
+        return waited
 
     async def submit_many(self, raws: Iterable[bytes]) -> list[Transaction | QenexError]:
         """Admit a batch in its order; per item the transaction or the error."""
@@ -109,13 +139,27 @@ class Admission:
         self.mempool.check_room(tx)
         if self._dirty:
             self.clean([signer.address for signer in tx.signers])
-        keys = self.check.signing_keys(tx)
+        try:
+            keys = self.check.signing_keys(tx)
+        except PublicKeyNotAllowed:
+            if self.mempool.replaced_by(tx) is None:
+                raise
+            keys = self._keys_without_pending(tx)
         # A used sequence is refused before a signature is verified; one too far ahead is as well.
         next_sequence = self.check.sequence(tx.signers[0].address)
         ahead = tx.signers[0].sequence - next_sequence
         if ahead > self.mempool.limits.per_sender or (ahead < 0 and self.mempool.replaced_by(tx) is None):
             raise WrongSequence(f"sequence {tx.signers[0].sequence}, the next one is {next_sequence}")
         return tx, keys
+
+    def _keys_without_pending(self, tx: Transaction) -> tuple[bytes, ...]:
+        """Keys of what replaces a sender's first transaction, and so carries his key again."""
+        closure = self._connected([signer.address for signer in tx.signers])
+        self.check.forget(closure)
+        try:
+            return self.check.signing_keys(tx)
+        finally:
+            self.rebuild(closure)
 
     def _admit(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
         """Take a place with a transaction whose signatures are valid under `keys`."""

@@ -204,7 +204,8 @@ class SingleValidatorEngine:
         await drive(application.finalize_block_steps(proposal.block))
         pending = application.commit_begin(proposal.block, commit)
         self._last = asyncio.get_running_loop().time()
-        self._eventful = pending.committed.eventful
+        # The genesis state's first root stands in the second header: proofs need it soon.
+        self._eventful = pending.committed.eventful or height == application.genesis.initial_height
         self._writing = asyncio.create_task(self._write(pending))
         started = self._observe("commit", started)
         await drive(application.admission.recheck_steps())

@@ -21,7 +21,8 @@ from typing import Any, Final
 from consensus.signer import SignerGuard
 from ledger.backend import BackendKind
 from ledger.genesis import Genesis
-from ledger.store import Ledger, Options
+from ledger.options import Options
+from ledger.store import Ledger
 from node.application import Application, Committed
 from node.config import Config
 from node.engine import Clock, Engine, Intervals, SingleValidatorEngine

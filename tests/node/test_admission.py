@@ -1,0 +1,285 @@
+"""Admission: what is refused by which error, what a replacement or an eviction leaves, recheck after blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from node.admission import Admission
+from node.application import Application
+from node.mempool import Limits, Mempool
+from node.verifier import Verifier
+from qenex.errors import (
+    AccountNotFound,
+    AlreadyKnown,
+    Expired,
+    GasLimitTooHigh,
+    GasLimitTooLow,
+    InsufficientFee,
+    InsufficientFunds,
+    InvalidArguments,
+    InvalidSignature,
+    InvalidValidUntil,
+    MalformedBytes,
+    MempoolFull,
+    PublicKeyMissing,
+    PublicKeyNotAllowed,
+    QenexError,
+    ReplacementUnderpriced,
+    TooLarge,
+    TooManyPending,
+    WrongChainId,
+    WrongSequence,
+)
+from tests.node.chain_helpers import (
+    MONEY,
+    VALIDATOR,
+    Wallet,
+    balance,
+    make_genesis,
+    open_application,
+    produce,
+    seen_commit,
+)
+
+
+@pytest.fixture
+def wallets() -> list[Wallet]:
+    return [Wallet(number) for number in range(1, 4)]
+
+
+@pytest.fixture
+def application(tmp_path: Path, wallets: list[Wallet]) -> Application:
+    return open_application(tmp_path, make_genesis(wallets))
+
+
+REFUSED: dict[type[QenexError], dict[str, Any]] = {
+    WrongChainId: {"chain_id": "test-2"},
+    InvalidValidUntil: {"valid_until": 10_002},
+    Expired: {"valid_until": 0},
+    WrongSequence: {"sequence": 1, "with_key": True},
+    PublicKeyMissing: {"with_key": False},
+    InsufficientFee: {"max_fee": 10},
+    InsufficientFunds: {"max_fee": 2 * MONEY},
+    GasLimitTooLow: {"gas": 10},
+    GasLimitTooHigh: {"gas": 10**9, "max_fee": MONEY},
+    InvalidSignature: {"garbage": True},
+    InvalidArguments: {"amount": -(2**70)},
+}
+
+
+@pytest.mark.parametrize("error", REFUSED)
+async def test_bad_transactions_are_refused_by_name(
+    application: Application, wallets: list[Wallet], error: type[QenexError]
+):
+    options = dict(REFUSED[error])
+    amount = options.pop("amount", 1)
+    raw = wallets[0].transfer(wallets[1].address, amount, step=False, **options)
+    with pytest.raises(error):
+        application.check_tx(raw)
+    with pytest.raises(error):
+        await application.submit(raw)
+    assert len(application.mempool) == 0
+    application.check_tx(wallets[0].transfer(wallets[1].address))
+
+
+def test_hostile_bytes_and_strangers_are_refused(application: Application, wallets: list[Wallet]):
+    for raw, error in (
+        (b"", MalformedBytes),
+        (b"\xc1", MalformedBytes),
+        (bytes(65_537), TooLarge),
+        (Wallet(99).transfer(wallets[0].address), AccountNotFound),
+    ):
+        with pytest.raises(error):
+            application.check_tx(raw)
+
+
+def test_a_replayed_transaction_is_already_known_and_a_used_sequence_wrong(
+    application: Application, wallets: list[Wallet]
+):
+    raw = wallets[0].transfer(wallets[1].address)
+    application.check_tx(raw)
+    with pytest.raises(AlreadyKnown):
+        application.check_tx(raw)
+    produce(application)
+    with pytest.raises(AlreadyKnown):
+        application.check_tx(raw)
+    with pytest.raises(WrongSequence):
+        application.check_tx(wallets[0].transfer(wallets[1].address, 2, sequence=0, with_key=False))
+    with pytest.raises(PublicKeyNotAllowed):
+        application.check_tx(wallets[0].transfer(wallets[1].address, 3, sequence=1, with_key=True))
+
+
+async def test_a_volley_of_one_sender_lands_whole(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    application.admission.verifier = verifier = Verifier(2)
+    await verifier.start()
+    raws = [wallets[0].transfer(wallets[1].address, n + 1) for n in range(64)]
+    await asyncio.gather(*[application.submit(raw) for raw in raws])
+    assert len(application.mempool) == 64
+    with pytest.raises(TooManyPending):
+        await application.submit(wallets[0].transfer(wallets[1].address))
+    assert len(produce(application).transactions) == 64
+    await verifier.stop()
+
+
+async def test_garbage_in_somebodys_name_does_not_hold_his_sequence(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    application.admission.verifier = verifier = Verifier(1)
+    await verifier.start()
+    garbage = [wallets[0].transfer(wallets[2].address, n + 1, step=False, garbage=True) for n in range(20)]
+    good = wallets[0].transfer(wallets[1].address)
+    answers = await asyncio.gather(
+        *[application.submit(raw) for raw in (*garbage, good, *garbage)], return_exceptions=True
+    )
+    assert sum(isinstance(answer, QenexError) for answer in answers) == 40
+    assert [tx.raw for tx in application.mempool.in_order()] == [good]
+    await verifier.stop()
+
+
+async def test_the_same_bytes_twice_at_once_are_admitted_once(
+    application: Application, wallets: list[Wallet]
+):
+    raw = wallets[0].transfer(wallets[1].address)
+    answers = await asyncio.gather(application.submit(raw), application.submit(raw), return_exceptions=True)
+    assert sum(isinstance(answer, AlreadyKnown) for answer in answers) == 1
+
+
+async def test_a_batch_is_admitted_in_its_order_with_an_answer_for_each(
+    application: Application, wallets: list[Wallet]
+):
+    application.check_tx(wallets[0].transfer(wallets[1].address))
+    batch = [wallets[0].transfer(wallets[1].address, n + 1) for n in range(5)]
+    batch.insert(2, b"junk")
+    batch.insert(4, wallets[1].transfer(wallets[0].address, garbage=True, step=False))
+    answers = await application.admission.submit_many(batch)
+    assert [type(answer).__name__ for answer in answers] == [
+        "Transaction", "Transaction", "MalformedBytes", "Transaction", "InvalidSignature", "Transaction", "Transaction"
+    ]  # fmt: skip
+
+
+def test_a_replacement_pays_more_and_what_it_replaced_costs_nothing(
+    application: Application, wallets: list[Wallet]
+):
+    application.check_tx(wallets[0].transfer(wallets[1].address, 1, tip=100))
+    application.check_tx(wallets[0].transfer(wallets[1].address, 10, tip=100))
+    with pytest.raises(ReplacementUnderpriced):
+        application.check_tx(wallets[0].transfer(wallets[1].address, 100, tip=109, sequence=0, step=False))
+    application.check_tx(wallets[0].transfer(wallets[1].address, 100, tip=110, sequence=0, step=False))
+    with pytest.raises(InvalidSignature):
+        raw = wallets[0].transfer(wallets[1].address, 5, tip=990, sequence=1, step=False, garbage=True)
+        application.check_tx(raw)
+    produce(application)
+    assert balance(application, wallets[1].address) == MONEY + 110
+
+
+def test_a_replacement_that_cannot_be_paid_leaves_the_old_one(
+    application: Application, wallets: list[Wallet]
+):
+    old = application.check_tx(wallets[0].transfer(wallets[1].address, tip=1))
+    with pytest.raises(InsufficientFunds):
+        raw = wallets[0].transfer(wallets[1].address, tip=10**6, max_fee=2 * MONEY, sequence=0, step=False)
+        application.check_tx(raw)
+    assert list(application.mempool.in_order()) == [old]
+    application.check_tx(wallets[0].transfer(wallets[1].address))
+    assert len(produce(application).transactions) == 2
+
+
+def test_a_dear_replacement_drops_what_can_no_longer_be_paid(application: Application, wallets: list[Wallet]):
+    third = MONEY * 4 // 10
+    application.check_tx(wallets[0].transfer(wallets[1].address, max_fee=third, tip=1))
+    application.check_tx(wallets[0].transfer(wallets[1].address, max_fee=third))
+    dear = wallets[0].transfer(wallets[1].address, max_fee=2 * third, tip=100, sequence=0, step=False)
+    tx = application.check_tx(dear)
+    assert list(application.mempool.in_order()) == [tx]
+    assert application.admission.check.sequence(wallets[0].address) == 1
+
+
+def test_eviction_frees_what_the_evicted_had_set_aside(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    pool = Mempool(Limits(max_count=2))
+    application.mempool = pool
+    application.admission = Admission(application.admission.check, pool, application.verifier)
+    application.check_tx(wallets[0].transfer(wallets[1].address, tip=1))
+    application.check_tx(wallets[0].transfer(wallets[1].address, tip=1))
+    with pytest.raises(MempoolFull):
+        application.check_tx(wallets[1].transfer(wallets[0].address, tip=1, step=False))
+    application.check_tx(wallets[1].transfer(wallets[0].address, tip=5))
+    assert application.admission.check.sequence(wallets[0].address) == 1
+    # Behind a cheap one it is worth no more than that, and its refusal sets nothing aside.
+    with pytest.raises(MempoolFull):
+        application.check_tx(wallets[0].transfer(wallets[2].address, tip=9, sequence=1, step=False))
+    assert application.admission.check.sequence(wallets[0].address) == 1
+
+
+def test_expired_transactions_leave_with_the_block(application: Application, wallets: list[Wallet]):
+    application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=1, gas=4_999_999, max_fee=10**9))
+    application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=1, gas=4_999_999, max_fee=10**9))
+    produce(application)
+    assert len(application.mempool) == 0
+    assert application.admission.check.sequence(wallets[0].address) == 1
+
+
+class PoolAndCheckState(RuleBasedStateMachine):
+    """Whatever happens, the check state is the committed state with exactly the pending transactions taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wallets = [Wallet(number) for number in range(1, 4)]
+        self.application = open_application(Path(), make_genesis(self.wallets))
+        pool = Mempool(Limits(max_count=8, per_sender=5))
+        self.application.mempool = pool
+        self.application.admission = Admission(
+            self.application.admission.check, pool, self.application.verifier
+        )
+
+    @rule(
+        who=st.integers(0, 2),
+        offset=st.integers(-3, 1),
+        tip=st.integers(0, 200),
+        share=st.integers(1, 6),
+        life=st.integers(0, 3),
+        amount=st.sampled_from([1, MONEY // 3]),
+    )
+    def submit(self, who: int, offset: int, tip: int, share: int, life: int, amount: int) -> None:
+        wallet, application = self.wallets[who], self.application
+        sequence = max(0, application.admission.check.sequence(wallet.address) + offset)
+        raw = wallet.transfer(
+            self.wallets[(who + 1) % 3].address, amount, step=False, sequence=sequence, tip=tip,
+            max_fee=MONEY // 6 * share, valid_until=application.ledger.height + 1 + life,
+        )  # fmt: skip
+        before = list(application.mempool.in_order())
+        try:
+            application.check_tx(raw)
+        except QenexError:
+            assert set(application.mempool.in_order()) == set(before)
+
+    @rule(room=st.sampled_from([400, 1_000, 10_000]))
+    def block(self, room: int) -> None:
+        application = self.application
+        block = application.prepare_proposal(
+            application.parent_time + 10**9, VALIDATOR.address, max_bytes=room
+        ).block
+        application.finalize_block(block)
+        application.commit(block, seen_commit(block))
+
+    @invariant()
+    def in_step(self) -> None:
+        application = self.application
+        check = application.admission.check
+        for wallet in self.wallets:
+            committed = application.ledger.committed.get(b"\x01\x01" + wallet.address)
+            pending = application.mempool.pending(wallet.address)
+            record = check._state.get(b"\x01\x01" + wallet.address)
+            assert record.sequence == committed.sequence + len(pending)
+            assert record.balance == committed.balance - sum(tx.fee.max for tx in pending)
+
+
+TestPoolAndCheckState = PoolAndCheckState.TestCase
+TestPoolAndCheckState.settings = settings(max_examples=20, stateful_step_count=25)

@@ -1,0 +1,314 @@
+"""The application as an engine drives it: proposals, bad blocks, restart, the ABCI face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.store import Ledger
+from node.application import Application
+from node.modules import make_machine
+from node.verifier import Verifier
+from qenex.block import (
+    Block,
+    Commit,
+    CommitSignature,
+    block_hash,
+    commit_hash,
+    decode_block,
+    encode_block,
+    evidence_root,
+)
+from qenex.errors import MethodNotFound, NotFound, QenexError, WrongSequence
+from qenex.hashing import list_root
+from qenex.transaction import witness_hash
+from tests.node.chain_helpers import (
+    CHAIN,
+    MONEY,
+    START,
+    VALIDATOR,
+    Wallet,
+    balance,
+    make_genesis,
+    open_application,
+    produce,
+    seen_commit,
+)
+
+SECOND = 10**9
+
+
+@pytest.fixture
+def wallets() -> list[Wallet]:
+    return [Wallet(number) for number in range(1, 6)]
+
+
+@pytest.fixture
+def application(tmp_path: Path, wallets: list[Wallet]) -> Application:
+    return open_application(tmp_path / "data", make_genesis(wallets))
+
+
+def other(wallets: list[Wallet]) -> Wallet:
+    return wallets[1]
+
+
+def test_a_transfer_lands_and_the_next_header_carries_its_root(
+    application: Application, wallets: list[Wallet]
+):
+    tx = application.check_tx(wallets[0].transfer(wallets[1].address, 500))
+    first = produce(application)
+    assert first.transactions == (tx.raw,)
+    assert balance(application, wallets[1].address) == MONEY + 500
+    second = produce(application)
+    assert second.header.state_root == application.ledger.blocks.header(2).state_root
+    assert second.header.parent_hash == block_hash(first.header)
+    assert second.commit == application.ledger.blocks.commit(1)
+    receipts = application.ledger.blocks.receipts(1)
+    assert [receipt.status for receipt in receipts] == [0]
+    assert receipts[0].tx_id == tx.tx_id
+    assert len(application.mempool) == 0
+
+
+def test_the_supply_does_not_change_but_for_burned_fees(application: Application, wallets: list[Wallet]):
+    for _ in range(5):
+        for wallet in wallets:
+            application.check_tx(wallet.transfer(other(wallets).address, 7))
+        produce(application)
+    held = sum(balance(application, w.address) for w in wallets) + balance(application, VALIDATOR.address)
+    assert held == application.query("bank.get_supply", ("QXC",))
+    assert held < 5 * MONEY
+
+
+def test_two_applications_agree_block_by_block(tmp_path: Path, wallets: list[Wallet]):
+    """The proposer's own path and the others' path end in the same state."""
+    genesis = make_genesis(wallets)
+    proposer = open_application(tmp_path / "a", genesis, "leveldb")
+    follower = open_application(tmp_path / "b", genesis, "sqlite")
+    for height in range(1, 31):
+        for wallet in wallets[: height % 5]:
+            proposer.check_tx(wallet.transfer(wallets[height % 5].address, height, tip=height))
+        block = decode_block(encode_block(produce(proposer)))
+        answer = follower.process_proposal(block)
+        assert answer.accepted, answer.reason
+        follower.finalize_block(block)
+        follower.commit(block, seen_commit(block))
+        assert follower.info() == proposer.info()
+    proposer.ledger.close()
+    follower.ledger.close()
+
+
+def test_another_engine_may_skip_the_proposal_and_drive_decided_blocks(tmp_path: Path, wallets: list[Wallet]):
+    genesis = make_genesis(wallets)
+    first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
+    first.check_tx(wallets[0].transfer(wallets[1].address))
+    block = produce(first)
+    result = second.finalize_block(block)
+    assert result.state_root == first.ledger.state_root
+    second.commit(block, seen_commit(block))
+    assert second.info() == first.info()
+
+
+def test_a_restart_continues_with_equal_roots(tmp_path: Path, wallets: list[Wallet]):
+    genesis, roots = make_genesis(wallets), []
+    for restart in (False, True):
+        folder = tmp_path / str(restart)
+        application = open_application(folder, genesis, "leveldb")
+        for wallet in wallets:
+            wallet.sequence = 0
+        for height in range(60):
+            for wallet in wallets:
+                application.check_tx(wallet.transfer(wallets[height % 5].address, height + 1))
+            produce(application)
+            if restart and height % 7 == 0:
+                application.ledger.close()
+                machine = make_machine()
+                ledger = Ledger.open(folder, codecs=machine.state_codecs, genesis_hash=genesis.hash)
+                application = Application(machine, ledger, Verifier(0))
+        roots.append((application.ledger.state_root, application.ledger.results_root))
+        application.ledger.close()
+    assert roots[0] == roots[1]
+
+
+def rehash(block: Block, **header: Any) -> Block:
+    return block._replace(header=block.header._replace(**header))
+
+
+def bad_blocks(block: Block, wallets: list[Wallet]) -> dict[str, Block]:
+    header = block.header
+    wrong = bytes([7]) * 32
+    blocks = {
+        f"header.{name}": rehash(block, **{name: wrong})
+        for name in (
+            "parent_hash", "validators_hash", "next_validators_hash", "parameters_hash", "state_root",
+            "results_root", "transactions_root", "evidence_root", "commit_hash", "proposer",
+        )
+    }  # fmt: skip
+    blocks["header.height"] = rehash(block, height=header.height + 1)
+    blocks["header.chain_id"] = rehash(block, chain_id="other-1")
+    blocks["header.protocol_version"] = rehash(block, protocol_version=2)
+    blocks["header.time"] = rehash(block, time=START + SECOND)
+    garbage = wallets[3].transfer(wallets[0].address, step=False, garbage=True)
+    gap = wallets[3].transfer(wallets[0].address, step=False, sequence=9, with_key=True)
+    for name, transactions in {
+        "invalid_signature": (*block.transactions, garbage),
+        "wrong_sequence": (*block.transactions, gap),
+        "twice": block.transactions * 2,
+        "malformed": (*block.transactions, b"\x00"),
+        "another order": tuple(reversed(block.transactions)),
+    }.items():
+        root = list_root([witness_hash(raw) for raw in transactions])
+        blocks[name] = rehash(block, transactions_root=root)._replace(transactions=transactions)
+    commit = block.commit
+    assert commit is not None
+    vote = commit.signatures[0]
+    for name, changed in {
+        "commit of another round": commit._replace(round=1),
+        "commit of another block": commit._replace(block_hash=wrong),
+        "forged commit": commit._replace(signatures=(vote._replace(signature=bytes(2_484)),)),
+        "absent commit": commit._replace(signatures=(CommitSignature(vote.address, 0, b""),)),
+        "commit without votes": commit._replace(signatures=()),
+        "vote counted twice": commit._replace(signatures=(vote, vote)),
+    }.items():
+        blocks[name] = with_commit(block, changed)
+    blocks["no commit"] = with_commit(block, None)
+    return blocks
+
+
+def with_commit(block: Block, commit: Commit | None) -> Block:
+    return rehash(block, commit_hash=commit_hash(commit))._replace(commit=commit)
+
+
+def test_every_wrong_field_signature_and_transaction_is_rejected(tmp_path: Path, wallets: list[Wallet]):
+    genesis = make_genesis(wallets)
+    proposer, follower = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
+    first = produce(proposer)
+    follower.finalize_block(first)
+    follower.commit(first, seen_commit(first))
+    for _ in range(2):
+        proposer.check_tx(wallets[0].transfer(wallets[1].address))
+    block = proposer.prepare_proposal(START + 5 * SECOND, VALIDATOR.address).block
+    before = follower.info()
+    for name, bad in bad_blocks(block, wallets).items():
+        answer = follower.process_proposal(bad)
+        assert not answer.accepted, name
+        assert answer.reason
+        # The proposer must not be fooled by its own memory of the good one either.
+        assert not proposer.process_proposal(bad).accepted, name
+    assert follower.info() == before
+    assert follower.process_proposal(block).accepted
+
+
+def test_the_first_block_has_no_commit(application: Application):
+    block = application.prepare_proposal(START + SECOND, VALIDATOR.address).block
+    fake = with_commit(block, Commit(0, 0, bytes(32), ()))
+    assert not application.process_proposal(fake).accepted
+    assert evidence_root(()) == block.header.evidence_root
+
+
+def test_a_proposal_leaves_out_what_cannot_stand_and_drops_it(
+    application: Application, wallets: list[Wallet]
+):
+    application.check_tx(wallets[0].transfer(wallets[1].address, tip=5, valid_until=1))
+    application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=1))
+    assert len(produce(application).transactions) == 2
+    # Past its valid_until behind the pool's back, as after a long time without blocks.
+    stale = application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=2))
+    follower = application.check_tx(wallets[0].transfer(wallets[1].address))
+    other_sender = application.check_tx(wallets[1].transfer(wallets[0].address))
+    stale.valid_until = 1
+    block = produce(application)
+    assert block.transactions == (other_sender.raw,)
+    assert stale.tx_id not in application.mempool
+    assert follower.tx_id not in application.mempool
+    assert application.admission.check.sequence(wallets[0].address) == 2
+
+
+def test_a_proposal_respects_bytes(application: Application, wallets: list[Wallet]):
+    for _ in range(10):
+        application.check_tx(wallets[0].transfer(wallets[1].address))
+    one = len(wallets[0].transfer(wallets[1].address, step=False)) + 5
+    proposal = application.prepare_proposal(START + SECOND, VALIDATOR.address, max_bytes=4 * one)
+    assert 2 <= len(proposal.block.transactions) <= 4
+
+
+def test_a_proposal_respects_gas(tmp_path: Path, wallets: list[Wallet]):
+    parameters = {"machine": {"max_block_gas": 100_000}}
+    application = open_application(tmp_path, make_genesis(wallets, parameters=parameters))
+    for wallet in wallets:
+        for _ in range(4):
+            application.check_tx(wallet.transfer(wallets[0].address, gas=99_000))
+    block = produce(application)
+    used = sum(receipt.gas_used for receipt in application.ledger.blocks.receipts(1))
+    assert 0 < used <= 100_000
+    assert len(block.transactions) < 20
+    assert len(produce(application).transactions) > 0
+
+
+def test_a_thrown_away_proposal_leaves_no_trace(application: Application, wallets: list[Wallet]):
+    application.check_tx(wallets[0].transfer(wallets[1].address))
+    before = application.info()
+    for delay in range(1, 4):
+        application.prepare_proposal(START + delay * SECOND, VALIDATOR.address)
+    assert application.info() == before
+    produce(application)
+    assert balance(application, wallets[1].address) == MONEY + 1
+
+
+def test_queries_and_the_snapshot_face(application: Application, wallets: list[Wallet]):
+    produce(application)
+    assert application.query("bank.get_balance", (wallets[0].address, "QXC"))
+    assert application.query("bank.get_balance", (wallets[0].address, "QXC"), height=0)
+    with pytest.raises(MethodNotFound):
+        application.query("bank.nothing", ())
+    with pytest.raises(QenexError):
+        application.query("bank.get_balance", (b"short", "QXC"))
+    with pytest.raises(NotFound):
+        application.query("bank.get_balance", (wallets[0].address, "QXC"), height=99)
+    assert application.list_snapshots() == []
+    assert application.offer_snapshot(b"x") is False
+    assert application.apply_snapshot_chunk(0, b"x") is False
+    with pytest.raises(NotFound):
+        application.load_snapshot_chunk(1, 0)
+
+
+def test_time_is_later_than_the_parents(application: Application):
+    produce(application, START + SECOND)
+    same = application.prepare_proposal(START + SECOND, VALIDATOR.address).block
+    application._kept.clear()
+    answer = application.process_proposal(same)
+    assert not answer.accepted
+    assert "time" in answer.reason
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 10**12), st.integers(0, 50)),
+        max_size=40,
+    )
+)
+def test_any_order_of_arrival_and_tips_makes_blocks_that_a_follower_accepts(
+    tmp_path_factory: Any, sends: list[tuple[int, int, int, int]]
+):
+    wallets = [Wallet(number) for number in range(1, 6)]
+    genesis = make_genesis(wallets)
+    folder = tmp_path_factory.mktemp("chain")
+    proposer, follower = open_application(folder / "a", genesis), open_application(folder / "b", genesis)
+    for index, (sender, to, amount, tip) in enumerate(sends):
+        proposer.check_tx(wallets[sender].transfer(wallets[to].address, amount, tip=tip, max_fee=10**8 + tip))
+        if index % 6 == 5:
+            block = produce(proposer)
+            assert follower.process_proposal(block).accepted
+            follower.finalize_block(block)
+            follower.commit(block, seen_commit(block))
+    while len(proposer.mempool):
+        produce(proposer)
+    assert proposer.info().chain_id == CHAIN
+    with pytest.raises(WrongSequence):
+        far = wallets[0].sequence + 70
+        raw = wallets[0].transfer(wallets[1].address, sequence=far, step=False, with_key=far == 70)
+        proposer.check_tx(raw)

@@ -1,0 +1,213 @@
+"""The single validator's engine: when it proposes, what a restart does, what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus.signer import SignerGuard
+from ledger.backend import StorageFault
+from ledger.store import Ledger
+from node.application import Application
+from node.engine import Engine, Intervals, SingleValidatorEngine
+from node.modules import make_machine
+from node.verifier import Verifier
+from qenex.errors import DoubleSignRefused
+from tests.node.chain_helpers import CHAIN, VALIDATOR, Wallet, guard, make_genesis, open_application, until
+
+FAST = Intervals(minimum=0.0, settle=0.02, idle=0.05)
+
+
+def make_engine(
+    application: Application, signer: SignerGuard, intervals: Intervals = FAST
+) -> SingleValidatorEngine:
+    engine = SingleValidatorEngine(application, signer, VALIDATOR.address, intervals=intervals)
+    application.admission.on_admitted = engine.wake
+    return engine
+
+
+@contextlib.asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(engine.run())
+    try:
+        yield task
+    finally:
+        engine.stop()
+        await task
+
+
+@pytest.fixture
+def wallets() -> list[Wallet]:
+    return [Wallet(number) for number in range(1, 11)]
+
+
+async def test_hundreds_of_blocks_under_load_and_every_receipt_is_there(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    application = open_application(tmp_path / "data", make_genesis(wallets), "leveldb")
+    sent: list[bytes] = []
+    with guard(tmp_path) as signer:
+        engine = make_engine(application, signer)
+        async with running(engine):
+            for number in range(100):
+                for wallet in wallets:
+                    tx = await application.submit(wallet.transfer(wallets[number % 10].address, number + 1))
+                    sent.append(tx.tx_id)
+                await until(lambda: len(application.mempool) < 50)
+            await until(lambda: len(application.mempool) == 0)
+        blocks = application.ledger.blocks
+        assert application.ledger.durable_height == application.ledger.height
+        places = [blocks.locate(tx_id) for tx_id in sent]
+        assert None not in places
+        assert len(set(places)) == 1_000
+        assert application.ledger.height > 20
+        assert not application.machine.check_invariants(application.ledger.committed)
+    application.ledger.close()
+
+
+async def test_a_transaction_is_final_soon_and_nothing_happens_before_idle(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    application = open_application(tmp_path / "data", make_genesis(wallets), "leveldb")
+    with guard(tmp_path) as signer:
+        async with running(make_engine(application, signer, Intervals(0.01, 0.3, 60))):
+            await until(lambda: application.ledger.durable_height == 1)  # the first comes at once
+            started = time.monotonic()
+            await application.submit(wallets[0].transfer(wallets[1].address))
+            await until(lambda: application.ledger.durable_height == 2)
+            final = time.monotonic() - started
+            assert final < 0.25, "finality at light load"
+            await until(lambda: application.ledger.durable_height == 3)  # its root gets a header
+            assert time.monotonic() - started >= 0.3
+            await asyncio.sleep(0.4)
+            assert application.ledger.height == 3
+    application.ledger.close()
+
+
+async def test_what_no_block_can_take_now_makes_no_empty_blocks(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    with guard(tmp_path) as signer:
+        async with running(make_engine(application, signer, Intervals(0.0, 0.02, 60))) as task:
+            await until(lambda: application.ledger.height >= 2)
+            tx = await application.submit(wallets[0].transfer(wallets[1].address, max_fee=10_000 * 10))
+            tx.fee = tx.fee._replace(max=1)  # as if the price had risen since
+            await asyncio.sleep(0.1)
+            assert application.ledger.height <= 3
+            assert tx.tx_id in application.mempool
+            assert not task.done()
+
+
+async def test_a_restart_after_a_precommit_goes_to_the_next_round(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    with guard(tmp_path) as signer:
+        signer.sign_precommit(1, 0, b"\x07" * 32)  # signed, then the process was killed
+        async with running(make_engine(application, signer)):
+            await until(lambda: application.ledger.height >= 3)
+    assert application.ledger.blocks.commit(1).round == 1
+    assert application.ledger.blocks.commit(2).round == 0
+
+
+async def test_a_process_killed_between_signature_and_write_continues(tmp_path: Path, wallets: list[Wallet]):
+    """The ledger loses its last block, as kill -9 in the middle of the write would do it."""
+    genesis = make_genesis(wallets)
+    application = open_application(tmp_path / "data", genesis, "leveldb")
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with guard(tmp_path) as signer:
+        engine = make_engine(application, signer)
+        task = asyncio.create_task(engine.run())
+        await until(lambda: application.ledger.height >= 3)
+        application.ledger.write = die  # type: ignore[method-assign]  # the process dies here
+        with pytest.raises(Killed):
+            await task
+        application.ledger.close()
+        assert signer.state.height == application.ledger.height
+        machine = make_machine()
+        ledger = Ledger.open(tmp_path / "data", codecs=machine.state_codecs, genesis_hash=genesis.hash)
+        assert ledger.height == signer.state.height - 1
+        again = Application(machine, ledger, Verifier(0))
+        async with running(make_engine(again, signer)):
+            height = ledger.height + 1
+            await until(lambda: ledger.durable_height >= height + 2)
+        assert ledger.blocks.commit(height).round == 1
+        assert ledger.blocks.commit(height + 1).round == 0
+        ledger.close()
+
+
+async def test_a_failing_store_ends_the_engine_with_nothing_half_written(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    application = open_application(tmp_path, make_genesis(wallets))
+    store = application.ledger.store
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageFault("No space left on device")
+
+    with guard(tmp_path) as signer:
+        task = asyncio.create_task(make_engine(application, signer).run())
+        await until(lambda: application.ledger.durable_height >= 2)
+        store.write = fail  # type: ignore[method-assign]  # the disk is full from here on
+        with pytest.raises(StorageFault, match="No space"):
+            await asyncio.wait_for(task, 10)
+        durable = application.ledger.durable_height
+        assert application.ledger.blocks.header(durable).height == durable
+
+
+async def test_a_failing_signer_disk_ends_the_engine_before_the_block_counts(
+    tmp_path: Path, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+):
+    application = open_application(tmp_path, make_genesis(wallets))
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with guard(tmp_path) as signer:
+        task = asyncio.create_task(make_engine(application, signer).run())
+        await until(lambda: application.ledger.durable_height >= 1)
+        monkeypatch.setattr("consensus.signer.write_durably", fail)
+        with pytest.raises(OSError, match="No space"):
+            await asyncio.wait_for(task, 10)
+        assert signer.state.height == application.ledger.durable_height + 1
+
+
+async def test_data_older_than_what_was_signed_make_no_block(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    with guard(tmp_path) as signer:
+        signer.sign_precommit(5, 0, b"\x07" * 32)
+        with pytest.raises(DoubleSignRefused):
+            await make_engine(application, signer).run()
+    assert application.ledger.height == 0
+
+
+async def test_time_only_rises_also_when_the_clock_does_not(tmp_path: Path, wallets: list[Wallet]):
+    application = open_application(tmp_path, make_genesis(wallets))
+    with guard(tmp_path) as signer:
+        engine = SingleValidatorEngine(
+            application,
+            signer,
+            VALIDATOR.address,
+            intervals=FAST,
+            clock=lambda: application.genesis.time - 10**12,
+        )
+        async with running(engine):
+            await until(lambda: application.ledger.height >= 3)
+    times = [application.ledger.blocks.header(height).time for height in (1, 2, 3)]
+    assert times == [application.genesis.time + n for n in (1, 2, 3)]
+    assert engine.status.step == "stopped"
+
+
+def test_the_chain_of_the_helpers_is_the_one_signed_for(tmp_path: Path):
+    with guard(tmp_path) as signer:
+        assert signer.state.chain_id == CHAIN
