@@ -103,7 +103,7 @@ class ConnectionTable:
         closed = 0
         for connection in list(self._connections.values()):
             transport = connection.transport
-            buffered = transport.get_write_buffer_size() if not transport.is_closing() else 0
+            buffered = transport.get_write_buffer_size()
             if not buffered or buffered < connection.buffered:
                 connection.stuck_since = now
             connection.buffered = buffered

@@ -23,6 +23,8 @@ from qenex.errors import InternalError, LimitExceeded, Pruned, QenexError
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 30.0
+LAGGED_CLOSE_CODE: Final = 4008
+"""WebSocket close code (private range) for a reader who took nothing for too long."""
 
 
 class Page(Protocol):
@@ -133,7 +135,8 @@ class WebSocketSession:
             async with asyncio.timeout(self._limits.write_timeout):
                 await self._socket.send_str(text)
         except TimeoutError:
-            self._abort()
+            # The notice waits behind what the reader has not taken; the table aborts a reader that never does.
+            await self._socket.close(code=LAGGED_CLOSE_CODE, message=b"lagged", drain=False)
         except (ConnectionError, RuntimeError):  # it closed meanwhile: aiohttp says so either way
             pass
 

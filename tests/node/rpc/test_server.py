@@ -535,7 +535,8 @@ async def test_a_reader_that_stays_behind_is_told_lagged_with_its_cursor(served)
         assert (await ask(ws, "events_subscribe", {"from_cursor": "2"}))["result"]
 
 
-async def test_a_reader_that_takes_nothing_loses_the_connection_and_costs_no_memory(served):
+async def _stalled(served: Served) -> aiohttp.ClientWebSocketResponse:
+    """A subscriber to 100 MiB that takes nothing, after the server has given up on it."""
     served.node.size = 1 << 20
     served.node.grow(100)
     ws = await served.http.ws_connect(served.url + "/ws", max_msg_size=0)
@@ -545,7 +546,30 @@ async def test_a_reader_that_takes_nothing_loses_the_connection_and_costs_no_mem
         if served.server.sessions == 0:
             break
     assert served.server.sessions == 0
+    return ws
+
+
+async def test_a_reader_that_takes_nothing_loses_the_connection(served):
+    ws = await _stalled(served)
+    for _ in range(50):
+        await asyncio.sleep(0.1)
+        if len(served.server.connections) == 0:
+            break
+    assert len(served.server.connections) == 0
     await ws.close()
+
+
+async def test_a_reader_that_wakes_up_late_finds_out_why_it_was_closed(served):
+    ws = await _stalled(served)
+    numbers = []
+    while True:
+        message = await ws.receive(timeout=5)
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            break
+        if "method" in (frame := json.loads(message.data)):
+            numbers.append(frame["params"]["data"]["number"])
+    assert ws.close_code == 4008
+    assert numbers == list(range(1, len(numbers) + 1))  # nothing is skipped before the end
 
 
 async def test_subscriptions_and_sessions_are_bounded(served):
