@@ -139,5 +139,5 @@ def guard(folder: Path) -> Iterator[SignerGuard]:
 async def until(condition: Any, seconds: float = 20.0) -> None:
     """Wait for something that other tasks bring about."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (the condition is not ours to signal)
             await asyncio.sleep(0.002)

@@ -172,8 +172,8 @@ def test_a_replacement_pays_more_and_what_it_replaced_costs_nothing(
     with pytest.raises(ReplacementUnderpriced):
         application.check_tx(wallets[0].transfer(wallets[1].address, 100, tip=109, sequence=0, step=False))
     application.check_tx(wallets[0].transfer(wallets[1].address, 100, tip=110, sequence=0, step=False))
+    raw = wallets[0].transfer(wallets[1].address, 5, tip=990, sequence=1, step=False, garbage=True)
     with pytest.raises(InvalidSignature):
-        raw = wallets[0].transfer(wallets[1].address, 5, tip=990, sequence=1, step=False, garbage=True)
         application.check_tx(raw)
     produce(application)
     assert balance(application, wallets[1].address) == MONEY + 110
@@ -183,8 +183,8 @@ def test_a_replacement_that_cannot_be_paid_leaves_the_old_one(
     application: Application, wallets: list[Wallet]
 ):
     old = application.check_tx(wallets[0].transfer(wallets[1].address, tip=1))
+    raw = wallets[0].transfer(wallets[1].address, tip=10**6, max_fee=2 * MONEY, sequence=0, step=False)
     with pytest.raises(InsufficientFunds):
-        raw = wallets[0].transfer(wallets[1].address, tip=10**6, max_fee=2 * MONEY, sequence=0, step=False)
         application.check_tx(raw)
     assert list(application.mempool.in_order()) == [old]
     application.check_tx(wallets[0].transfer(wallets[1].address))
@@ -277,6 +277,8 @@ class PoolAndCheckState(RuleBasedStateMachine):
             committed = application.ledger.committed.get(b"\x01\x01" + wallet.address)
             pending = application.mempool.pending(wallet.address)
             record = check._state.get(b"\x01\x01" + wallet.address)
+            assert record is not None
+            assert committed is not None
             assert record.sequence == committed.sequence + len(pending)
             assert record.balance == committed.balance - sum(tx.fee.max for tx in pending)
 

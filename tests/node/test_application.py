@@ -308,7 +308,7 @@ def test_any_order_of_arrival_and_tips_makes_blocks_that_a_follower_accepts(
     while len(proposer.mempool):
         produce(proposer)
     assert proposer.info().chain_id == CHAIN
+    far = wallets[0].sequence + 70
+    raw = wallets[0].transfer(wallets[1].address, sequence=far, step=False, with_key=far == 70)
     with pytest.raises(WrongSequence):
-        far = wallets[0].sequence + 70
-        raw = wallets[0].transfer(wallets[1].address, sequence=far, step=False, with_key=far == 70)
         proposer.check_tx(raw)

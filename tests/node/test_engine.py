@@ -129,7 +129,7 @@ async def test_a_process_killed_between_signature_and_write_continues(tmp_path: 
         engine = make_engine(application, signer)
         task = asyncio.create_task(engine.run())
         await until(lambda: application.ledger.height >= 3)
-        application.ledger.write = die  # type: ignore[method-assign]  # the process dies here
+        application.ledger.write = die  # type: ignore[assignment,method-assign]  # the process dies here
         with pytest.raises(Killed):
             await task
         application.ledger.close()
