@@ -301,10 +301,10 @@ def story(people: list[Person]) -> list[list[bytes]]:
     blocks.append(
         [transaction([newcomer], (send, (ann.address, coin(60_000_000))), max_fee=10**7, gas=50_000)]
     )
-    for tip in range(5):
-        blocks.append(
-            [transaction([first], (send, (cat.address, coin(tip + 1))), tip=10**4 * tip, memo=f"note {tip}")]
-        )
+    blocks += [
+        [transaction([first], (send, (cat.address, coin(tip + 1))), tip=10**4 * tip, memo=f"note {tip}")]
+        for tip in range(5)
+    ]
     blocks.append([])
     return blocks
 
