@@ -197,8 +197,6 @@ def _tree_leaves(findings: Findings, tree: TreeReader, version: int) -> Iterator
             yield leaf
     except TreeDamage as damage:
         findings.add("damaged", "tree", str(damage))
-    except StorageFault as fault:
-        findings.add("unreadable", "tree", fault.message)
 
 
 def _compare_leaves(
@@ -252,9 +250,6 @@ def _check_versions(findings: Findings, meta: Meta, tree: TreeReader, oldest: in
             difference = tree.compare(version - 1, version)
         except TreeDamage as damage:
             findings.add("damaged", f"version {version}", str(damage))
-            continue
-        except StorageFault as fault:
-            findings.add("unreadable", f"version {version}", fault.message)
             continue
         if sorted(stale) != sorted(difference.stale):
             findings.add("mismatch", f"version {version}", "its list of obsolete nodes is wrong")
@@ -317,8 +312,8 @@ def _check_leftovers(
     try:
         if any(tree.holds(oldest, key) for key in nodes):
             findings.add("mismatch", "stale_lists", "a node to be pruned is still needed")
-    except (TreeDamage, StorageFault) as error:
-        findings.add("damaged", "tree", str(error))
+    except TreeDamage as damage:
+        findings.add("damaged", "tree", str(damage))
     return len(nodes), images
 
 

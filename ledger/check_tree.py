@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ledger.backend import Reader
+from ledger.backend import Reader, StorageFault
 from ledger.keys import ROOT, version_key
 from ledger.tree_nodes import (
     EMPTY_REF,
@@ -30,7 +30,7 @@ from qenex.proof import hash_tree_leaf, hash_tree_node
 
 
 class TreeDamage(Exception):
-    """A node that is missing or wrong. Ends the comparison or walk that met it."""
+    """A node that is missing, unreadable or wrong. Ends the comparison or walk that met it."""
 
 
 Subtree = tuple[bytes, int]
@@ -89,9 +89,15 @@ class TreeReader:
         self.nodes = 0
         """Nodes verified so far."""
 
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            return self._reader.get(key)
+        except StorageFault as fault:
+            raise TreeDamage(fault.message) from None
+
     def root(self, version: int) -> NodeRef:
         """Raises TreeDamage."""
-        record = self._reader.get(ROOT + version_key(version))
+        record = self._get(ROOT + version_key(version))
         if record is None:
             raise TreeDamage(f"version {version} has no root record")
         try:
@@ -171,7 +177,7 @@ class TreeReader:
             leaves[record[at : at + HASH_SIZE]] = record[at + HASH_SIZE : at + 2 * HASH_SIZE]
 
     def _read(self, stem: bytes, ref: NodeRef) -> bytes:
-        record = self._reader.get(stem + version_key(ref.version))
+        record = self._get(stem + version_key(ref.version))
         if record is None:
             raise TreeDamage(f"node {_place(stem)} of version {ref.version} is missing")
         if len(record) != (INNER_SIZE if ref.leaves == INNER else ref.leaves * LEAF_SIZE):
