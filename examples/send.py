@@ -33,7 +33,7 @@ def main() -> int:
 
     with QenexClient(options.node) as client:
         pending = client.bank.send(wallet, to=to, amount=options.amount)
-        print(f"submitted {pending.tx_hash}, valid until height {pending.valid_until}", file=sys.stderr)
+        print(f"submitted {pending.hash}, valid until height {pending.valid_until}", file=sys.stderr)
         try:
             receipt = pending.wait()
         except OutcomeUnknown:

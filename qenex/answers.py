@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from qenex.block import Commit, Header, Validator, block_hash
 from qenex.building import MessageFace
@@ -18,9 +18,12 @@ from qenex.crypto.address import PREFIX, Address
 from qenex.errors import InvalidResponse, QenexError, error_from_code
 from qenex.jsonrpc import Json, clean_text
 from qenex.proof import TreeProof, decode_proof, proof_from_json
-from qenex.types import U8, U16, U32, U64, Amount, Bytes32, Coin, TimeNs
+from qenex.types import U8, U16, U32, U64, Amount, Bytes32, Coin, Length, TimeNs
 
 R = TypeVar("R")
+
+HashText: TypeAlias = Annotated[str, Length(66, 66)]
+"""A block's or transaction's hash as people copy it: 0x and 64 lower-case hexadecimal digits."""
 
 
 def read_answer(hint: Any, value: Json, where: str) -> Any:
@@ -67,7 +70,7 @@ class NodeInfo(NamedTuple):
     """Who answers: its chain, its versions, the prefix of addresses, the modules it has."""
 
     chain_id: str
-    genesis_hash: Bytes32
+    genesis_hash: HashText
     name: str | None = None
     version: str | None = None
     protocol_version: U32 | None = None
@@ -85,9 +88,9 @@ class NodeStatus(NamedTuple):
     """Where the node stands. `height` is the last committed one, `price` base units of QXC per gas."""
 
     height: U64
-    block_hash: Bytes32 | None = None
+    block_hash: HashText | None = None
     block_time: TimeNs | None = None
-    state_root: Bytes32 | None = None
+    state_root: HashText | None = None
     earliest_block: U64 | None = None
     round: U32 | None = None
     syncing: bool | None = None
@@ -215,16 +218,16 @@ class TransactionReceipt(Generic[R]):
         "failed_message",
         "fee",
         "gas_used",
+        "hash",
         "height",
         "results",
         "status",
-        "tx_hash",
     )
 
     def __init__(
         self,
         *,
-        tx_hash: bytes,
+        tx_id: bytes,
         height: int,
         status: int,
         failed_message: int | None,
@@ -234,7 +237,7 @@ class TransactionReceipt(Generic[R]):
         events: tuple[EventRecord, ...],
         plain: dict[str, Json],
     ) -> None:
-        self.tx_hash = "0x" + tx_hash.hex()
+        self.hash = "0x" + tx_id.hex()
         self.height = height
         self.status = status
         self.failed_message = failed_message
@@ -245,7 +248,7 @@ class TransactionReceipt(Generic[R]):
         self._plain = plain
 
     def __repr__(self) -> str:
-        return f"TransactionReceipt({self.tx_hash}, height={self.height}, status={self.status})"
+        return f"TransactionReceipt({self.hash}, height={self.height}, status={self.status})"
 
     @property
     def ok(self) -> bool:
@@ -320,7 +323,7 @@ def read_receipt(
     known = [faces[name].result if name in faces else None for name in names or message_names(answer)]
     known += [None] * (len(results) - len(known))
     return TransactionReceipt(
-        tx_hash=core.tx_id,
+        tx_id=core.tx_id,
         height=read_answer(_Height, answer, "tx_get").height,
         status=core.status,
         failed_message=core.failed_message,
@@ -378,11 +381,11 @@ class SignedHeader(NamedTuple):
     """A header and the hash that the node says it has."""
 
     header: Header
-    hash: Bytes32
+    hash: HashText
 
     def checked(self) -> SignedHeader:
         """Itself, after recomputing the hash. Raises InvalidResponse if it differs."""
-        if block_hash(self.header) != self.hash:
+        if "0x" + block_hash(self.header).hex() != self.hash:
             raise InvalidResponse("the node's header has another hash than the node says")
         return self
 
@@ -431,3 +434,72 @@ def read_proof(answer: Json, where: str = "state_getProof") -> ProofAnswer:
     else:
         proof = proof_from_json(form)
     return ProofAnswer(frame.key, frame.value, proof, frame.header, frame.commit)
+
+
+class BlockTransaction(NamedTuple):
+    """A transaction in a block; `transaction` is its JSON form, None where the node does not know a message."""
+
+    hash: str
+    size: int
+    transaction: Json
+
+
+class BlockAnswer(NamedTuple):
+    """A block; its header's hash was recomputed, its transactions are as the node tells them."""
+
+    height: int
+    hash: str
+    header: Header
+    transactions: tuple[BlockTransaction, ...]
+    commit: Commit | None
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON."""
+        return {
+            "height": self.height,
+            "hash": self.hash,
+            "header": write_answer(Header, self.header, prefix),
+            "transactions": [item._asdict() for item in self.transactions],
+            "commit": None if self.commit is None else write_answer(Commit, self.commit, prefix),
+        }
+
+
+class _BlockTransactionFrame(NamedTuple):
+    hash: HashText
+    size: U32
+
+
+class _BlockFrame(NamedTuple):
+    header: Header
+    hash: HashText
+    transactions: tuple[_BlockTransactionFrame, ...]
+    commit: Commit | None = None
+
+
+def read_block(answer: Json) -> BlockAnswer:
+    """An answer of `chain_getBlock`. Raises InvalidResponse."""
+    frame: _BlockFrame = read_answer(_BlockFrame, answer, "chain_getBlock")
+    SignedHeader(frame.header, frame.hash).checked()
+    transactions = tuple(
+        BlockTransaction(item.hash, item.size, form.get("transaction"))
+        for item, form in zip(frame.transactions, answer["transactions"], strict=True)
+    )
+    return BlockAnswer(frame.header.height, frame.hash, frame.header, transactions, frame.commit)
+
+
+class TransactionInfo(NamedTuple):
+    """What a node knows of a transaction: waiting (`receipt` None), or included with its receipt."""
+
+    hash: str
+    height: int | None
+    receipt: TransactionReceipt[Any] | None
+    plain: dict[str, Json]
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still waits for a block."""
+        return self.receipt is None
+
+    def to_dict(self) -> dict[str, Json]:
+        """Plain JSON, as the node gave it: with the transaction's own JSON form."""
+        return self.plain

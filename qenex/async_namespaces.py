@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from qenex.answers import (
     AccountInfo,
+    BlockAnswer,
     EventPage,
     EventTypes,
     FeeEstimate,
@@ -17,18 +18,21 @@ from qenex.answers import (
     NodeStatus,
     ProofAnswer,
     SignedHeader,
+    TransactionInfo,
     TransactionReceipt,
     ValidatorSet,
     read_answer,
+    read_block,
     read_event_page,
     read_proof,
     unknown_events,
 )
 from qenex.async_sender import AsyncPending, AsyncSender
 from qenex.async_subscription import AsyncSubscription
+from qenex.block import Commit
 from qenex.building import AddressLike, read_address, read_bytes
 from qenex.crypto.address import encode_address
-from qenex.errors import InvalidResponse, NotFound
+from qenex.errors import InvalidResponse
 from qenex.jsonrpc import Json
 from qenex.light import Trust, verified_account, verified_balance, verified_value
 from qenex.state_keys import Account, account_state_key, balance_state_key
@@ -92,18 +96,19 @@ class AsyncNodeNamespace(AsyncNamespace):
 class AsyncChainNamespace(AsyncNamespace):
     """Blocks, headers, commits, validators."""
 
-    async def get_block(self, height: At = "latest") -> Json:
-        """A block with its transactions, as plain JSON. Raises NotFound, Pruned."""
-        return await self._call("chain_getBlock", height=height)
+    async def get_block(self, height: At = "latest") -> BlockAnswer:
+        """A block; the hash of its header is recomputed here. Raises NotFound, Pruned, InvalidResponse."""
+        return read_block(await self._call("chain_getBlock", height=height))
 
     async def get_header(self, height: At = "latest") -> SignedHeader:
         """A header with its hash, which is recomputed here. Raises NotFound, InvalidResponse."""
         answer: SignedHeader = await self._read(SignedHeader, "chain_getHeader", height=height)
         return answer.checked()
 
-    async def get_commit(self, height: At = "latest") -> Json:
-        """The commit that made a block final."""
-        return await self._call("chain_getCommit", height=height)
+    async def get_commit(self, height: At = "latest") -> Commit:
+        """The precommits that made a block final; `qenex.light.verify_commit` checks them."""
+        answer: Commit = await self._read(Commit, "chain_getCommit", height=height)
+        return answer
 
     async def get_validators(self, height: At = "latest") -> ValidatorSet:
         """The validators of a height, in canonical order."""
@@ -126,20 +131,13 @@ class AsyncTxNamespace(AsyncNamespace):
         tx = decode_transaction(transaction) if isinstance(transaction, bytes) else transaction
         return await self._client.sender.submit(tx)
 
-    async def get(self, tx_hash: str | bytes) -> TransactionReceipt[Any]:
-        """The receipt of an included transaction. Raises NotFound, also while it still waits."""
+    async def get(self, tx_hash: str | bytes) -> TransactionInfo:
+        """A transaction by its hash: waiting, or included with its receipt. Raises NotFound."""
         wanted = read_bytes(tx_hash)
         answer = await self._call("tx_get", hash="0x" + wanted.hex())
         receipt = self._client.sender.read_receipt(answer, wanted)
-        if receipt is None:
-            raise NotFound(
-                f"0x{wanted.hex()} waits in the node's pool", hint="ask again after the next block"
-            )
-        return receipt
-
-    async def lookup(self, tx_hash: str | bytes) -> Json:
-        """What the node knows of a transaction, as plain JSON: waiting, or included with its receipt."""
-        return await self._call("tx_get", hash="0x" + read_bytes(tx_hash).hex())
+        height = None if receipt is None else receipt.height
+        return TransactionInfo("0x" + wanted.hex(), height, receipt, answer)
 
     async def simulate(self, transaction: Transaction | bytes) -> TransactionReceipt[Any]:
         """The receipt that an unsigned transaction (or its body's bytes) would get now; `height` is 0.

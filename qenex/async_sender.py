@@ -142,11 +142,11 @@ class AsyncPending(Generic[R]):
     def __init__(self, sender: AsyncSender, transaction: Transaction) -> None:
         self._sender = sender
         self.transaction = transaction
-        self.tx_hash = "0x" + transaction.tx_id.hex()
+        self.hash = "0x" + transaction.tx_id.hex()
         self.valid_until = transaction.valid_until
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.tx_hash}, valid_until={self.valid_until})"
+        return f"{type(self).__name__}({self.hash}, valid_until={self.valid_until})"
 
     async def wait(self, timeout: float = DEFAULT_WAIT, *, check: bool = True) -> TransactionReceipt[R]:  # noqa: ASYNC109  # polls
         """Return the receipt once the transaction is in a committed block, which is final.
@@ -352,7 +352,7 @@ class AsyncSender:
                 )
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
-                answer = {"hash": pending.tx_hash}
+                answer = {"hash": pending.hash}
             except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
@@ -361,7 +361,7 @@ class AsyncSender:
             except (ConnectionLost, InvalidResponse, InternalError) as error:
                 self._forget(transaction.signers)
                 raise _unknown(pending, error) from None
-        if not isinstance(answer, dict) or answer.get("hash") != pending.tx_hash:
+        if not isinstance(answer, dict) or answer.get("hash") != pending.hash:
             self._forget(transaction.signers)
             raise _unknown(pending, InvalidResponse("the node answered with another transaction's hash"))
         for signer in transaction.signers:
@@ -421,7 +421,7 @@ class AsyncSender:
 def _unknown(pending: AsyncPending[Any], error: QenexError | None) -> OutcomeUnknown:
     because = f" ({error.message})" if error is not None else ""
     unknown = OutcomeUnknown(
-        f"the outcome of {pending.tx_hash} is unknown{because}; it expires at height {pending.valid_until}"
+        f"the outcome of {pending.hash} is unknown{because}; it expires at height {pending.valid_until}"
     )
     unknown.pending = pending
     return unknown
@@ -429,7 +429,7 @@ def _unknown(pending: AsyncPending[Any], error: QenexError | None) -> OutcomeUnk
 
 def _expired(pending: AsyncPending[Any], height: int) -> TransactionExpired:
     expired = TransactionExpired(
-        f"{pending.tx_hash} was valid until height {pending.valid_until}, the chain is at {height}"
+        f"{pending.hash} was valid until height {pending.valid_until}, the chain is at {height}"
     )
     expired.pending = pending
     return expired

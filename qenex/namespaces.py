@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from qenex.answers import (
     AccountInfo,
+    BlockAnswer,
     EventPage,
     EventTypes,
     FeeEstimate,
@@ -18,16 +19,19 @@ from qenex.answers import (
     NodeStatus,
     ProofAnswer,
     SignedHeader,
+    TransactionInfo,
     TransactionReceipt,
     ValidatorSet,
     read_answer,
+    read_block,
     read_event_page,
     read_proof,
     unknown_events,
 )
+from qenex.block import Commit
 from qenex.building import AddressLike, read_address, read_bytes
 from qenex.crypto.address import encode_address
-from qenex.errors import InvalidResponse, NotFound
+from qenex.errors import InvalidResponse
 from qenex.jsonrpc import Json
 from qenex.light import Trust, verified_account, verified_balance, verified_value
 from qenex.sender import Pending, Sender
@@ -93,18 +97,19 @@ class NodeNamespace(Namespace):
 class ChainNamespace(Namespace):
     """Blocks, headers, commits, validators."""
 
-    def get_block(self, height: At = "latest") -> Json:
-        """A block with its transactions, as plain JSON. Raises NotFound, Pruned."""
-        return self._call("chain_getBlock", height=height)
+    def get_block(self, height: At = "latest") -> BlockAnswer:
+        """A block; the hash of its header is recomputed here. Raises NotFound, Pruned, InvalidResponse."""
+        return read_block(self._call("chain_getBlock", height=height))
 
     def get_header(self, height: At = "latest") -> SignedHeader:
         """A header with its hash, which is recomputed here. Raises NotFound, InvalidResponse."""
         answer: SignedHeader = self._read(SignedHeader, "chain_getHeader", height=height)
         return answer.checked()
 
-    def get_commit(self, height: At = "latest") -> Json:
-        """The commit that made a block final."""
-        return self._call("chain_getCommit", height=height)
+    def get_commit(self, height: At = "latest") -> Commit:
+        """The precommits that made a block final; `qenex.light.verify_commit` checks them."""
+        answer: Commit = self._read(Commit, "chain_getCommit", height=height)
+        return answer
 
     def get_validators(self, height: At = "latest") -> ValidatorSet:
         """The validators of a height, in canonical order."""
@@ -127,20 +132,13 @@ class TxNamespace(Namespace):
         tx = decode_transaction(transaction) if isinstance(transaction, bytes) else transaction
         return self._client.sender.submit(tx)
 
-    def get(self, tx_hash: str | bytes) -> TransactionReceipt[Any]:
-        """The receipt of an included transaction. Raises NotFound, also while it still waits."""
+    def get(self, tx_hash: str | bytes) -> TransactionInfo:
+        """A transaction by its hash: waiting, or included with its receipt. Raises NotFound."""
         wanted = read_bytes(tx_hash)
         answer = self._call("tx_get", hash="0x" + wanted.hex())
         receipt = self._client.sender.read_receipt(answer, wanted)
-        if receipt is None:
-            raise NotFound(
-                f"0x{wanted.hex()} waits in the node's pool", hint="ask again after the next block"
-            )
-        return receipt
-
-    def lookup(self, tx_hash: str | bytes) -> Json:
-        """What the node knows of a transaction, as plain JSON: waiting, or included with its receipt."""
-        return self._call("tx_get", hash="0x" + read_bytes(tx_hash).hex())
+        height = None if receipt is None else receipt.height
+        return TransactionInfo("0x" + wanted.hex(), height, receipt, answer)
 
     def simulate(self, transaction: Transaction | bytes) -> TransactionReceipt[Any]:
         """The receipt that an unsigned transaction (or its body's bytes) would get now; `height` is 0.

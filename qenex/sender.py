@@ -143,11 +143,11 @@ class Pending(Generic[R]):
     def __init__(self, sender: Sender, transaction: Transaction) -> None:
         self._sender = sender
         self.transaction = transaction
-        self.tx_hash = "0x" + transaction.tx_id.hex()
+        self.hash = "0x" + transaction.tx_id.hex()
         self.valid_until = transaction.valid_until
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.tx_hash}, valid_until={self.valid_until})"
+        return f"{type(self).__name__}({self.hash}, valid_until={self.valid_until})"
 
     def wait(self, timeout: float = DEFAULT_WAIT, *, check: bool = True) -> TransactionReceipt[R]:
         """Return the receipt once the transaction is in a committed block, which is final.
@@ -350,7 +350,7 @@ class Sender:
                 answer = self._call("tx_submit", {"transaction": "0x" + transaction.raw.hex()}, once=True)
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
-                answer = {"hash": pending.tx_hash}
+                answer = {"hash": pending.hash}
             except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
@@ -359,7 +359,7 @@ class Sender:
             except (ConnectionLost, InvalidResponse, InternalError) as error:
                 self._forget(transaction.signers)
                 raise _unknown(pending, error) from None
-        if not isinstance(answer, dict) or answer.get("hash") != pending.tx_hash:
+        if not isinstance(answer, dict) or answer.get("hash") != pending.hash:
             self._forget(transaction.signers)
             raise _unknown(pending, InvalidResponse("the node answered with another transaction's hash"))
         for signer in transaction.signers:
@@ -419,7 +419,7 @@ class Sender:
 def _unknown(pending: Pending[Any], error: QenexError | None) -> OutcomeUnknown:
     because = f" ({error.message})" if error is not None else ""
     unknown = OutcomeUnknown(
-        f"the outcome of {pending.tx_hash} is unknown{because}; it expires at height {pending.valid_until}"
+        f"the outcome of {pending.hash} is unknown{because}; it expires at height {pending.valid_until}"
     )
     unknown.pending = pending
     return unknown
@@ -427,7 +427,7 @@ def _unknown(pending: Pending[Any], error: QenexError | None) -> OutcomeUnknown:
 
 def _expired(pending: Pending[Any], height: int) -> TransactionExpired:
     expired = TransactionExpired(
-        f"{pending.tx_hash} was valid until height {pending.valid_until}, the chain is at {height}"
+        f"{pending.hash} was valid until height {pending.valid_until}, the chain is at {height}"
     )
     expired.pending = pending
     return expired

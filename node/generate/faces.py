@@ -302,20 +302,24 @@ def _query_method(call: QuerySpec, source: Source, own: str) -> None:
 
 
 def _signature(call: CallSpec, source: Source, own: str, *, references: bool) -> str:
-    texts = []
-    for parameter in call.parameters:
+    texts: list[str] = []
+    later_have_defaults = True  # or by name only, as messages' arguments are: Python wants defaults last
+    for parameter in reversed(call.parameters):
         text = f"{parameter.name}: {accepted(parameter.hint, source, own, references=references)}"
+        default = ""
         if text.endswith("| None"):
-            text += " = None"
+            default = " = None"
         elif parameter.hint == Denom and isinstance(call, QuerySpec):
-            text += f" = {source.use('qenex.types', 'QXC')}"
-        texts.append(text)
-    if not texts:
-        return "" if references else "*, "
-    if references:
-        return "*, " + "".join(f"{text}, " for text in texts)
-    # Queries read well with their first argument by position; the rest is named.
-    return f"{texts[0]}, *, " + "".join(f"{text}, " for text in texts[1:])
+            default = " = QXC"
+        if not (later_have_defaults or references):
+            default = ""
+        later_have_defaults = bool(default)
+        if default == " = QXC":
+            source.use("qenex.types", "QXC")
+        texts.insert(0, text + default)
+    if not references:
+        return "".join(f"{text}, " for text in texts) + "*, "
+    return "*, " + "".join(f"{text}, " for text in texts) if texts else ""
 
 
 def _given(call: CallSpec) -> str:

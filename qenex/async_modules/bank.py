@@ -35,7 +35,7 @@ class AsyncBank(AsyncModuleFace):
         """
         return await self._send(wallet, SEND, {"to": to, "amount": amount}, options)
 
-    async def get_balance(self, address: AddressLike, *, denom: str = QXC, at: At | None = None) -> Amount:
+    async def get_balance(self, address: AddressLike, denom: str = QXC, *, at: At | None = None) -> Amount:
         """Base units that an account holds of one denomination; 0 for an account that does not exist.
 
         `at` is a height, the latest one unless given.
@@ -50,9 +50,9 @@ class AsyncBank(AsyncModuleFace):
     async def get_balances(
         self,
         address: AddressLike,
-        *,
         limit: int | None = None,
         cursor: str | None = None,
+        *,
         at: At | None = None,
     ) -> BalancePage:
         """All balances of an account, QXC first, then by denomination.

@@ -119,7 +119,7 @@ class Bank(ModuleFace):
         """
         return self._send(wallet, SEND, {"to": to, "amount": amount}, options)
 
-    def get_balance(self, address: AddressLike, *, denom: str = QXC, at: At | None = None) -> Amount:
+    def get_balance(self, address: AddressLike, denom: str = QXC, *, at: At | None = None) -> Amount:
         """Base units that an account holds of one denomination; 0 for an account that does not exist.
 
         `at` is a height, the latest one unless given.
@@ -134,9 +134,9 @@ class Bank(ModuleFace):
     def get_balances(
         self,
         address: AddressLike,
-        *,
         limit: int | None = None,
         cursor: str | None = None,
+        *,
         at: At | None = None,
     ) -> BalancePage:
         """All balances of an account, QXC first, then by denomination.

@@ -83,13 +83,15 @@ def test_a_transfer_is_built_signed_sent_and_its_receipt_typed(node: FakeNode, c
     assert receipt.result == Sent("QXC", 1_500_000_000)
     assert receipt.events[0].fields == Transferred(ALICE.address, BOB.address, "QXC", 1_500_000_000)
     assert (receipt.fee, receipt.gas_used, receipt.height) == (2_100, 700, 11)
-    assert receipt.tx_hash == pending.tx_hash
+    assert receipt.hash == pending.hash
     assert receipt.to_dict()["receipt"]["fee"] == "2100"
     tx = pending.transaction
     assert (tx.chain_id, tx.memo, tx.valid_until) == (CHAIN, "hello", 210)
     assert tx.signers[0].public_key == ALICE.public_key
     assert tx.fee == Fee(6_000, 1_000, 0)
-    assert client.tx.get(pending.tx_hash).status == 0
+    found = client.tx.get(pending.hash)
+    assert found.receipt is not None
+    assert (found.receipt.status, found.height, found.pending) == (0, 11, False)
 
 
 async def test_the_asynchronous_half_does_the_same(node: FakeNode, aclient: AsyncQenexClient) -> None:
@@ -318,7 +320,7 @@ def test_nonsense_after_submitting_makes_the_outcome_unknown(node: FakeNode, ans
         node.tell["tx_submit"] = [answer] if answer != [] else [lambda params: []]
         with pytest.raises(OutcomeUnknown) as caught:
             client.bank.send(ALICE, to=BOB, amount="1QXC")
-        assert caught.value.pending.tx_hash.startswith("0x")
+        assert caught.value.pending.hash.startswith("0x")
 
 
 def test_a_transaction_already_known_is_pending(node: FakeNode, client: QenexClient) -> None:
