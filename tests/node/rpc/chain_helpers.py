@@ -7,7 +7,8 @@ from typing import Any
 
 from defi_modules.bank.module import Bank
 from ledger.genesis import Genesis
-from ledger.store import Ledger, Options
+from ledger.options import Options
+from ledger.store import Ledger
 from node.application import Application, Committed
 from node.events import EventBus
 from node.rpc.app import build_registry
