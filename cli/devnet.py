@@ -141,7 +141,8 @@ def _await_ready(net: DevnetHome, written: int) -> None:
     with _client(net) as client:
         while True:
             try:
-                if not client.node.status().not_ready:
+                answer: Any = client.call("node_status")
+                if not answer["not_ready"]:
                     return
             except QenexError:
                 pass  # not listening yet
@@ -250,17 +251,16 @@ def _stay(app: App, net: DevnetHome) -> None:
 
 
 def _status_line(client: QenexClient) -> str:
+    from qenex.codec import time_from_text
     from qenex.errors import InvalidResponse
 
     try:
-        status = client.node.status()
-        waiting = client.mempool.status()
+        status: Any = client.call("node_status")
     except (NodeUnreachable, InvalidResponse):
         return "the node does not answer"
-    age = (time.time_ns() - status.block_time) // 10**9 if status.block_time is not None else 0
-    count = waiting.get("count", 0) if isinstance(waiting, dict) else 0
-    shown = status.block_hash.hex()[:12] if status.block_hash is not None else "-"
-    return f"height {grouped(status.height)}  block {shown}  {ago(age)} ago  {count} waiting"
+    age = (time.time_ns() - time_from_text(status["block_time"])) // 10**9
+    waiting = status["mempool"]["count"]
+    return f"height {grouped(status['height'])}  block {status['block_hash'][:14]}  {ago(age)} ago  {waiting} waiting"
 
 
 # -- down and status -------------------------------------------------------------------------------
@@ -322,17 +322,15 @@ def _node_status(net: DevnetHome) -> dict[str, Any]:
 
     try:
         with QenexClient(known["rpc"], timeout=3.0) as client:
-            status = client.node.status()
+            status: Any = client.call("node_status")
     except QenexError as error:
         known["trouble"] = error.message
         return known
-    known["height"] = status.height
-    known["round"] = status.round
-    known["peers"] = status.peers
-    known["last_block_hash"] = "0x" + status.block_hash.hex() if status.block_hash is not None else None
-    known["state_root"] = "0x" + status.state_root.hex() if status.state_root is not None else None
-    if status.not_ready:
-        known["trouble"] = status.not_ready
+    names = {"block_hash": "last_block_hash"}
+    for name in ("height", "round", "peers", "block_hash", "state_root"):
+        known[names.get(name, name)] = status.get(name)
+    if status.get("not_ready"):
+        known["trouble"] = str(status["not_ready"])
     return known
 
 

@@ -1,0 +1,155 @@
+"""What commands share that talk to a node: the client, who an account is, transactions in words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cli.app import App
+from cli.home import client_settings, keyring_of, node_url, pinned_chain_id
+from cli.layout import Style, fields
+from qenex.client import QenexClient
+from qenex.crypto.address import PREFIX, TEST_PREFIX, Address, decode_address, encode_address
+from qenex.crypto.keystore import NAME
+from qenex.errors import InvalidAddress, KeyNotFound, UsageError, WrongChainId
+from qenex.money import format_amount
+from qenex.types import QXC
+
+
+@contextlib.contextmanager
+def connected(app: App, *, timeout: float = 10.0) -> Iterator[QenexClient]:
+    """Give a client of the chosen node, after a look whether it is of the home's chain.
+
+    Raises WrongChainId if the home is pinned to another one, NodeUnreachable.
+    """
+    with QenexClient(node_url(app), timeout=timeout) as client:
+        pinned = pinned_chain_id(app)
+        if pinned:
+            found = client.node.info().chain_id
+            if found != pinned:
+                raise WrongChainId(
+                    f"{client.url} is a node of {found[:64]!a}; this home is for {pinned}",
+                    hint="choose the right node with --node, or the right home with --home",
+                )
+        yield client
+
+
+def looks_like_address(text: str) -> bool:
+    """Whether a text is meant as an address, right or wrong (a key's name can look like that, too)."""
+    return text.lower().startswith((PREFIX + "1", TEST_PREFIX + "1")) and len(text) > 30
+
+
+def account_of(app: App, text: str) -> Address:
+    """Return the address that a key's name or an address text means.
+
+    A name is looked up in the keyring first. Raises InvalidAddress, KeyNotFound.
+    """
+    keyring = keyring_of(app)
+    if NAME.fullmatch(text) is not None and text in keyring:
+        return keyring.get_public(text).address
+    if looks_like_address(text):
+        prefix = client_settings(app).address_prefix
+        return decode_address(text, (prefix,))
+    if NAME.fullmatch(text) is not None:
+        raise KeyNotFound(f"there is no key named {text!r}, and it is no address")
+    raise InvalidAddress(f"{text[:70]!a} is neither a key's name nor an address")
+
+
+def names_by_address(app: App) -> dict[Address, str]:
+    """Return the names of the keyring's keys, for showing."""
+    readable, _ = keyring_of(app).scan()
+    return {info.address: info.name for info in readable}
+
+
+def with_name(app: App, address: Address) -> str:
+    """Return an address as text, with its key's name if it is one of ours."""
+    text = encode_address(address, client_settings(app).address_prefix)
+    name = names_by_address(app).get(address)
+    return f"{name} ({text})" if name else text
+
+
+def parse_hash(text: str) -> bytes:
+    """Return the 32 bytes of a hash in hex, with or without 0x. Raises UsageError."""
+    digits = text.removeprefix("0x").lower()
+    try:
+        if len(digits) != 64 or not digits.isalnum():
+            raise ValueError
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise UsageError(f"{text[:80]!a} is no hash: 64 hexadecimal digits, with or without 0x") from None
+
+
+def parse_at(text: str | None) -> int | str | None:
+    """Return a height, `latest` or `earliest`. Raises UsageError."""
+    if text is None or text in ("latest", "earliest"):
+        return text
+    if text.isascii() and text.isdigit() and len(text) <= 19:
+        return int(text)
+    raise UsageError(f"{text[:40]!a} is no height: a number, latest or earliest")
+
+
+def coin_text(value: object) -> str:
+    """Return a JSON amount or coin as people write it; anything else unchanged."""
+    if isinstance(value, Mapping) and set(value) == {"denom", "amount"}:
+        return format_amount(int(str(value["amount"])), str(value["denom"]))
+    return str(value)
+
+
+def form_of(app: App, transaction: Any) -> dict[str, Any]:
+    """Return a transaction's JSON form, made here from its bytes: what is shown is what is signed.
+
+    Raises UnknownMessage, InvalidArguments for messages that this version does not know.
+    """
+    from node.modules import make_machine
+
+    prefix = client_settings(app).address_prefix
+    return make_machine().registry.transaction_to_json(transaction, prefix)
+
+
+def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
+    """Return a transaction's JSON form for people: every field that decides what it does."""
+    names = {encode_address(a, client_settings(app).address_prefix): n for a, n in names_by_address(app).items()}
+
+    def shown(value: object) -> str:
+        if isinstance(value, str) and value in names:
+            return f"{value} ({names[value]})"
+        return coin_text(value)
+
+    rows: list[tuple[str, str]] = [("chain", str(form["chain_id"]))]
+    for number, signer in enumerate(form["signers"]):
+        role = "signer, pays" if number == 0 else "signer"
+        rows.append((role, f"{shown(signer['address'])}\nsequence {signer['sequence']}"))
+    for number, message in enumerate(form["messages"]):
+        lines = [f"{message['name']}"]
+        if len(form["signers"]) > 1:
+            lines[0] += f" by signer {message['signer']}"
+        arguments = message["args"]
+        width = max((len(name) for name in arguments), default=0)
+        lines += [f"  {name.ljust(width)}  {shown(value)}" for name, value in arguments.items()]
+        rows.append((f"message {number}", "\n".join(lines)))
+    fee = form["fee"]
+    rows.append(("fee", f"at most {format_amount(int(fee['max']), QXC)}, gas limit {fee['gas_limit']}"))
+    if int(fee["tip"]):
+        rows.append(("tip", format_amount(int(fee["tip"]), QXC)))
+    rows.append(("valid until", f"height {form['valid_until']}"))
+    if form.get("lease"):
+        rows.append(("lease", str(form["lease"])))
+    if form.get("memo"):
+        rows.append(("memo", str(form["memo"])))
+    return fields(rows, style)
+
+
+def lease_bytes(text: str | None) -> bytes | None:
+    """Return the 32 bytes of --lease: hex of 32 bytes, or the hash of any other text. Raises UsageError."""
+    if text is None:
+        return None
+    from qenex.hashing import hasher
+
+    digits = text.removeprefix("0x")
+    if len(digits) == 64:
+        with contextlib.suppress(ValueError):
+            return bytes.fromhex(digits)
+    if not text or len(text) > 256:
+        raise UsageError("a lease is 32 bytes of hex, or a text of 1 to 256 characters")
+    return hasher("qx.cli.lease")(text.encode())

@@ -1,0 +1,340 @@
+"""The way of every transaction: build, simulate, show, ask, sign, submit, wait.
+
+Nothing is signed before its effect was simulated and shown. The hash is told before anything is
+sent, so that it is known whatever happens then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.app import App
+from cli.chain import connected, form_of, lease_bytes, transaction_text, with_name
+from cli.exit_codes import ExitCode, Stopped
+from cli.home import client_settings, keyring_of, write_whole
+from cli.keys import open_password
+from cli.layout import Style, fields, grouped, printable
+from cli.output import Result
+from cli.passwords import PasswordSource, password_options
+from qenex.answers import TransactionReceipt
+from qenex.client import QenexClient
+from qenex.crypto.address import Address, encode_address, key_bytes
+from qenex.crypto.keystore_file import KeyInfo
+from qenex.errors import (
+    OutcomeUnknown,
+    PasswordRequired,
+    PublicKeyMissing,
+    QenexError,
+    TransactionExpired,
+    UsageError,
+)
+from qenex.money import format_amount, parse_amount
+from qenex.sender import Pending, Prepared, Signatory, TransactionOptions
+from qenex.transaction import MAX_VALIDITY, Transaction
+from qenex.types import QXC
+from qenex.wallet import Wallet
+
+FILE_KIND = "qenex-transaction"
+FILE_SCHEMA = 1
+MAX_FILE_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options of a command that sends a transaction, as typed."""
+
+    signer: str
+    yes: bool = False
+    dry_run: bool = False
+    unsigned: Path | None = None
+    memo: str = ""
+    max_fee: str | None = None
+    tip: str | None = None
+    gas_limit: int | None = None
+    lease: str | None = None
+    valid_for: int | None = None
+    no_wait: bool = False
+    timeout: int | None = None
+
+
+def waiting_options(command: Any) -> Any:
+    """Add `--no-wait` and `--timeout`."""
+    no_wait = click.option("--no-wait", is_flag=True, help="Return once the node has admitted it.")
+    seconds = click.IntRange(1, 86_400)
+    timeout = click.option("--timeout", type=seconds, metavar="SECONDS", help="How long to wait for finality [60].")
+    return no_wait(timeout(command))
+
+
+def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `Choices` and of the password; the command gets `choices` and `password`."""
+
+    def with_choices(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in Choices.__dataclass_fields__}
+        given["memo"] = given["memo"] or ""
+        return command(*args, **kwargs, choices=Choices(**given))
+
+    with_choices.__name__ = getattr(command, "__name__", "command")
+    with_choices.__doc__ = command.__doc__
+    with_choices.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's own mark on functions
+    blocks = click.IntRange(1, MAX_VALIDITY)
+    options = [
+        click.option("--from", "signer", required=True, metavar="NAME", help="Key that signs and pays."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--dry-run", is_flag=True, help="Simulate and show; sign nothing."),
+        click.option(
+            "--unsigned", type=click.Path(path_type=Path), metavar="FILE", help="Write it unsigned, for `tx sign`."
+        ),
+        click.option("--memo", metavar="TEXT", help="At most 256 bytes, public for ever."),
+        click.option("--max-fee", metavar="AMOUNT", help="The most to pay as fee, like 0.01QXC."),
+        click.option("--tip", metavar="AMOUNT", help="To the proposer, on top of the fee."),
+        click.option("--gas-limit", type=click.IntRange(1, (1 << 64) - 1), metavar="GAS", help="Instead of an estimate."),
+        click.option("--lease", metavar="TEXT", help="A second transaction with the same lease cannot land."),
+        click.option("--valid-for", type=blocks, metavar="BLOCKS", help="Blocks that it stays valid [600]."),
+        waiting_options,
+        password_options(meaning="Password of the key"),
+    ]
+    decorated: Any = with_choices
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]  # click's decorators keep a function a function
+
+
+# -- build, simulate, show -------------------------------------------------------------------------
+
+
+def carry_out(
+    app: App, messages: Sequence[tuple[str, Mapping[str, Any]]], choices: Choices, password: PasswordSource, done: str
+) -> Result:
+    """Send one transaction with these messages by one signer. `done` is what to say when it is final.
+
+    Raises Stopped with the exit code of the moment: 9 by simulation, 3 at admission, 4 failed, 5 unknown.
+    """
+    if choices.dry_run and choices.unsigned is not None:
+        raise UsageError("--dry-run and --unsigned exclude each other")
+    keyring = keyring_of(app)
+    info = keyring.get_public(choices.signer)
+    signs = not choices.dry_run and choices.unsigned is None
+    if signs and info.encrypted and not password.given and not app.can_ask:
+        raise PasswordRequired(f"key {info.name} needs its password and stdin is no terminal")
+    with connected(app) as client:
+        prepared, preview = _prepare(app, client, messages, info, choices)
+        shown = not app.json or not (choices.yes or choices.dry_run)
+        if shown and not (choices.dry_run and not app.json):
+            app.note(_preview_text(app, preview, app.style) + "\n")
+        if choices.dry_run:
+            return Result({"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style))
+        if choices.unsigned is not None:
+            data = write_transaction_file(app, choices.unsigned, prepared.transaction)
+            return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
+        app.confirm("Sign and send this?", yes=choices.yes)
+        secret = open_password(app, keyring, choices.signer, password)
+        signed = Wallet.from_keyring(keyring, choices.signer, secret).sign_transaction(prepared.transaction)
+        return send_signed(app, client, signed, no_wait=choices.no_wait, timeout=choices.timeout, done=done)
+
+
+def _options(app: App, choices: Choices) -> TransactionOptions:
+    options = TransactionOptions(valid_for=choices.valid_for or client_settings(app).valid_for)
+    if choices.max_fee is not None:
+        options["fee"] = parse_amount(choices.max_fee)
+    if choices.tip is not None:
+        options["tip"] = parse_amount(choices.tip)
+    if choices.gas_limit is not None:
+        options["gas_limit"] = choices.gas_limit
+    if choices.lease is not None:
+        lease = lease_bytes(choices.lease)
+        assert lease is not None
+        options["lease"] = lease
+    if choices.memo:
+        if len(choices.memo.encode(errors="surrogatepass")) > 256:
+            raise UsageError("a memo has at most 256 bytes")
+        options["memo"] = choices.memo
+    return options
+
+
+def _prepare(
+    app: App,
+    client: QenexClient,
+    messages: Sequence[tuple[str, Mapping[str, Any]]],
+    info: KeyInfo,
+    choices: Choices,
+) -> tuple[Prepared, dict[str, Any]]:
+    options = _options(app, choices)
+    signer = Signatory(info.address, key_bytes(info.tag, info.public_key))
+    planned = [client.sender.plan(name, arguments, signer) for name, arguments in messages]
+    client.node.info()  # an unreachable node is told as that, not as a refusal
+    try:
+        prepared = client.sender.prepare(signer, planned, options)
+    except QenexError as error:
+        raise refused(error) from None
+    receipt: TransactionReceipt[Any] | None = None
+    try:
+        receipt = client.tx.simulate(prepared.transaction)
+    except PublicKeyMissing:
+        pass  # the one that brings the key still waits; the estimate has simulated this one with it
+    except QenexError as error:
+        raise refused(error) from None
+    if receipt is not None and receipt.error is not None:
+        plain = receipt.to_dict().get("receipt")
+        told = plain.get("error") if isinstance(plain, dict) else None
+        if isinstance(told, dict) and isinstance(told.get("message"), str):
+            receipt.error.message = told["message"]
+        error = type(receipt.error)(f"the simulation fails{_in_message(receipt)}", hint=receipt.error.hint)
+        raise refused(error)
+    return prepared, _preview(app, prepared, receipt, info)
+
+
+def _in_message(receipt: TransactionReceipt[Any]) -> str:
+    return f" in message {receipt.failed_message}" if receipt.failed_message is not None else ""
+
+
+def refused(error: QenexError) -> Exception:
+    """Return a refusal before signing with exit code 9; what is no refusal of the chain stays as it is."""
+    if error.code >= 1000:
+        return Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
+    return error
+
+
+def _preview(
+    app: App, prepared: Prepared, receipt: TransactionReceipt[Any] | None, info: KeyInfo
+) -> dict[str, Any]:
+    """What the signer pays at most and gets at least, as plain JSON; amounts in base units."""
+    out, incoming = _flows(receipt, info.address)
+    fee = prepared.transaction.fee
+    pays = {**out, QXC: out.get(QXC, 0) + fee.max}
+    prefix = client_settings(app).address_prefix
+    return {
+        "signer": encode_address(info.address, prefix),
+        "pays_at_most": [{"denom": denom, "amount": str(pays[denom])} for denom in sorted(pays)],
+        "gets_at_least": [{"denom": denom, "amount": str(incoming[denom])} for denom in sorted(incoming)],
+        "fee_max": str(fee.max),
+        "fee_expected": str(receipt.fee) if receipt is not None else None,
+        "gas_limit": fee.gas_limit,
+        "gas_used": receipt.gas_used if receipt is not None else None,
+        "valid_until": prepared.transaction.valid_until,
+        "hash": "0x" + prepared.transaction.tx_id.hex(),
+        "transaction": form_of(app, prepared.transaction),
+    }
+
+
+def _flows(receipt: TransactionReceipt[Any] | None, address: Address) -> tuple[dict[str, int], dict[str, int]]:
+    """Return what leaves and what reaches an account by the simulated transfers, net, by denomination."""
+    net: dict[str, int] = {}
+    for event in receipt.events if receipt is not None else ():
+        record = event.fields
+        if event.name == "bank.transferred" and not isinstance(record, dict):
+            change = (record.recipient == address) - (record.sender == address)
+            net[record.denom] = net.get(record.denom, 0) + change * record.amount
+    out = {denom: -amount for denom, amount in net.items() if amount < 0}
+    return out, {denom: amount for denom, amount in net.items() if amount > 0}
+
+
+def _preview_text(app: App, preview: Mapping[str, Any], style: Style) -> str:
+    def coins(items: Sequence[Mapping[str, str]]) -> str:
+        return ", ".join(format_amount(int(item["amount"]), item["denom"]) for item in items) or "nothing"
+
+    expected = preview["fee_expected"]
+    fee = format_amount(int(preview["fee_max"])) + " at most"
+    if expected is not None:
+        fee = f"{format_amount(int(expected))} expected, {fee}"
+    money = [
+        ("you pay", style.bold("at most " + coins(preview["pays_at_most"])) + ", the fee included"),
+        ("you get", coins(preview["gets_at_least"])),
+        ("fee", fee),
+    ]
+    return transaction_text(app, preview["transaction"], style) + "\n\n" + fields(money, style)
+
+
+# -- send and wait ---------------------------------------------------------------------------------
+
+
+def send_signed(
+    app: App, client: QenexClient, signed: Transaction, *, no_wait: bool, timeout: int | None, done: str
+) -> Result:
+    """Submit a signed transaction and wait until it is final. Raises Stopped, see `carry_out`."""
+    tx_hash = "0x" + signed.tx_id.hex()
+    known: dict[str, object] = {"hash": tx_hash, "valid_until": signed.valid_until}
+    app.note(f"{app.style.dim('hash')}  {tx_hash}")
+    try:
+        pending: Pending[Any] = client.tx.submit(signed)
+        if no_wait:
+            data = {**known, "state": "pending"}
+            return Result(data, f"{tx_hash}\nAdmitted; can be included up to height {signed.valid_until}.")
+        app.progress("waiting for finality ...")
+        receipt = pending.wait(timeout or client_settings(app).timeout_s, check=False)
+    except OutcomeUnknown as error:
+        raise Stopped(error, ExitCode.UNKNOWN, data={**known, "state": "unknown"}) from None
+    except TransactionExpired as error:
+        raise Stopped(error, ExitCode.REFUSED_AT_ADMISSION, data={**known, "state": "expired"}) from None
+    except QenexError as error:
+        if 1000 <= error.code < 2000:
+            raise Stopped(error, ExitCode.REFUSED_AT_ADMISSION, data={**known, "state": "refused"}) from None
+        raise
+    finally:
+        app.progress_end()
+    data = receipt_data(receipt)
+    if receipt.error is not None:
+        raise Stopped(receipt.error, ExitCode.FAILED, data=data)
+
+    def text(style: Style) -> str:
+        rows = [
+            ("hash", tx_hash),
+            ("height", f"{grouped(receipt.height)} (final)"),
+            ("fee", format_amount(receipt.fee)),
+        ]
+        return style.green(printable(done)) + "\n" + fields(rows, style)
+
+    return Result(data, text)
+
+
+def receipt_data(receipt: TransactionReceipt[Any]) -> dict[str, Any]:
+    """Return a receipt for programs: the node's answer with what matters most on top."""
+    plain = receipt.to_dict()
+    return {
+        **plain,
+        "hash": receipt.hash,
+        "height": receipt.height,
+        "status": receipt.status,
+        "fee": str(receipt.fee),
+        "gas_used": receipt.gas_used,
+    }
+
+
+# -- files for offline signing -----------------------------------------------------------------------
+
+
+def write_transaction_file(
+    app: App, path: Path, transaction: Transaction, signatures: Sequence[bytes | None] = ()
+) -> dict[str, Any]:
+    """Write a transaction to a new file, with the signatures there are; returns what was written.
+
+    Raises UsageError if the file exists or cannot be written.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already; choose another file")
+    given = list(signatures) or [None] * len(transaction.signers)
+    content: dict[str, Any] = {
+        "kind": FILE_KIND,
+        "schema_version": FILE_SCHEMA,
+        "chain_id": transaction.chain_id,
+        "hash": "0x" + transaction.tx_id.hex(),
+        "transaction": {**form_of(app, transaction), "signatures": []},
+        "body": "0x" + transaction.body_bytes.hex(),
+        "signatures": [None if signature is None else "0x" + signature.hex() for signature in given],
+    }
+    try:
+        write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n", mode=0o644)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    complete = all(signature is not None for signature in given)
+    return {"file": str(path), "hash": content["hash"], "complete": complete, "transaction": content["transaction"]}
+
+
+def paid_to(app: App, amount: str, address: Address) -> str:
+    """Return `Sent 1.5QXC to bob (qx1...).`"""
+    return f"Sent {amount} to {with_name(app, address)}."
