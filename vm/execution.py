@@ -122,7 +122,7 @@ class BlockExecution:
             results = self._run(tx)
             return self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
         except QenexError as error:
-            self.error = error
+            self.error = _on_chain(error)
         except (MemoryError, RecursionError, OSError):
             raise  # the process, not the transaction, is in trouble: stop with nothing committed
         except Exception as error:  # a defect of module code must not stop the chain
@@ -239,7 +239,7 @@ class BlockExecution:
             encode(tuple(ctx.events))
             return ctx.events
         except QenexError as error:
-            code = error.code
+            code = _on_chain(error).code
         except (MemoryError, RecursionError, OSError):
             raise  # as in execute: stop the process
         except Exception as error:  # revert, pause the module, keep the chain alive
@@ -302,6 +302,11 @@ class BlockExecution:
             results_root=results_root(self.encoded, begin, end),
             validators=self.core.validator_set(),
         )
+
+
+def _on_chain(error: QenexError) -> QenexError:
+    """The error itself, if its code may stand in a receipt: local and RPC codes there are a module's defect."""
+    return error if error.code >= 1_000 else ModuleFault(f"{error.name}: {error.message}")
 
 
 def _resolve(args: tuple[Any, ...], plan: tuple[Step, ...], results: list[Any]) -> tuple[Any, ...]:
