@@ -181,7 +181,7 @@ class AsyncTransactionBuilder:
 
         Raises the error with which the transaction would fail now.
         """
-        return await self._sender.prepare(self._payer, self._messages, self._options)
+        return await self._sender.prepare(self._payer, self._messages, self._options, fresh=True)
 
     async def send(self) -> AsyncPending[Any]:
         """Sign with the wallets given and submit; see `AsyncSender.send`.

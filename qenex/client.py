@@ -179,7 +179,7 @@ class TransactionBuilder:
 
         Raises the error with which the transaction would fail now.
         """
-        return self._sender.prepare(self._payer, self._messages, self._options)
+        return self._sender.prepare(self._payer, self._messages, self._options, fresh=True)
 
     def send(self) -> Pending[Any]:
         """Sign with the wallets given and submit; see `Sender.send`.

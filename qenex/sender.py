@@ -45,6 +45,7 @@ from qenex.errors import (
     NotFound,
     OutcomeUnknown,
     PublicKeyMissing,
+    PublicKeyNotAllowed,
     QenexError,
     Syncing,
     TooManyPending,
@@ -231,11 +232,17 @@ class Sender:
         return PlannedMessage(face, read_arguments(face, arguments, self._decimals), signatory(actor))
 
     def prepare(
-        self, payer: SignatoryLike, messages: Sequence[PlannedMessage], options: TransactionOptions
+        self,
+        payer: SignatoryLike,
+        messages: Sequence[PlannedMessage],
+        options: TransactionOptions,
+        *,
+        fresh: bool = False,
     ) -> Prepared:
         """Build without signing: sequences, fee and `valid_until` filled in where not given.
 
         `payer` is signer 0. A signer that is no wallet (an address) must have a registered key.
+        `fresh` asks the node for each account's sequence, whatever was sent from here before.
         """
         known = set(TransactionOptions.__annotations__)
         unknown = [ascii(str(name)[:40]) for name in options if name not in known]
@@ -248,6 +255,8 @@ class Sender:
         for actor in (signatory(payer), *(message.actor for message in messages)):
             if actors.get(actor.address, actor).public_key is None or actor.address not in actors:
                 actors[actor.address] = actor
+        if fresh:
+            self._forget(list(actors.values()))
         index = {address: number for number, address in enumerate(actors)}
         first = options.get("sequence")
         signers = [
@@ -323,7 +332,7 @@ class Sender:
                 held.enter_context(self._lock(address))
             try:
                 return self._send(wallets, messages, options)
-            except WrongSequence:
+            except (WrongSequence, PublicKeyMissing, PublicKeyNotAllowed):
                 # Another program used the account, or what was waiting has expired: nothing was taken.
                 self._forget(wallets)
                 if "sequence" in options:
@@ -369,7 +378,7 @@ class Sender:
     def _lock(self, address: Address) -> Lock:
         return self._locks.setdefault(address, Lock())
 
-    def _forget(self, signers: Sequence[Wallet] | Sequence[Signer]) -> None:
+    def _forget(self, signers: Sequence[Wallet] | Sequence[Signer] | Sequence[Signatory]) -> None:
         for signer in signers:
             self._next.pop(signer.address, None)
 

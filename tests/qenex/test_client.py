@@ -29,6 +29,7 @@ from qenex.errors import (
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
+    PublicKeyNotAllowed,
     QenexError,
     SubscriptionLagged,
     TooManyPending,
@@ -159,6 +160,20 @@ def test_another_program_s_transaction_is_noticed_and_the_sequence_read_again(
     with pytest.raises(WrongSequence):
         client.bank.send(ALICE, to=BOB, amount="1QXC")
     assert node.count("tx_submit") == 5
+
+
+def test_a_key_that_another_program_registered_meanwhile_is_noticed(
+    node: FakeNode, client: QenexClient
+) -> None:
+    built = client.transaction(ALICE).add("bank.send", to=BOB, amount="1QXC")
+    assert built.prepare().transaction.signers[0].public_key == ALICE.public_key
+    with QenexClient(node.url) as other:
+        other.bank.send(ALICE, to=BOB, amount="1QXC").wait()
+    node.tell["tx_submit"] = [PublicKeyNotAllowed("the account has a key")]
+    assert client.bank.send(ALICE, to=BOB, amount="1QXC").wait().ok
+    with QenexClient(node.url) as other:
+        other.bank.send(ALICE, to=BOB, amount="1QXC").wait()
+    assert built.prepare().transaction.signers[0] == (ALICE.address, 3, None, None)
 
 
 def test_a_refusal_uses_up_no_sequence(node: FakeNode, client: QenexClient) -> None:
