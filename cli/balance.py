@@ -49,7 +49,11 @@ def balance(app: App, *, account: str, denom: str | None, at: str | None, prove:
             proof = client.state.get_proof(key, height)
             coins = [(wanted, verified_balance(address, wanted, proof).amount)]
             shown_hash = "0x" + _hash(proof.header)
-            data["proof"] = {"header_height": proof.header.height, "header_hash": shown_hash, "verified": True}
+            data["proof"] = {
+                "header_height": proof.header.height,
+                "header_hash": shown_hash,
+                "verified": True,
+            }
             app.warn("proved against the header that this node gave; compare its hash with another source")
         elif denom is not None:
             coins = [(denom, client.bank.get_balance(address, denom=denom, at=height))]
@@ -70,10 +74,15 @@ def balance(app: App, *, account: str, denom: str | None, at: str | None, prove:
 
     def text(style: Style) -> str:
         title = f"{style.bold(data['name'])}  {data['address']}" if data["name"] else str(data["address"])
-        rows = [[format_amount(amount, name).removesuffix(name), name] for name, amount in coins or [(wanted, 0)]]
+        rows = [
+            [format_amount(amount, name).removesuffix(name), name] for name, amount in coins or [(wanted, 0)]
+        ]
         lines = [title, "", table(["balance", "denom"], rows, style, right=[0])]
         if "proof" in data:
-            lines += ["", style.green(f"Proved by the state root in header {data['proof']['header_height']},")]
+            lines += [
+                "",
+                style.green(f"Proved by the state root in header {data['proof']['header_height']},"),
+            ]
             lines += [f"{data['proof']['header_hash']}."]
         return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.app import App
 from cli.home import client_settings, keyring_of, node_url, pinned_chain_id
-from cli.layout import Style, fields
+from cli.layout import Style, coin_text, fields, printable
 from qenex.client import QenexClient
 from qenex.crypto.address import PREFIX, TEST_PREFIX, Address, decode_address, encode_address
 from qenex.crypto.keystore import NAME
@@ -89,13 +89,6 @@ def parse_at(text: str | None) -> int | str | None:
     raise UsageError(f"{text[:40]!a} is no height: a number, latest or earliest")
 
 
-def coin_text(value: object) -> str:
-    """Return a JSON amount or coin as people write it; anything else unchanged."""
-    if isinstance(value, Mapping) and set(value) == {"denom", "amount"}:
-        return format_amount(int(str(value["amount"])), str(value["denom"]))
-    return str(value)
-
-
 def form_of(app: App, transaction: Any) -> dict[str, Any]:
     """Return a transaction's JSON form, made here from its bytes: what is shown is what is signed.
 
@@ -109,19 +102,21 @@ def form_of(app: App, transaction: Any) -> dict[str, Any]:
 
 def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
     """Return a transaction's JSON form for people: every field that decides what it does."""
-    names = {encode_address(a, client_settings(app).address_prefix): n for a, n in names_by_address(app).items()}
+    names = {
+        encode_address(a, client_settings(app).address_prefix): n for a, n in names_by_address(app).items()
+    }
 
     def shown(value: object) -> str:
         if isinstance(value, str) and value in names:
             return f"{value} ({names[value]})"
         return coin_text(value)
 
-    rows: list[tuple[str, str]] = [("chain", str(form["chain_id"]))]
+    rows: list[tuple[str, str]] = [("chain", printable(str(form["chain_id"])))]
     for number, signer in enumerate(form["signers"]):
         role = "signer, pays" if number == 0 else "signer"
         rows.append((role, f"{shown(signer['address'])}\nsequence {signer['sequence']}"))
     for number, message in enumerate(form["messages"]):
-        lines = [f"{message['name']}"]
+        lines = [printable(str(message["name"]))]
         if len(form["signers"]) > 1:
             lines[0] += f" by signer {message['signer']}"
         arguments = message["args"]
@@ -136,7 +131,7 @@ def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
     if form.get("lease"):
         rows.append(("lease", str(form["lease"])))
     if form.get("memo"):
-        rows.append(("memo", str(form["memo"])))
+        rows.append(("memo", printable(str(form["memo"]))))
     return fields(rows, style)
 
 

@@ -8,17 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if code not in (9, 10)}
+_OWN = re.compile(r"(\x1b\[(?:0|1|2|31|32|33|36)m)")
+"""Colours and weights of `Style`; they can neither move the cursor nor hide text."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
 # Marks that reorder or hide text: a memo must not be able to draw another line.
-_CONTROL |= {
-    code: f"\\u{code:04x}"
-    for code in [0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
-}
+_HIDING = [0x061C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+_CONTROL |= {code: f"\\u{code:04x}" for code in _HIDING}
+_CONTROL_IN_LAYOUT = {code: shown for code, shown in _CONTROL.items() if code != 10}
 
 
 def printable(text: str) -> str:
-    """Return foreign text with every control character written out, so that it cannot steer a terminal."""
+    """Return foreign text on one line with every control character written out: it cannot steer a terminal."""
     return text.translate(_CONTROL)
+
+
+def _laid_out(text: str) -> str:
+    """As `printable`, but line ends and the colours of `Style` stay."""
+    parts = _OWN.split(text)
+    return "".join(part if at % 2 else part.translate(_CONTROL_IN_LAYOUT) for at, part in enumerate(parts))
 
 
 class Style:
@@ -75,7 +83,7 @@ def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], style: Style, *, right: Sequence[int] = ()
 ) -> str:
     """Return aligned columns under dim headings; the columns of `right` are numbers."""
-    body = [[cell if _ANSI.search(cell) else printable(cell) for cell in row] for row in rows]
+    body = [[_laid_out(cell.replace("\n", " ")) for cell in row] for row in rows]
     titles = [style.dim(title.upper()) for title in header]
     widths = [
         max(width_of(title), *(width_of(row[at]) for row in body)) if body else width_of(title)
@@ -98,8 +106,7 @@ def fields(pairs: Mapping[str, str] | Iterable[tuple[str, str]], style: Style, *
     margin = " " * indent
     lines = []
     for name, value in items:
-        shown = value if _ANSI.search(value) else printable(value)
-        first, *rest = shown.split("\n")
+        first, *rest = _laid_out(value).split("\n")
         lines.append(f"{margin}{style.dim(name.ljust(width))}  {first}".rstrip())
         lines += [f"{margin}{' ' * width}  {line}" for line in rest]
     return "\n".join(lines)
@@ -121,39 +128,62 @@ def ago(seconds: int) -> str:
 def of_json(value: object, style: Style, *, depth: int = 0) -> str:
     """Return plain JSON data for people: objects as fields, lists of objects as tables where they fit."""
     margin = "  " * depth
-    if isinstance(value, dict):
-        lines = []
-        simple = [
-            (str(name), _scalar(item))
-            for name, item in value.items()
-            if not isinstance(item, dict | list) or not item
-        ]
-        if simple:
-            lines.append(fields(simple, style, indent=2 * depth))
-        for name, item in value.items():
-            if isinstance(item, dict | list) and item:
-                lines.append(f"{margin}{style.bold(printable(str(name)))}")
-                lines.append(of_json(item, style, depth=depth + 1))
-        return "\n".join(lines)
+    if isinstance(value, dict) and not _is_coin(value):
+        return _object(value, style, depth)
     if isinstance(value, list):
-        if value and all(isinstance(item, dict) and item.keys() == value[0].keys() for item in value):
-            flat = all(not isinstance(part, dict | list) for item in value for part in item.values())
-            if flat:
-                names = list(value[0])
-                numbers = [
-                    at for at, name in enumerate(names) if all(isinstance(item[name], int) for item in value)
-                ]
-                text = table(
-                    names, [[_scalar(item[name]) for name in names] for item in value], style, right=numbers
-                )
-                return "\n".join(margin + line for line in text.split("\n"))
-        return "\n".join(
-            of_json(item, style, depth=depth)
-            if isinstance(item, dict | list)
-            else margin + printable(_scalar(item))
-            for item in value
-        )
-    return margin + printable(_scalar(value))
+        return _list(value, style, depth)
+    return margin + _scalar(value)
+
+
+def _object(value: dict[str, object], style: Style, depth: int) -> str:
+    lines = []
+    plain = [(printable(str(name)), _scalar(item)) for name, item in value.items() if not _is_nested(item)]
+    if plain:
+        lines.append(fields(plain, style, indent=2 * depth))
+    for name, item in value.items():
+        if _is_nested(item):
+            lines.append(f"{'  ' * depth}{style.bold(printable(str(name)))}")
+            lines.append(of_json(item, style, depth=depth + 1))
+    return "\n".join(lines)
+
+
+def _list(value: list[object], style: Style, depth: int) -> str:
+    margin = "  " * depth
+    rows = [item for item in value if isinstance(item, dict)]
+    alike = len(rows) == len(value) and all(row.keys() == rows[0].keys() for row in rows)
+    if (
+        rows
+        and alike
+        and not any(_is_coin(row) or any(_is_nested(part) for part in row.values()) for row in rows)
+    ):
+        names = list(rows[0])
+        numbers = [at for at, name in enumerate(names) if all(isinstance(row[name], int) for row in rows)]
+        text = table(names, [[_scalar(row[name]) for name in names] for row in rows], style, right=numbers)
+        return "\n".join(margin + line for line in text.split("\n"))
+    return "\n".join(of_json(item, style, depth=depth) for item in value)
+
+
+def _is_coin(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"denom", "amount"}
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict | list) and bool(value) and not _is_coin(value)
+
+
+def coin_text(value: object) -> str:
+    """Return a JSON coin in base units as people write it; anything else as text. Amounts come from outside."""
+    if isinstance(value, dict) and _is_coin(value):
+        from qenex.errors import QenexError
+        from qenex.money import format_amount
+
+        amount, denom = str(value["amount"]), str(value["denom"])
+        if amount.isascii() and amount.isdigit() and len(amount) <= 40:
+            try:
+                return printable(format_amount(int(amount), denom))
+            except QenexError:
+                pass  # shown as it is
+    return printable(str(value))
 
 
 def _scalar(value: object) -> str:
@@ -161,6 +191,6 @@ def _scalar(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict) and not value:
         return "none"
-    return str(value)
+    return coin_text(value)

@@ -72,7 +72,7 @@ class _Anywhere(click.Command):
         own: list[tuple[str, str]] = []
         everywhere: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 (everywhere if shared.intersection(param.opts) else own).append(record)
         if own:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +116,9 @@ def emit(app: App, result: Result) -> None:
 
 def record_defect(error: BaseException, home: Path | None) -> ProgramFault:
     """Write the traceback of a defect to a log file and return the error that names the file."""
+    import tempfile  # late: nearly no invocation needs them, and each costs start-up time
+    import traceback
+
     report = "".join(traceback.format_exception(error))
     kind = type(error).__name__
     for folder in [home / "logs"] if home is not None and home.is_dir() else []:
@@ -135,6 +136,8 @@ def record_defect(error: BaseException, home: Path | None) -> ProgramFault:
 
 
 def _write_report(report: str, folder: Path) -> str:
+    import tempfile
+
     descriptor, path = tempfile.mkstemp(prefix="qenex-defect-", suffix=".log", dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"python {sys.version}\n\n{report}")

@@ -73,7 +73,7 @@ def password_options(name: str = "password", meaning: str = "The password") -> C
         )
         option_fd = click.option(
             f"--{name}-fd",
-            type=click.IntRange(0, 65_535),
+            type=click.IntRange(0),
             metavar="N",
             help=f"{meaning}: first line from descriptor N.",
         )

@@ -55,7 +55,7 @@ def _boot_id() -> str:
 
 def _identify_by_ps(pid: int) -> ProcessId | None:
     try:
-        done = subprocess.run(  # a fixed command, the pid is an integer
+        done = subprocess.run(  # noqa: S603  # a fixed command, the pid is an integer
             ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
             capture_output=True,
             text=True,
@@ -114,7 +114,7 @@ def start_node(home: Path, log_path: Path, overrides: list[str]) -> subprocess.P
     sources = str(Path(__file__).resolve().parent.parent)
     kept["PYTHONPATH"] = os.pathsep.join(part for part in (sources, kept.get("PYTHONPATH", "")) if part)
     with log_path.open("ab") as log:
-        return subprocess.Popen(  # our own interpreter and module
+        return subprocess.Popen(  # noqa: S603  # our own interpreter and module
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=log,

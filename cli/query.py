@@ -96,7 +96,9 @@ def account(app: App, *, account: str, at: str | None) -> Result:
         params: dict[str, Any] = {"address": shown} if height is None else {"address": shown, "at": height}
         found: Any = client.call("state_getAccount", **params)
     if found.get("exists") is False:
-        raise NotFound(f"{shown} has no account on this chain yet", hint="it appears with the first coins it gets")
+        raise NotFound(
+            f"{shown} has no account on this chain yet", hint="it appears with the first coins it gets"
+        )
     name = names_by_address(app).get(address)
     data = {**found, "name": name}
 
@@ -139,7 +141,9 @@ def validators(app: App, *, which: str) -> Result:
             [item["address"], grouped(item["power"]), f"{100 * item['power'] / total:.2f}%"]
             for item in found["validators"]
         ]
-        return f"height {grouped(found['height'])}\n\n" + table(["operator", "power", "share"], rows, style, right=[1, 2])
+        return f"height {grouped(found['height'])}\n\n" + table(
+            ["operator", "power", "share"], rows, style, right=[1, 2]
+        )
 
     return Result(found, text)
 
@@ -165,12 +169,19 @@ def events(
     """List past events. EVENT is a name or the beginning of one, such as `bank.`."""
     if cursor is not None and from_height is not None:
         raise UsageError("either --cursor or --from-height says where to begin")
-    params: dict[str, Any] = {"event": event, "from_height": from_height, "to_height": to_height, "limit": limit}
+    params: dict[str, Any] = {
+        "event": event,
+        "from_height": from_height,
+        "to_height": to_height,
+        "limit": limit,
+    }
     params["cursor"] = cursor
     if who is not None:
         params["address"] = encode_address(account_of(app, who), client_settings(app).address_prefix)
     with connected(app) as client:
-        page: Any = client.call("events_query", **{name: value for name, value in params.items() if value is not None})
+        page: Any = client.call(
+            "events_query", **{name: value for name, value in params.items() if value is not None}
+        )
 
     def text(style: Style) -> str:
         lines = []

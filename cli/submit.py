@@ -33,6 +33,7 @@ from qenex.errors import (
     QenexError,
     TransactionExpired,
     UsageError,
+    error_from_code,
 )
 from qenex.money import format_amount, parse_amount
 from qenex.sender import Pending, Prepared, Signatory, TransactionOptions
@@ -67,7 +68,9 @@ def waiting_options(command: Any) -> Any:
     """Add `--no-wait` and `--timeout`."""
     no_wait = click.option("--no-wait", is_flag=True, help="Return once the node has admitted it.")
     seconds = click.IntRange(1, 86_400)
-    timeout = click.option("--timeout", type=seconds, metavar="SECONDS", help="How long to wait for finality [60].")
+    timeout = click.option(
+        "--timeout", type=seconds, metavar="SECONDS", help="How long to wait for finality [60]."
+    )
     return no_wait(timeout(command))
 
 
@@ -88,12 +91,15 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Simulate and show; sign nothing."),
         click.option(
-            "--unsigned", type=click.Path(path_type=Path), metavar="FILE", help="Write it unsigned, for `tx sign`."
+            "--unsigned",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Write it unsigned, for `tx sign`.",
         ),
         click.option("--memo", metavar="TEXT", help="At most 256 bytes, public for ever."),
         click.option("--max-fee", metavar="AMOUNT", help="The most to pay as fee, like 0.01QXC."),
         click.option("--tip", metavar="AMOUNT", help="To the proposer, on top of the fee."),
-        click.option("--gas-limit", type=click.IntRange(1, (1 << 64) - 1), metavar="GAS", help="Instead of an estimate."),
+        click.option("--gas-limit", type=click.IntRange(1), metavar="GAS", help="Instead of an estimate."),
         click.option("--lease", metavar="TEXT", help="A second transaction with the same lease cannot land."),
         click.option("--valid-for", type=blocks, metavar="BLOCKS", help="Blocks that it stays valid [600]."),
         waiting_options,
@@ -109,7 +115,11 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def carry_out(
-    app: App, messages: Sequence[tuple[str, Mapping[str, Any]]], choices: Choices, password: PasswordSource, done: str
+    app: App,
+    messages: Sequence[tuple[str, Mapping[str, Any]]],
+    choices: Choices,
+    password: PasswordSource,
+    done: str,
 ) -> Result:
     """Send one transaction with these messages by one signer. `done` is what to say when it is final.
 
@@ -145,6 +155,8 @@ def _options(app: App, choices: Choices) -> TransactionOptions:
     if choices.tip is not None:
         options["tip"] = parse_amount(choices.tip)
     if choices.gas_limit is not None:
+        if choices.gas_limit >= 1 << 64:
+            raise UsageError("a gas limit lies below 2^64")
         options["gas_limit"] = choices.gas_limit
     if choices.lease is not None:
         lease = lease_bytes(choices.lease)
@@ -180,17 +192,15 @@ def _prepare(
     except QenexError as error:
         raise refused(error) from None
     if receipt is not None and receipt.error is not None:
-        plain = receipt.to_dict().get("receipt")
-        told = plain.get("error") if isinstance(plain, dict) else None
-        if isinstance(told, dict) and isinstance(told.get("message"), str):
-            receipt.error.message = told["message"]
-        error = type(receipt.error)(f"the simulation fails{_in_message(receipt)}", hint=receipt.error.hint)
-        raise refused(error)
+        raise refused(simulated_failure(receipt))
     return prepared, _preview(app, prepared, receipt, info)
 
 
-def _in_message(receipt: TransactionReceipt[Any]) -> str:
-    return f" in message {receipt.failed_message}" if receipt.failed_message is not None else ""
+def simulated_failure(receipt: TransactionReceipt[Any]) -> QenexError:
+    """Return the error with which a simulated transaction fails, in the words of a simulation."""
+    where = f" in message {receipt.failed_message}" if receipt.failed_message is not None else ""
+    failure = error_from_code(receipt.status)
+    return error_from_code(receipt.status, f"the simulation fails{where}: {failure.message}")
 
 
 def refused(error: QenexError) -> Exception:
@@ -222,7 +232,9 @@ def _preview(
     }
 
 
-def _flows(receipt: TransactionReceipt[Any] | None, address: Address) -> tuple[dict[str, int], dict[str, int]]:
+def _flows(
+    receipt: TransactionReceipt[Any] | None, address: Address
+) -> tuple[dict[str, int], dict[str, int]]:
     """Return what leaves and what reaches an account by the simulated transfers, net, by denomination."""
     net: dict[str, int] = {}
     for event in receipt.events if receipt is not None else ():
@@ -332,7 +344,12 @@ def write_transaction_file(
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     complete = all(signature is not None for signature in given)
-    return {"file": str(path), "hash": content["hash"], "complete": complete, "transaction": content["transaction"]}
+    return {
+        "file": str(path),
+        "hash": content["hash"],
+        "complete": complete,
+        "transaction": content["transaction"],
+    }
 
 
 def paid_to(app: App, amount: str, address: Address) -> str:

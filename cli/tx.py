@@ -24,10 +24,18 @@ from cli.submit import (
     MAX_FILE_SIZE,
     refused,
     send_signed,
+    simulated_failure,
     waiting_options,
     write_transaction_file,
 )
-from qenex.errors import MalformedBytes, QenexError, UnusedSigner, UsageError, WrongChainId, WrongSignatureCount
+from qenex.errors import (
+    MalformedBytes,
+    QenexError,
+    UnusedSigner,
+    UsageError,
+    WrongChainId,
+    WrongSignatureCount,
+)
 from qenex.money import format_amount
 from qenex.transaction import Transaction, assemble, decode_body, decode_transaction
 from qenex.wallet import Wallet
@@ -61,7 +69,9 @@ def _lookup_text(app: App, data: Mapping[str, Any], style: Style) -> str:
     else:
         error = receipt.get("error") or {}
         good = receipt.get("status") == 0
-        outcome = style.green("succeeded") if good else style.red(printable(f"failed: {error.get('message')}"))
+        outcome = (
+            style.green("succeeded") if good else style.red(printable(f"failed: {error.get('message')}"))
+        )
         rows.append(("state", f"{outcome}, final"))
         rows.append(("block", f"{grouped(int(data['height']))}, transaction {data.get('index')}"))
         rows.append(("time", str(data.get("time"))))
@@ -73,7 +83,10 @@ def _lookup_text(app: App, data: Mapping[str, Any], style: Style) -> str:
         parts.append(transaction_text(app, form, style))
     if isinstance(receipt, dict) and receipt.get("events"):
         parts.append(style.bold("events"))
-        parts += [f"  {printable(event['name'])}\n{of_json(event['fields'], style, depth=2)}" for event in receipt["events"]]
+        parts += [
+            f"  {printable(event['name'])}\n{of_json(event['fields'], style, depth=2)}"
+            for event in receipt["events"]
+        ]
     return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if parts[2:] else "")
 
 
@@ -101,7 +114,9 @@ def read_transaction_file(app: App, path: Path) -> tuple[Transaction, list[bytes
         if content["kind"] != FILE_KIND or content["schema_version"] != FILE_SCHEMA:
             raise ValueError
         body = decode_body(bytes.fromhex(content["body"].removeprefix("0x")))
-        signatures = [None if item is None else bytes.fromhex(item.removeprefix("0x")) for item in content["signatures"]]
+        signatures = [
+            None if item is None else bytes.fromhex(item.removeprefix("0x")) for item in content["signatures"]
+        ]
         words = content["transaction"]
     except QenexError:
         raise
@@ -110,7 +125,9 @@ def read_transaction_file(app: App, path: Path) -> tuple[Transaction, list[bytes
     if len(signatures) != len(body.signers):
         raise WrongSignatureCount(f"{path}: {len(signatures)} signatures for {len(body.signers)} signers")
     if words != {**form_of(app, body), "signatures": []}:
-        raise MalformedBytes(f"{path}: its words do not say what its bytes do", hint="do not sign it; ask who changed it")
+        raise MalformedBytes(
+            f"{path}: its words do not say what its bytes do", hint="do not sign it; ask who changed it"
+        )
     return body, signatures
 
 
@@ -123,7 +140,9 @@ def _from_hex(text: bytes) -> tuple[Transaction, list[bytes | None]]:
         body = decode_body(data)
         return body, [None] * len(body.signers)
     signed = decode_transaction(data)
-    return decode_body(signed.body_bytes), [part if isinstance(part, bytes) else None for part in signed.signatures]
+    return decode_body(signed.body_bytes), [
+        part if isinstance(part, bytes) else None for part in signed.signatures
+    ]
 
 
 @tx.command("decode", cls=Command)
@@ -149,7 +168,9 @@ def _file_text(
 @tx.command("sign", cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "signer", required=True, metavar="NAME", help="Key that signs.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to write it.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to write it."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @password_options(meaning="Password of the key")
 @pass_app
@@ -173,7 +194,11 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
     signatures[places[0]] = wallet.sign(body.body_bytes)
     data = write_transaction_file(app, out, body, signatures)
     missing = signatures.count(None)
-    done = "complete; pass it on with `qenex tx broadcast`" if not missing else f"{missing} signatures are missing"
+    done = (
+        "complete; pass it on with `qenex tx broadcast`"
+        if not missing
+        else f"{missing} signatures are missing"
+    )
     return Result(data, f"Signed to {out}: {done}.")
 
 
@@ -187,7 +212,9 @@ def broadcast(app: App, *, file: Path, no_wait: bool, timeout: int | None) -> Re
     complete = [signature for signature in signatures if signature is not None]
     if len(complete) != len(signatures):
         missing = len(signatures) - len(complete)
-        raise WrongSignatureCount(f"{missing} of {len(signatures)} signatures are missing", hint="sign it: qenex tx sign")
+        raise WrongSignatureCount(
+            f"{missing} of {len(signatures)} signatures are missing", hint="sign it: qenex tx sign"
+        )
     signed = decode_transaction(assemble(body.body_bytes, complete))
     with connected(app) as client:
         return send_signed(app, client, signed, no_wait=no_wait, timeout=timeout, done="Broadcast and final.")
@@ -207,5 +234,5 @@ def simulate(app: App, *, file: Path) -> Result:
             raise refused(error) from None
     plain = receipt.to_dict().get("receipt")
     if receipt.error is not None:
-        raise Stopped(receipt.error, ExitCode.REFUSED_BEFORE_SIGNING, data=plain)
+        raise Stopped(simulated_failure(receipt), ExitCode.REFUSED_BEFORE_SIGNING, data=plain)
     return Result(plain, lambda style: style.green("It would succeed.") + "\n" + of_json(plain, style))

@@ -1,0 +1,172 @@
+"""Commands of a module, made from what it declares: each query and each message is one.
+
+Required parameters are arguments in their declared order, optional ones are options. Texts become
+typed values by the declared types: an account may be a key's name, a coin is written 1.5QXC.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import click
+
+from cli.app import App, pass_app
+from cli.chain import account_of, connected, parse_at
+from cli.layout import Style, of_json
+from cli.lazy import Command, Group
+from cli.output import Result
+from cli.passwords import PasswordSource
+from cli.submit import Choices, carry_out, sending_options
+from node.modules import make_machine
+from qenex.building import read_argument
+from qenex.crypto.address import Address
+from qenex.errors import MalformedBytes, UsageError
+from qenex.money import format_amount
+from qenex.types import QXC, Coin, Denom, Quantity
+from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
+
+
+def build_group(name: str, summary: str) -> click.Command:
+    """Return the group of module `name` with a command for every query and message."""
+    registry = make_machine().registry
+    group = Group(name=name, help=summary)
+    for query in registry.queries.values():
+        if query.module == name:
+            group.add_command(_query_command(query))
+    for message in registry.messages.values():
+        if message.module == name:
+            group.add_command(_message_command(message))
+    return group
+
+
+def _inner(hint: Any) -> Any:
+    """Return the type inside `X | None`, or the type itself."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+def _is_optional(parameter: ParameterSpec) -> bool:
+    return parameter.codec.check_none() or parameter.hint == Denom
+
+
+def _parameters(spec: CallSpec) -> list[click.Parameter]:
+    found: list[click.Parameter] = []
+    for parameter in spec.parameters:
+        if _is_optional(parameter):
+            default = QXC if parameter.hint == Denom else None
+            option = f"--{parameter.name.replace('_', '-')}"
+            shown = default is not None
+            meaning = parameter.doc
+            found.append(
+                click.Option([option, parameter.name], default=default, show_default=shown, help=meaning)
+            )
+        else:
+            found.append(click.Argument([parameter.name]))
+    return found
+
+
+def _typed(app: App, parameter: ParameterSpec, text: str) -> Any:
+    """Return the value that a text means for a parameter. Raises UsageError and the typed errors of values."""
+    hint = _inner(parameter.hint)
+    try:
+        return read_argument(hint, _from_text(app, hint, text))
+    except MalformedBytes as error:
+        raise UsageError(f"{parameter.name}: {error.message}") from None
+
+
+def _from_text(app: App, hint: Any, text: str) -> Any:
+    if hint is Address:
+        return account_of(app, text)
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        if any(isinstance(mark, Quantity) for mark in parts[1:]):
+            return text
+        return _from_text(app, parts[0], text)
+    if hint is int:
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 78):
+            raise UsageError(f"{text[:40]!a} is no integer")
+        return int(text)
+    if hint is bool:
+        if text not in ("true", "false"):
+            raise UsageError(f"{text[:40]!a} is neither true nor false")
+        return text == "true"
+    if hint is not Coin and (origin is tuple or (isinstance(hint, type) and issubclass(hint, tuple))):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise UsageError(f"{text[:40]!a} is not JSON") from None
+    return text
+
+
+def _help_of(spec: CallSpec) -> str:
+    lines = [spec.details or spec.doc]
+    told = [parameter for parameter in spec.parameters if not _is_optional(parameter)]
+    if told:
+        width = max(len(parameter.name) for parameter in told)
+        lines.append("\b\n" + "\n".join(f"{p.name.upper().ljust(width)}  {p.doc}" for p in told))
+    return "\n\n".join(lines)
+
+
+def _query_command(spec: QuerySpec) -> click.Command:
+    head, *rest = spec.verb.split("_")
+    method = f"{spec.module}_{head}{''.join(word.capitalize() for word in rest)}"
+
+    @pass_app
+    def run(app: App, at: str | None, prove: bool, **texts: str | None) -> Result:
+        prefix_params: dict[str, Any] = {}
+        height = parse_at(at)
+        with connected(app) as client:
+            prefix = client.address_prefix()
+            for parameter in spec.parameters:
+                text = texts[parameter.name]
+                if text is not None:
+                    value = _typed(app, parameter, text)
+                    prefix_params[parameter.name] = parameter.codec.to_json(value, prefix)
+            extra: dict[str, Any] = {} if height is None else {"at": height}
+            if prove:
+                extra["prove"] = True
+            found = client.call(method, **prefix_params, **extra)
+
+        def text_of(style: Style) -> str:
+            amount = isinstance(found, str) and found.isdigit() and "denom" in prefix_params
+            return format_amount(int(str(found)), prefix_params["denom"]) if amount else of_json(found, style)
+
+        return Result(found, text_of)
+
+    params = _parameters(spec)
+    params.append(
+        click.Option(["--at"], metavar="HEIGHT", help="State after this height instead of the latest.")
+    )
+    params.append(
+        click.Option(["--prove"], is_flag=True, help="Ask for proofs; they are shown, not checked here.")
+    )
+    return Command(
+        name=spec.verb.replace("_", "-"),
+        params=params,
+        callback=run,
+        help=_help_of(spec),
+        short_help=spec.doc,
+    )
+
+
+def _message_command(spec: MessageSpec) -> click.Command:
+    def run(app: App, *, choices: Choices, password: PasswordSource, **texts: str | None) -> Result:
+        arguments: dict[str, Any] = {}
+        for parameter in spec.parameters:
+            text = texts[parameter.name]
+            if text is not None:
+                arguments[parameter.name] = _typed(app, parameter, text)
+        return carry_out(app, [(spec.name, arguments)], choices, password, f"{spec.name} is final.")
+
+    decorated: Callable[..., Any] = sending_options(pass_app(run))
+    made = click.command(spec.verb.replace("_", "-"), cls=Command, help=_help_of(spec), short_help=spec.doc)(
+        decorated
+    )
+    made.params[:0] = _parameters(spec)
+    return made

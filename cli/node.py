@@ -1,0 +1,198 @@
+"""`qenex node`: set up, run, check and look at a node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import App, pass_app
+from cli.exit_codes import ExitCode, Stopped
+from cli.home import DEVNET_FILE
+from cli.layout import Style, fields, grouped, of_json, table
+from cli.lazy import Command, Group
+from cli.output import Result
+from qenex.errors import DataFolderCorrupt, DataFolderMissing, QenexError, UsageError
+
+if TYPE_CHECKING:
+    from ledger.findings import CheckReport
+    from ledger.store import Ledger
+    from vm.machine import Machine
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """Set up, run and check a node. --home is the node's own home folder."""
+
+
+def _node_home(app: App) -> Path:
+    """Return the node's home: --home, or the one node of a devnet's home. Raises DataFolderMissing."""
+    home = app.home
+    if (home / DEVNET_FILE).is_file():
+        from cli.devnet_home import existing_devnet
+
+        return existing_devnet(home).node_home
+    if not home.is_dir():
+        raise DataFolderMissing(f"there is no folder {home}")
+    return home
+
+
+@node.command("init", cls=Command)
+@click.option(
+    "--genesis",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Genesis file of the chain.",
+)
+@click.option("--name", default="node", show_default=True, help="Name of this node in logs and answers.")
+@click.option("--backend", type=click.Choice(["leveldb", "sqlite"]), default="leveldb", show_default=True)
+@pass_app
+def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
+    """Make the home folder of a full node for the chain of a genesis file."""
+    from node.home import init_home, read_genesis
+
+    if not genesis.is_file():
+        raise UsageError(f"there is no file {genesis}")
+    chain = read_genesis(genesis)
+    try:
+        config = init_home(
+            app.home, chain, settings={"node": {"name": name}, "database": {"backend": backend}}
+        )
+    except OSError as error:
+        raise UsageError(f"{app.home}: {error.strerror}") from None
+    data = {"home": str(config.home), "chain_id": chain.chain_id, "genesis_hash": "0x" + chain.hash.hex()}
+    return Result(
+        data, f"Made {config.home} for {chain.chain_id}.\nStart it: qenex node start --home {config.home}"
+    )
+
+
+@node.command("start", cls=Command)
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
+@pass_app
+def start(app: App, *, overrides: tuple[str, ...]) -> Result:
+    """Run the node in the foreground until Ctrl-C or SIGTERM; it logs to stderr."""
+    from node.__main__ import run
+    from node.config import load_config
+    from node.logging import set_up_logging
+
+    home = _node_home(app)
+    config = load_config(home, environment=os.environ, overrides=overrides)
+    set_up_logging(config.node.log_level, config.node.log_format)
+    code = run(config)
+    exit_code = ExitCode.DONE if code == 0 else ExitCode.INTERNAL if code == 1 else ExitCode.CONFIG
+    if exit_code is not ExitCode.DONE:
+        from qenex.errors import ProcessFailed
+
+        raise Stopped(ProcessFailed("the node ended", hint="the last line of its log says why"), exit_code)
+    return Result({"home": str(home), "stopped": True})
+
+
+@node.command("status", cls=Command)
+@pass_app
+def status(app: App) -> Result:
+    """Show where the node stands that the RPC address names."""
+    from cli.query import status as query_status
+
+    shown = click.get_current_context().invoke(query_status)
+    assert isinstance(shown, Result)
+    return shown
+
+
+# -- check -----------------------------------------------------------------------------------------
+
+
+@node.command("check", cls=Command)
+@pass_app
+def check(app: App) -> Result:
+    """Read every record of a stopped node, recompute all hashes and roots, and check the modules' invariants.
+
+    Nothing is changed. Exit code 10 if anything is wrong, or if the folder is in use or holds no node.
+    """
+    from ledger.backend import StorageFault
+    from node.home import read_genesis
+    from node.modules import make_machine
+
+    home = _node_home(app)
+    config, ledger, machine = _open_stopped(home, make_machine())
+    try:
+        if not config.genesis_path.exists():
+            app.warn("the genesis file is missing: the stored genesis is checked by itself")
+        elif read_genesis(config.genesis_path).hash != ledger.genesis_hash:
+            raise DataFolderCorrupt("the genesis file is not that of the stored chain")
+        report = ledger.check(lambda at: app.progress(f"{at.stage}: {grouped(at.done)} records"))
+        app.progress("invariants of the modules ...")
+        problems = [] if not report.ok else _broken_invariants(ledger, machine)
+    except StorageFault as fault:
+        raise DataFolderCorrupt(f"the store cannot be read: {fault}") from None
+    finally:
+        app.progress_end()
+        ledger.close()
+    data = _check_data(home, ledger, report, problems)
+    if data["ok"]:
+        return Result(data, lambda style: _check_text(data, style))
+    if not app.json:
+        app.note(_check_text(data, app.style))
+    found = len(report.errors) + report.more_errors + len(problems)
+    what = "1 fault was" if found == 1 else f"{found} faults were"
+    raise Stopped(DataFolderCorrupt(f"{home}: {what} found"), ExitCode.CONFIG, data=data)
+
+
+def _open_stopped(home: Path, machine: Machine) -> tuple[Any, Ledger, Machine]:
+    """Open a node's store for reading. Raises the DataFolder errors, BackendUnavailable, InvalidConfig."""
+    from ledger.backend import StorageFault
+    from ledger.store import Ledger
+    from node.config import CONFIG_FILE, GENESIS_FILE, load_config
+
+    if not (home / CONFIG_FILE).exists() and not (home / GENESIS_FILE).exists():
+        raise DataFolderMissing(f"{home} is no node's home: it has neither {CONFIG_FILE} nor {GENESIS_FILE}")
+    config = load_config(home, environment=os.environ)
+    backend: Any = config.database.backend
+    try:
+        ledger = Ledger.open(config.data_path, codecs=machine.state_codecs, backend=backend)
+    except StorageFault as fault:
+        raise DataFolderCorrupt(f"the store cannot be opened: {fault}") from None
+    return config, ledger, machine
+
+
+def _broken_invariants(ledger: Ledger, machine: Machine) -> list[str]:
+    try:
+        return machine.check_invariants(ledger.view())
+    except QenexError as error:
+        return [f"the invariants cannot be checked: {error.message}"]
+
+
+def _check_data(home: Path, ledger: Ledger, report: CheckReport, problems: list[str]) -> dict[str, Any]:
+    return {
+        "ok": report.ok and not problems,
+        "home": str(home),
+        "chain_id": ledger.chain_id,
+        "height": ledger.height,
+        "state_root": "0x" + ledger.state_root.hex(),
+        "records": dict(report.records),
+        "errors": [{"kind": e.kind, "place": e.place, "detail": e.detail} for e in report.errors],
+        "more_errors": report.more_errors,
+        "broken_invariants": problems,
+    }
+
+
+def _check_text(data: dict[str, Any], style: Style) -> str:
+    verdict = style.green("sound") if data["ok"] else style.red("damaged")
+    rows = [
+        ("home", data["home"]),
+        ("chain", data["chain_id"]),
+        ("height", grouped(data["height"])),
+        ("state root", data["state_root"]),
+        ("verdict", verdict),
+    ]
+    counts = table(
+        ["records", "read"], [[n, grouped(c)] for n, c in data["records"].items()], style, right=[1]
+    )
+    parts = [fields(rows, style), counts]
+    if data["errors"]:
+        parts.append(of_json(data["errors"], style))
+    if data["broken_invariants"]:
+        parts.append("\n".join(data["broken_invariants"]))
+    return "\n\n".join(parts)
