@@ -98,7 +98,7 @@ async def with_echo(use: Callable[[int], Awaitable[float]]) -> float:
     await site.start()
     assert site._server is not None
     try:
-        return await use(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
+        return await use(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]  # an asyncio server has sockets, its base class none
     finally:
         await runner.cleanup()
 

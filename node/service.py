@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from ledger.backend import StorageFault
+from ledger.blocks import decode_receipt
 from ledger.state import Readable, Value
 from ledger.store import Ledger
 from node.events import EventBus
@@ -45,8 +46,8 @@ MAX_WAITERS: Final = 10_000
 """Calls that wait for a transaction at the same time."""
 MAX_PROVED_KEYS: Final = 64
 """State entries that one proved query may read."""
-SIMULATION_GAS: Final = 1_000_000
-"""Gas after which a simulation ends (100 ms of the reference core): it shares the loop with consensus."""
+SIMULATION_GAS: Final = 500_000
+"""Gas after which a simulation ends (50 ms of the reference core): it shares the loop with consensus."""
 GAS_MARGIN_PERCENT: Final = 130
 """Estimated gas limit in percent of what the simulation used: the state moves on until inclusion."""
 CACHED_INFOS: Final = 64
@@ -103,7 +104,7 @@ class Estimate(NamedTuple):
     """A fee that will do: `price` base units per gas now, `max` with room for a rising price."""
 
     price: int
-    gas_used: int | None
+    gas_used: int
     gas_limit: int
     tip: int
     max: int
@@ -168,7 +169,7 @@ class NodeService:
         self._submit = submit
         self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
         self._waiting = 0
-        self._decoded: OrderedDict[int, tuple[Block, Sequence[Receipt]]] = OrderedDict()
+        self._decoded: OrderedDict[int, tuple[Block, Sequence[bytes]]] = OrderedDict()
         self._infos: OrderedDict[int, BlockInfo] = OrderedDict()
 
     # -- the node tells ---------------------------------------------------------------------------
@@ -389,14 +390,16 @@ class NodeService:
         """The transaction at a place of the chain."""
         block, receipts = self._block_and_receipts(height)
         tx = decode_transaction(block.transactions[index])
-        return Included(tx, receipts[index], height, index, block.header, self.ledger.blocks.hash(height))
+        receipt = decode_receipt(receipts[index])
+        return Included(tx, receipt, height, index, block.header, self.ledger.blocks.hash(height))
 
-    def _block_and_receipts(self, height: int) -> tuple[Block, Sequence[Receipt]]:
-        # Those who follow the chain, or look up what they just sent, ask for the same few blocks.
+    def _block_and_receipts(self, height: int) -> tuple[Block, Sequence[bytes]]:
+        # Those who follow the chain, or look up what they just sent, ask for the same few blocks. Receipts
+        # stay encoded: a block has up to 32,768, and one is wanted.
         found = self._decoded.get(height)
         if found is None:
             blocks = self.ledger.blocks
-            found = self._decoded[height] = blocks.block(height), blocks.receipts(height)
+            found = self._decoded[height] = blocks.block(height), blocks.receipt_bytes(height)
             if len(self._decoded) > DECODED_BLOCKS:
                 self._decoded.popitem(last=False)
         return found
@@ -481,7 +484,9 @@ class NodeService:
         fee = Fee(min(balance, limit * price + tip), limit, tip)
         receipt = self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
         if receipt.status:
-            raise receipt_error(receipt)
+            error = receipt_error(receipt)
+            error.__dict__["gas_used"] = receipt.gas_used  # what the refusal has cost this node
+            raise error
         gas_limit = -(-receipt.gas_used * GAS_MARGIN_PERCENT // 100)
         return Estimate(price, receipt.gas_used, gas_limit, tip, 2 * price * gas_limit + tip)
 

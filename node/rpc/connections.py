@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -63,15 +64,15 @@ class ConnectionTable:
             self.refused += 1
             return False
         self._by_key[key] = of_key + 1
-        caller = Caller(self._charger(key, own_machine), privileged)
+        caller = self._caller(key, own_machine, privileged)
         self._connections[handler] = Connection(transport, key, caller, self._clock())
         return True
 
-    def _charger(self, key: str, own_machine: bool) -> Callable[[int], None]:
+    def _caller(self, key: str, own_machine: bool, privileged: bool) -> Caller:
         rates = self._rates
         if rates is None or key == "local" or (own_machine and not self._limits.limit_loopback):
-            return _free
-        return lambda cost: rates.charge(key, cost)
+            return Caller(_free, privileged)
+        return Caller(partial(rates.charge, key), privileged, owe=partial(rates.owe, key))
 
     def closed(self, handler: object) -> None:
         """Forget a connection."""

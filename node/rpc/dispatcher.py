@@ -47,16 +47,22 @@ class Session(Protocol):
         """Close one; whether it was open."""
 
 
+def _nothing(cost: int) -> None:
+    """For a caller without a rate."""
+
+
 @dataclass(slots=True)
 class Caller:
     """Who calls: the rate's key, whether admin methods are open, the connection if it lasts.
 
-    `charge(cost)` takes from the caller's rate and raises LimitExceeded.
+    `charge(cost)` takes from the caller's rate before the work and raises LimitExceeded; `owe(cost)` takes
+    for work whose amount shows only afterwards. One unit stands for about 100 us of a core.
     """
 
     charge: Callable[[int], None]
     privileged: bool = False
     session: Session | None = None
+    owe: Callable[[int], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ MAX_SCANNED_BLOCKS: Final = 1_000
 """Blocks that one page looks through."""
 MAX_SCANNED_EVENTS: Final = 5_000
 """Events that one page looks at, of blocks read whole."""
+LOOKED_PER_UNIT: Final = 5
+"""Blocks or events looked at for one unit of a caller's rate."""
 PAGE_ITEMS: Final = 100
 
 
@@ -64,6 +66,7 @@ class EventMethods:
     )
     def query(
         self,
+        caller: Caller,
         event: str | None = None,
         address: Address | None = None,
         from_height: U64 | None = None,
@@ -96,6 +99,7 @@ class EventMethods:
             earliest = max(service.ledger.blocks.earliest, service.genesis.initial_height)
             start = Cursor(earliest if from_height is None else from_height)
         found = scan(service, start, last, matcher(EventFilter(event, address)), limit)
+        caller.owe(found.looked // LOOKED_PER_UNIT)
         more = found.cursor.height <= last
         return {
             "items": [self._renderer.event(item) for item in found.items],
@@ -142,10 +146,11 @@ class EventMethods:
 
 
 class Scan(NamedTuple):
-    """Found events, and where to read on."""
+    """Found events, where to read on, and how many blocks and events were looked at."""
 
     items: list[Located]
     cursor: Cursor
+    looked: int
 
 
 def scan(
@@ -161,16 +166,17 @@ def scan(
     stop = min(last, start.height + MAX_SCANNED_BLOCKS - 1)
     for height in range(max(start.height, service.genesis.initial_height), stop + 1):
         block = service.events.block(height)
+        looked += 1
         for item in located(block, cursor):
             looked += 1
             if matches(item):
                 items.append(item)
                 if len(items) == limit:
-                    return Scan(items, item.next)
+                    return Scan(items, item.next, looked)
         cursor = Cursor(height + 1)
         if looked >= MAX_SCANNED_EVENTS:
-            return Scan(items, cursor)
-    return Scan(items, max(cursor, Cursor(stop + 1)))
+            return Scan(items, cursor, looked)
+    return Scan(items, max(cursor, Cursor(stop + 1)), looked)
 
 
 class FeedPage(NamedTuple):

@@ -83,6 +83,12 @@ class RateLimiter:
             raise LimitExceeded("too many requests", hint=f"wait {wait} ms, or use fewer and larger requests")
         bucket[0] -= cost
 
+    def owe(self, key: str, cost: int) -> None:
+        """Take `cost` for work already done; a bucket in debt refuses until it has refilled."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket[0] = max(bucket[0] - cost, -float(self._burst))
+
     def __len__(self) -> int:
         return len(self._buckets)
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from node.rpc.declare import method
+from node.rpc.dispatcher import Caller
 from node.rpc.render import (
     ADDRESS,
     AMOUNT,
@@ -26,6 +27,7 @@ from node.rpc.render import (
 from node.rpc.strict_json import Json
 from node.rpc.values import At, Cursor, Limit
 from node.service import LATEST, NodeService
+from node.steps import drive
 from qenex.block import COMMIT, VALIDATOR
 from qenex.codec import time_to_text
 from qenex.crypto.address import encode_address
@@ -136,7 +138,7 @@ class ChainMethods:
         self._renderer = renderer
 
     @method("chain_getBlock", result=BLOCK, rest="/blocks/{height}", cost=10, errors=(NotFound, Pruned))
-    def get_block(self, height: At = LATEST) -> Json:
+    async def get_block(self, caller: Caller, height: At = LATEST) -> Json:
         """A block with its transactions in JSON form.
 
         Args:
@@ -144,7 +146,9 @@ class ChainMethods:
         """
         height = self._service.block_height(height)
         blocks = self._service.ledger.blocks
-        return self._renderer.block(blocks.block(height), blocks.hash(height))
+        block = blocks.block(height)
+        caller.owe(len(block.transactions))
+        return await drive(self._renderer.block_steps(block, blocks.hash(height)))
 
     @method(
         "chain_getBlockByHash",
@@ -153,13 +157,13 @@ class ChainMethods:
         cost=10,
         errors=(NotFound, Pruned),
     )
-    def get_block_by_hash(self, hash: Bytes32) -> Json:
+    async def get_block_by_hash(self, caller: Caller, hash: Bytes32) -> Json:
         """A block by its hash.
 
         Args:
             hash: the block's hash.
         """
-        return self.get_block(self._service.ledger.blocks.height_of(hash))
+        return await self.get_block(caller, self._service.ledger.blocks.height_of(hash))
 
     @method("chain_getBlocks", result=page("HeaderPage", SIGNED_HEADER), rest="/blocks", cost=10)
     def get_blocks(self, limit: Limit = 20, cursor: Cursor | None = None) -> Json:

@@ -8,6 +8,7 @@ from node.events import Located
 from node.rpc.declare import Schema
 from node.rpc.strict_json import Json
 from node.service import Included, NodeService, Proved, ReceiptProof, receipt_error
+from node.steps import Slice, Steps
 from qenex.block import COMMIT, EVIDENCE, HEADER, VALIDATOR, Block, Commit, Header, Receipt
 from qenex.codec import time_to_text
 from qenex.errors import QenexError
@@ -143,14 +144,17 @@ class Renderer:
         except QenexError:
             return None
 
-    def block(self, block: Block, block_hash: bytes) -> Json:
-        """A whole block."""
+    def block_steps(self, block: Block, block_hash: bytes) -> Steps[Json]:
+        """A whole block, in slices: it may have thousands of transactions."""
         transactions = []
+        turn = Slice()
         for raw in block.transactions:
             tx = decode_transaction(raw)
             transactions.append(
                 {"hash": hex_of(tx.tx_id), "size": len(raw), "transaction": self.transaction(tx)}
             )
+            if turn.over():
+                yield
         return {
             **self.header(block.header.height, block.header, block_hash),
             "transactions": transactions,

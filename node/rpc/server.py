@@ -246,7 +246,7 @@ class RpcServer:
         expected = f"Bearer {self._settings.token}"
         if not self._settings.token or not hmac.compare_digest(given.encode(), expected.encode()):
             raise Forbidden("the token is wrong, or this node has none")
-        return Caller(connection.caller.charge, True)
+        return Caller(connection.caller.charge, True, owe=connection.caller.owe)
 
     async def _rpc(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         if request.method != "POST":

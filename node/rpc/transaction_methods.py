@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node.rpc.declare import method
+from node.rpc.dispatcher import Caller
 from node.rpc.render import (
     AMOUNT,
     BYTES,
@@ -13,7 +14,6 @@ from node.rpc.render import (
     TRANSACTION,
     Renderer,
     hex_of,
-    nullable,
     shape,
 )
 from node.rpc.strict_json import Json
@@ -49,6 +49,9 @@ ENTRY_ERRORS = (
     MalformedBytes, WrongChainId, WrongSequence, InvalidSignature, InsufficientFee, InsufficientFunds, AlreadyKnown,
     MempoolFull,
 )  # fmt: skip
+
+GAS_PER_UNIT = 1_000
+"""Gas (100 ns each) that one unit of a caller's rate pays for."""
 
 _bytes = codec_for(bytes)
 
@@ -109,28 +112,30 @@ class TransactionMethods:
             answer["proof"] = self._renderer.receipt_proof(proof)
         return answer
 
-    @method("tx_simulate", result=RECEIPT, cost=25, errors=(MalformedBytes, InsufficientFunds))
-    def simulate(self, transaction: TransactionInput) -> Json:
+    @method("tx_simulate", result=RECEIPT, cost=10, errors=(MalformedBytes, InsufficientFunds))
+    def simulate(self, caller: Caller, transaction: TransactionInput) -> Json:
         """What a transaction would do in the next block, by its receipt; nothing is changed.
 
         Signatures are not looked at. A transaction that would fail has a status and an error; one that
-        no block may take is refused with its 1000s error. Runs at most 1,000,000 gas.
+        no block may take is refused with its 1000s error. Runs at most 500,000 gas.
 
         Args:
             transaction: body bytes or raw bytes as hex, or the JSON form, signed or not.
         """
         tx = self._unsigned(transaction)
-        return self._renderer.receipt(self._service.simulate(tx), tx)
+        receipt = self._service.simulate(tx)
+        caller.owe(receipt.gas_used // GAS_PER_UNIT)
+        return self._renderer.receipt(receipt, tx)
 
     @method(
         "tx_estimateFee",
         result=shape(
-            "FeeEstimate", price=AMOUNT, gas_used=nullable(INTEGER), gas_limit=INTEGER, tip=AMOUNT, max=AMOUNT
+            "FeeEstimate", price=AMOUNT, gas_used=INTEGER, gas_limit=INTEGER, tip=AMOUNT, max=AMOUNT
         ),
-        cost=25,
+        cost=10,
         errors=(MalformedBytes, InsufficientFunds),
     )
-    def estimate_fee(self, transaction: TransactionInput) -> Json:
+    def estimate_fee(self, caller: Caller, transaction: TransactionInput) -> Json:
         """Gas limit and fee that will do, by simulation: `max` covers twice the present price.
 
         The fee that the transaction states is ignored, but for its tip.
@@ -138,7 +143,12 @@ class TransactionMethods:
         Args:
             transaction: body bytes or raw bytes as hex, or the JSON form, signed or not.
         """
-        estimate = self._service.estimate_fee(self._unsigned(transaction))
+        try:
+            estimate = self._service.estimate_fee(self._unsigned(transaction))
+        except QenexError as error:
+            caller.owe(int(error.__dict__.get("gas_used", 0)) // GAS_PER_UNIT)
+            raise
+        caller.owe(estimate.gas_used // GAS_PER_UNIT)
         return {
             "price": str(estimate.price),
             "gas_used": estimate.gas_used,

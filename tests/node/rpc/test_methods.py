@@ -321,6 +321,22 @@ async def test_an_estimate_of_what_would_fail_is_that_error(chain):
     assert (await chain.error("tx_estimateFee", transaction=hexed(chain.body(CAROL))))["code"] == 1031
 
 
+async def test_simulations_and_scans_are_paid_by_their_size(chain):
+    owed: list[int] = []
+    chain.caller.owe = owed.append
+    many = [Message("bank.send", (BOB.address, Coin("QXC", 1)), 0)] * 50
+    body = chain.body(messages=many, fee=Fee(10**9, 400_000, 0))
+    gas = (await chain.call("tx_simulate", transaction=hexed(body)))["gas_used"]
+    await chain.call("tx_estimateFee", transaction=hexed(body))
+    failing = chain.body(messages=[*many, Message("bank.send", (BOB.address, Coin("QXC", 0)), 0)])
+    await chain.error("tx_estimateFee", transaction=hexed(failing))
+    assert owed[:2] == [gas // 1_000] * 2
+    assert owed[2] >= gas // 1_000 > 5
+    chain.mine(20)
+    await chain.call("events_query")
+    assert owed[3] >= 20 // 5
+
+
 # -- bad input, by name -----------------------------------------------------------------------------------
 
 

@@ -392,6 +392,22 @@ def test_buckets_refill_and_are_bounded_in_number():
     assert len(rates) == 3
 
 
+def test_work_that_showed_its_cost_afterwards_is_paid_before_the_next():
+    now = [0.0]
+    rates = RateLimiter(10, 20, clock=lambda: now[0])
+    rates.charge("a", 1)
+    rates.owe("a", 1_000)  # at most one burst of debt, so that nobody is shut out for long
+    for seconds, allowed in ((1.9, False), (2.2, True)):
+        now[0] = seconds
+        if allowed:
+            rates.charge("a", 1)
+        else:
+            with pytest.raises(LimitExceeded):
+                rates.charge("a", 1)
+    rates.owe("unknown", 5)
+    assert len(rates) == 1
+
+
 def test_an_ipv6_customer_is_one_caller():
     assert address_key("2001:db8::1") == address_key("2001:db8::ffff:1")
     assert address_key("2001:db8::1") != address_key("2001:db8:0:1::1")
