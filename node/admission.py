@@ -110,16 +110,33 @@ class Admission:
 
     async def submit_many(self, raws: Iterable[bytes]) -> list[Transaction | QenexError]:
         """Admit a batch in its order; per item the transaction or the error."""
-        screened: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
+        answers: list[Transaction | QenexError] = []
+        group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
         for raw in raws:
             try:
-                screened.append(self._screen(raw))
+                group.append(self._screen(raw))
+                continue
+            except PublicKeyMissing:
+                # The sender's first transaction, with his key, may be among those before this one.
+                answers += await self._admit_group(group)
+                group = []
             except QenexError as error:
-                screened.append(error)
-        pairs = [item for item in screened if not isinstance(item, QenexError)]
+                group.append(error)
+                continue
+            try:
+                group.append(self._screen(raw))
+            except QenexError as error:
+                group.append(error)
+        return answers + await self._admit_group(group)
+
+    async def _admit_group(
+        self, group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError]
+    ) -> list[Transaction | QenexError]:
+        pairs = [item for item in group if not isinstance(item, QenexError)]
         verdicts = iter(await self.verifier.verify_all(pairs))
         answers: list[Transaction | QenexError] = []
-        for item in screened:
+        turn = Slice()
+        for item in group:
             try:
                 if isinstance(item, QenexError):
                     raise item
@@ -130,6 +147,8 @@ class Admission:
             except QenexError as error:
                 self.refused += 1
                 answers.append(error)
+            if turn.over():
+                await asyncio.sleep(0)
         return answers
 
     def _screen(self, raw: bytes) -> tuple[Transaction, tuple[bytes, ...]]:

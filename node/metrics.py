@@ -34,13 +34,14 @@ def _number(value: float) -> str:
 
 
 class Counter:
-    """A number that only rises; `add` to it."""
+    """A number that only rises; `add` to it, or give a function that tells."""
 
-    __slots__ = ("labels", "name", "value")
+    __slots__ = ("labels", "name", "read", "value")
 
-    def __init__(self, name: str, labels: Labels) -> None:
+    def __init__(self, name: str, labels: Labels, read: Callable[[], float] | None = None) -> None:
         self.name = name
         self.labels = labels
+        self.read = read
         self.value: float = 0
 
     def add(self, amount: float = 1) -> None:
@@ -49,7 +50,8 @@ class Counter:
 
     def lines(self) -> list[str]:
         """Samples in the text format."""
-        return [f"{self.name}{_labels(self.labels)} {_number(self.value)}"]
+        value = self.value if self.read is None else self.read()
+        return [f"{self.name}{_labels(self.labels)} {_number(value)}"]
 
 
 class Gauge:
@@ -128,11 +130,6 @@ class NodeMetrics:
             "Time between two blocks",
             (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
         )
-        self.admitted = registry.counter("mempool_admitted_total", "Transactions admitted to the pool")
-        self.refused = registry.counter("mempool_refused_total", "Transactions refused at admission")
-        self.evicted = registry.counter(
-            "mempool_evicted_total", "Transactions evicted, expired or made impossible"
-        )
         self.stages = {
             stage: registry.histogram("stage_seconds", "Time of each stage of a block", stage=stage)
             for stage in ("propose", "sign", "tree", "commit", "write", "recheck")
@@ -148,11 +145,11 @@ class Metrics:
     def __init__(self) -> None:
         self._families: dict[str, tuple[str, str, list[Sampled]]] = {}
 
-    def counter(self, name: str, doc: str, **labels: str) -> Counter:
+    def counter(self, name: str, doc: str, read: Callable[[], float] | None = None, **labels: str) -> Counter:
         """Declare a counter; `name` ends in `_total`."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total: {name}")
-        return self._declare("counter", doc, Counter(PREFIX + name, tuple(labels.items())))
+        return self._declare("counter", doc, Counter(PREFIX + name, tuple(labels.items()), read))
 
     def gauge(self, name: str, doc: str, read: Callable[[], float] | None = None, **labels: str) -> Gauge:
         """Declare a gauge, told by `read` when asked, or set."""

@@ -57,8 +57,8 @@ LATE_SECONDS: Final = 0.25
 """A loop that is later than this is worth a line in the log."""
 SIGNED_SEARCH: Final = 1_000
 """Blocks looked back through for the key's last signature."""
-# Young objects of a block die with it; the caches live on. A rare, large first generation keeps the
-# collector from walking the caches again and again (measured in benchmarks/test_node.py).
+# Young objects of a block die with it; the caches live on. Measured over 20,000 transfers with Python's
+# defaults: 446 ms in the collector, pauses up to 57 ms; with these: 13 ms, pauses up to 12 ms.
 GC_THRESHOLDS: Final = (100_000, 20, 100)
 
 
@@ -310,20 +310,18 @@ class Node:
         self.metrics.height.set(ledger.height)
         registry.gauge("mempool_transactions", "Transactions that wait for a block", lambda: len(pool))
         registry.gauge("mempool_bytes", "Their bytes", lambda: pool.size)
-        registry.gauge(
-            "mempool_admitted", "Transactions admitted since the start", lambda: admission.admitted
+        counted: tuple[tuple[str, str, Callable[[], int]], ...] = (
+            ("mempool_admitted_total", "Transactions admitted to the pool", lambda: admission.admitted),
+            ("mempool_refused_total", "Transactions refused at admission", lambda: admission.refused),
+            ("mempool_dropped_total", "Evicted, expired or made impossible", lambda: admission.dropped),
+            ("verifier_verified_total", "Signatures verified", lambda: verifier.verified),
+            ("verifier_respawned_total", "Verifier processes that were replaced", lambda: verifier.respawned),
+            ("verified_cache_hits_total", "Signatures not verified again", lambda: verifier.cache.hits),
         )
-        registry.gauge("mempool_refused", "Transactions refused since the start", lambda: admission.refused)
-        registry.gauge("mempool_dropped", "Evicted, expired or made impossible", lambda: admission.dropped)
+        for name, doc, read in counted:
+            registry.counter(name, doc, read)
         registry.gauge("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued)
-        registry.gauge("verifier_verified", "Signatures verified since the start", lambda: verifier.verified)
         registry.gauge("verifier_workers", "Running verifier processes", lambda: verifier.alive)
-        registry.gauge(
-            "verifier_respawned", "Verifier processes that had to be replaced", lambda: verifier.respawned
-        )
-        registry.gauge(
-            "verified_cache_hits", "Signatures not verified a second time", lambda: verifier.cache.hits
-        )
         registry.gauge("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size)
         registry.gauge("event_subscribers", "Open event subscriptions", lambda: len(self.events))
         registry.gauge(

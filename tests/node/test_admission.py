@@ -164,6 +164,14 @@ async def test_a_batch_is_admitted_in_its_order_with_an_answer_for_each(
     ]  # fmt: skip
 
 
+async def test_a_batch_may_hold_a_senders_first_transaction_and_those_after_it(
+    application: Application, wallets: list[Wallet]
+):
+    batch = [wallet.transfer(wallets[0].address) for _ in range(4) for wallet in wallets]
+    answers = await application.admission.submit_many(batch)
+    assert not [answer for answer in answers if isinstance(answer, QenexError)]
+
+
 def test_a_replacement_pays_more_and_what_it_replaced_costs_nothing(
     application: Application, wallets: list[Wallet]
 ):

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.options import Options
 from ledger.store import Ledger
 from node.application import Application
 from node.modules import make_machine
+from node.steps import run
 from node.verifier import Verifier
 from qenex.block import (
     Block,
@@ -23,7 +25,7 @@ from qenex.block import (
     encode_block,
     evidence_root,
 )
-from qenex.errors import MethodNotFound, NotFound, QenexError, WrongSequence
+from qenex.errors import MethodNotFound, NotFound, Pruned, QenexError, WrongSequence
 from qenex.hashing import list_root
 from qenex.transaction import witness_hash
 from tests.node.chain_helpers import (
@@ -131,6 +133,32 @@ def test_a_restart_continues_with_equal_roots(tmp_path: Path, wallets: list[Wall
         roots.append((application.ledger.state_root, application.ledger.results_root))
         application.ledger.close()
     assert roots[0] == roots[1]
+
+
+def test_a_chain_that_forgets_old_states_restarts_and_keeps_its_headers(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    genesis, machine = make_genesis(wallets), make_machine()
+    options = Options(history=10, retain_blocks=5)
+    ledger = Ledger.create(tmp_path, genesis, codecs=machine.state_codecs, options=options)
+    Application.init_chain(machine, ledger)
+    application = Application(machine, ledger, Verifier(0))
+    for height in range(40):
+        application.check_tx(wallets[height % 5].transfer(wallets[0].address))
+        produce(application)
+        run(application.upkeep_steps())
+    info = application.info()
+    assert ledger.oldest_height > 25
+    assert ledger.blocks.header(1).height == 1
+    with pytest.raises(Pruned):
+        application.query("bank.get_supply", ("QXC",), height=5)
+    ledger.close()
+    machine = make_machine()
+    ledger = Ledger.open(tmp_path, codecs=machine.state_codecs, options=options)
+    application = Application(machine, ledger, Verifier(0))
+    assert application.info() == info
+    produce(application)
+    ledger.close()
 
 
 def rehash(block: Block, **header: Any) -> Block:

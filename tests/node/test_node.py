@@ -94,7 +94,7 @@ def test_a_home_is_never_made_over_another(config: Config, wallets: list[Wallet]
 def test_a_home_that_was_never_finished_is_made_anew(config: Config, wallets: list[Wallet]):
     config.genesis_path.unlink()
     init_home(config.home, make_genesis(wallets), validator=VALIDATOR, settings=SETTINGS)
-    assert read_genesis(config.genesis_path)
+    assert read_genesis(config.genesis_path) == make_genesis(wallets)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"schema_version": 2}', "\x00"])
@@ -293,6 +293,12 @@ def submit(port: int, raw: bytes) -> Any:
         return json.load(response)
 
 
+def submit_until_it_fails(port: int, wallets: list[Wallet]) -> None:
+    for _ in range(400):
+        for wallet in wallets:
+            submit(port, wallet.transfer(wallets[0].address, memo="x" * 250))
+
+
 def check(config: Config) -> Ledger:
     machine = make_machine()
     ledger = Ledger.open(config.data_path, codecs=machine.state_codecs)
@@ -362,9 +368,7 @@ def test_a_disk_that_takes_no_more_stops_the_process_with_its_code(
     try:
         port = node.port()
         with pytest.raises(OSError, match=r".*"):
-            for _ in range(400):
-                for wallet in wallets:
-                    submit(port, wallet.transfer(wallets[0].address, memo="x" * 250))
+            submit_until_it_fails(port, wallets)
         assert node.process.wait(20) == EXIT_DISK
     finally:
         node.end()
