@@ -454,11 +454,48 @@ async def test_connections_are_bounded(served):
         each.close()
 
 
-async def test_connections_of_one_address_are_bounded():
-    class Transport:
-        def get_extra_info(self, name: str) -> tuple[str, int]:
-            return "203.0.113.9", 5
+class Transport:
+    """The part of a transport that the table uses."""
 
+    def __init__(self) -> None:
+        self.buffered = 0
+        self.aborted = False
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "203.0.113.9", 5
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_the_sweep_closes_who_dawdles_and_nobody_else():
+    now = [0.0]
+    limits = Limits(idle_timeout=60, write_timeout=20)
+    table = ConnectionTable(limits, None, clock=lambda: now[0])
+    idle, busy, slow, stuck = transports = [Transport() for _ in range(4)]
+    for transport in transports:
+        each: Any = transport
+        assert table.opened(transport, each, privileged=False)
+        connection = table.get(transport)
+        assert connection is not None
+        if transport is not idle:
+            table.begin(connection)
+    slow.buffered = stuck.buffered = 1_000_000
+    for second in range(1, 26):
+        now[0] = second
+        slow.buffered -= 1_000
+        table.sweep()
+    assert [transport.aborted for transport in transports] == [False, False, False, True]
+    now[0] = 61
+    slow.buffered -= 1_000
+    table.sweep()
+    assert [transport.aborted for transport in transports] == [True, False, False, True]
+
+
+async def test_connections_of_one_address_are_bounded():
     table = ConnectionTable(Limits(max_connections_per_address=2), None)
     transport: Any = Transport()
     assert [table.opened(n, transport, privileged=False) for n in range(3)] == [True, True, False]
