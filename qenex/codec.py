@@ -315,7 +315,9 @@ def time_from_text(text: str) -> int:
             raise ValueError
         *parts, fraction = found.groups()
         year, month, day, hour, minute, second = (int(part) for part in parts)
-        since = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        since = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - datetime(
+            1970, 1, 1, tzinfo=UTC
+        )
         if since.days < 0:
             raise ValueError
         return (since.days * 86_400 + since.seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
