@@ -475,7 +475,7 @@ def test_the_sweep_closes_who_dawdles_and_nobody_else():
     now = [0.0]
     limits = Limits(idle_timeout=60, write_timeout=20)
     table = ConnectionTable(limits, None, clock=lambda: now[0])
-    idle, busy, slow, stuck = transports = [Transport() for _ in range(4)]
+    idle, _busy, slow, stuck = transports = [Transport() for _ in range(4)]
     for transport in transports:
         each: Any = transport
         assert table.opened(transport, each, privileged=False)
