@@ -1,0 +1,258 @@
+"""The layered state behaves as plain dicts that are copied at every checkpoint would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ledger.collections import RecordCodec
+from ledger.state import Committed, EmptyBase, State, View, merge_layers
+from qenex.errors import MalformedBytes
+from qenex.types import U64
+
+PREFIX = bytes((9, 1))
+CODECS = {PREFIX: RecordCodec(U64, 1, {})}
+KEYS = st.sampled_from([PREFIX + bytes((n,)) for n in range(12)])
+VALUES = st.one_of(st.none(), st.integers(0, 5))
+MAPS = st.dictionaries(KEYS, st.integers(0, 5))
+START, STOP = PREFIX, bytes((9, 2))
+
+
+class Plain:
+    """A readable layer over a dict."""
+
+    def __init__(self, values: dict[bytes, Any]) -> None:
+        self.values = values
+
+    def get(self, key: bytes) -> Any:
+        return self.values.get(key)
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Any]]:
+        return iter(ordered(self.values, start, stop, reverse))
+
+
+def ordered(values: dict[bytes, Any], start: bytes, stop: bytes, reverse: bool) -> list[tuple[bytes, Any]]:
+    return sorted(((k, v) for k, v in values.items() if start <= k < stop and v is not None), reverse=reverse)
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """get, set, mark, revert, touched, changes, pages: against copies of a dict."""
+
+    @initialize(base=MAPS)
+    def start(self, base: dict[bytes, int]) -> None:
+        self.base = base
+        self.state = State(Plain(base))
+        self.model: dict[bytes, int] = dict(base)
+        self.marks: list[tuple[int, dict[bytes, int]]] = []
+        self.created: list[bytes] = []
+        self.state.on_create = lambda key, value: self.created.append(key)
+
+    @rule(key=KEYS, value=VALUES)
+    def write(self, key: bytes, value: int | None) -> None:
+        expected = self.model.get(key) is None and value is not None
+        before = len(self.created)
+        self.state.set_ordered(key, value)
+        assert (len(self.created) > before) == expected
+        if value is None:
+            self.model.pop(key, None)
+        else:
+            self.model[key] = value
+
+    @rule(key=KEYS)
+    def refuse_creation(self, key: bytes) -> None:
+        """A creation that is refused (out of gas) writes nothing."""
+
+        def refuse(key: bytes, value: Any) -> None:
+            raise MalformedBytes("no")
+
+        kept, self.state.on_create = self.state.on_create, refuse
+        if self.model.get(key) is None:
+            with pytest.raises(MalformedBytes):
+                self.state.set_ordered(key, 5)
+        self.state.on_create = kept
+
+    @rule()
+    def mark(self) -> None:
+        self.marks.append((self.state.mark(), dict(self.model)))
+
+    @precondition(lambda self: self.marks)
+    @rule(data=st.data())
+    def revert(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.marks) - 1))
+        mark, self.model = self.marks[index]
+        del self.marks[index:]
+        self.state.revert(mark)
+
+    @precondition(lambda self: self.marks)
+    @rule(data=st.data())
+    def touched(self, data: st.DataObject) -> None:
+        mark, then = data.draw(st.sampled_from(self.marks))
+        images = self.state.touched(mark)
+        for key, old in images.items():
+            assert old == then.get(key)
+        changed = {k for k in {*then, *self.model} if then.get(k) != self.model.get(k)}
+        assert changed <= set(images)
+
+    @precondition(lambda self: not self.marks)
+    @rule(key=KEYS)
+    def drop(self, key: bytes) -> None:
+        self.state.drop([key])
+        self.model.pop(key, None)
+        if key in self.base:
+            self.model[key] = self.base[key]
+
+    @rule(keys=st.tuples(KEYS, KEYS), reverse=st.booleans())
+    def page(self, keys: tuple[bytes, bytes], reverse: bool) -> None:
+        low, high = min(keys), max(keys)
+        assert list(self.state.iterate(low, high, reverse=reverse)) == ordered(self.model, low, high, reverse)
+
+    @invariant()
+    def equal(self) -> None:
+        for n in range(12):
+            key = PREFIX + bytes((n,))
+            assert self.state.get(key) == self.model.get(key)
+        expected = {
+            k: self.model.get(k)
+            for k in {*self.base, *self.model}
+            if self.base.get(k) != self.model.get(k)
+        }
+        assert self.state.changes() == expected
+
+
+TestJournal = JournalMachine.TestCase
+
+
+class CommittedMachine(RuleBasedStateMachine):
+    """A cache of two entries over a store that lags behind, against one dict."""
+
+    @initialize(capacity=st.integers(1, 6))
+    def start(self, capacity: int) -> None:
+        self.stored: dict[bytes, bytes] = {}
+        self.model: dict[bytes, int] = {}
+        self.lagging: dict[bytes, int | None] = {}
+        self.reads = 0
+        self.committed = Committed(self._read, self._iterate, CODECS, capacity=capacity)
+
+    def _read(self, key: bytes) -> bytes | None:
+        assert key not in self.lagging, "the store is asked for a key whose write is under way"
+        self.reads += 1
+        return self.stored.get(key)
+
+    def _iterate(self, start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        return iter(ordered(self.stored, start, stop, reverse))
+
+    def _store(self, changes: dict[bytes, int | None]) -> None:
+        for key, value in changes.items():
+            self.stored.pop(key, None)
+            if value is not None:
+                self.stored[key] = CODECS[PREFIX].encode(value)
+
+    @rule(changes=st.dictionaries(KEYS, VALUES), durable=st.booleans())
+    def apply(self, changes: dict[bytes, int | None], durable: bool) -> None:
+        if durable and not self.lagging:
+            self._store(changes)
+            self.committed.apply(changes)
+        else:
+            self.committed.apply(changes, durable=False)
+            self.lagging |= changes
+        self.model = {k: v for k, v in {**self.model, **changes}.items() if v is not None}
+
+    @rule()
+    def settle(self) -> None:
+        self._store(self.lagging)
+        self.lagging = {}
+        self.committed.settle()
+
+    @rule(key=KEYS)
+    def read(self, key: bytes) -> None:
+        assert self.committed.get(key) == self.model.get(key)
+        before = self.reads
+        assert self.committed.get(key) == self.model.get(key)
+        assert self.reads == before, "present or absent, it is remembered"
+
+    @rule(keys=st.tuples(KEYS, KEYS), reverse=st.booleans())
+    def page(self, keys: tuple[bytes, bytes], reverse: bool) -> None:
+        low, high = min(keys), max(keys)
+        found = list(self.committed.iterate(low, high, reverse=reverse))
+        assert found == ordered(self.model, low, high, reverse)
+
+    @invariant()
+    def bounded(self) -> None:
+        if hasattr(self, "committed"):
+            cache = self.committed
+            assert len(cache._young) <= cache._half
+            assert len(cache._old) <= cache._half
+
+
+TestCommitted = CommittedMachine.TestCase
+
+
+@given(below=MAPS, changed=st.dictionaries(KEYS, VALUES), undone=st.sets(KEYS), reverse=st.booleans())
+def test_merged_layers_are_the_union_where_the_newer_wins(
+    below: dict[bytes, int], changed: dict[bytes, int | None], undone: set[bytes], reverse: bool
+) -> None:
+    """`undone`: keys once written whose write was reverted; the lower layer shows through."""
+    keys = dict.fromkeys([*changed, *undone])
+    lower = iter(ordered(below, START, STOP, reverse))
+    found = list(merge_layers(lower, keys, changed, START, STOP, reverse=reverse))
+    assert found == ordered({**below, **changed}, START, STOP, reverse)
+
+
+@given(base=MAPS, newer=MAPS, written=st.dictionaries(KEYS, VALUES))
+def test_rebased_state_keeps_what_it_wrote(
+    base: dict[bytes, int], newer: dict[bytes, int], written: dict[bytes, int | None]
+) -> None:
+    state = State(Plain(base))
+    for key, value in written.items():
+        state.set(key, value)
+    kept = state.changes()
+    state.rebase(Plain(newer))
+    for n in range(12):
+        key = PREFIX + bytes((n,))
+        assert state.get(key) == (kept[key] if key in kept else newer.get(key))
+    assert state.changes() == {k: v for k, v in kept.items() if newer.get(k) != v}
+
+
+def test_write_of_an_equal_value_is_none() -> None:
+    state = State(Plain({PREFIX: 1}))
+    state.on_create = lambda key, value: pytest.fail("nothing is created")
+    state.set(PREFIX, 1)
+    state.set(PREFIX + b"x", None)
+    assert (state.mark(), state.changes()) == (0, {})
+
+
+def test_value_written_back_is_touched_but_no_change() -> None:
+    state = State(Plain({PREFIX: 1}))
+    state.set(PREFIX, 2)
+    state.set(PREFIX, 1)
+    assert state.touched(0) == {PREFIX: 1}
+    assert state.changes() == {}
+
+
+def test_reset_forgets_everything() -> None:
+    state = State(Plain({PREFIX: 1}))
+    state.set_ordered(PREFIX + b"x", 2)
+    state.reset(EmptyBase())
+    assert state.get(PREFIX) is None
+    assert state.changes() == {}
+    assert list(state.iterate(START, STOP)) == []
+    assert state.mark() == 0
+
+
+def test_view_decodes_and_refuses_what_no_module_declares() -> None:
+    stored = {PREFIX + b"a": CODECS[PREFIX].encode(5), b"\x08\x01": b"\x92\x01\x01"}
+    view = View(7, stored.get, lambda a, b, r: iter(ordered(stored, a, b, r)), CODECS)
+    assert view.height == 7
+    assert view.get(PREFIX + b"a") == 5
+    assert view.get(PREFIX + b"b") is None
+    assert list(view.iterate(START, STOP)) == [(PREFIX + b"a", 5)]
+    with pytest.raises(MalformedBytes):
+        view.get(b"\x08\x01")
+    stored[PREFIX + b"a"] = b"\x92\x01\xff"
+    with pytest.raises(MalformedBytes):
+        view.get(PREFIX + b"a")
