@@ -22,6 +22,8 @@ class Prepared:
     height: int
     values: Sequence[tuple[bytes, bytes | None, bytes | None]]
     """(key, new, old) encoded, of what really differs; None for absent."""
+    new: dict[bytes, bytes | None]
+    """New encoded values by key: the same once more, for those who look one up."""
     changes: Mapping[bytes, Value | None]
     tree: TreeUpdate
 
@@ -48,7 +50,7 @@ class BlockParts(TypedDict):
 class Staged:
     """A block in a batch, and what readers need of it until it is durable."""
 
-    __slots__ = ("_suffix", "_values", "batch", "header", "meta", "prepared", "written")
+    __slots__ = ("_suffix", "batch", "header", "meta", "prepared", "written")
 
     def __init__(self, prepared: Prepared, batch: Batch, meta: Meta, header: Header | None) -> None:
         self.prepared = prepared
@@ -57,13 +59,6 @@ class Staged:
         self.header = header
         self.written = False
         self._suffix = version_key(prepared.height)
-        self._values: dict[bytes, bytes | None] | None = None
-
-    def values(self) -> dict[bytes, bytes | None]:
-        """New values by state key. Made when first asked for: a plain `commit` needs none."""
-        if self._values is None:
-            self._values = {key: new for key, new, _ in self.prepared.values}
-        return self._values
 
     def find(self, key: bytes) -> bytes | None:
         """A tree node, root or horizon of this block, by its key in the store."""
@@ -96,7 +91,7 @@ class Ahead:
     def value(self, key: bytes) -> bytes | None:
         """Return an encoded state value."""
         if self.pending is not None:
-            newer = self.pending.values()
+            newer = self.pending.prepared.new
             if key in newer:
                 return newer[key]
         return self._store.get(VALUE + key)
@@ -140,13 +135,13 @@ class Encoded:
                 append(value(key))
         return found
 
-    def advance(self, values: Sequence[tuple[bytes, bytes | None, bytes | None]]) -> None:
-        """Follow to the next version, by its (key, new, old)."""
-        if len(values) > 2 * self._half:  # as when a genesis is imported
+    def advance(self, new: dict[bytes, bytes | None]) -> None:
+        """Follow to the next version, by its new values."""
+        if len(new) > 2 * self._half:  # as when a genesis is imported
             self._young, self._old = {}, {}
             return
-        self._turn(len(values))
-        self._young.update([(key, new) for key, new, _ in values])
+        self._turn(len(new))
+        self._young.update(new)
 
     def _turn(self, more: int) -> None:
         if len(self._young) + more > self._half:

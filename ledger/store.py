@@ -313,6 +313,7 @@ class Ledger:
         keys = list(changes)
         values: list[tuple[bytes, bytes | None, bytes | None]] = []
         leaves: list[tuple[bytes, bytes | None]] = []
+        fresh: dict[bytes, bytes | None] = {}
         new: bytes | None
         for start in range(0, len(keys), SLICE):
             part = keys[start : start + SLICE]
@@ -333,11 +334,12 @@ class Ledger:
                         continue
                     leaves.append((tree_path(key), value_hash(new)))
                 values.append((key, new, old))
+                fresh[key] = new
             yield
         if len(values) != len(keys):
-            changes = {key: changes[key] for key, _, _ in values}
+            changes = {key: changes[key] for key in fresh}
         tree = yield from self._tree.update_in_steps(height, base, leaves)
-        return Prepared(height, values, changes, tree)
+        return Prepared(height, values, fresh, changes, tree)
 
     def commit(self, prepared: Prepared, **block: Unpack[BlockParts]) -> None:
         """Write a block durably and make it the newest. After a StorageFault nothing in memory has moved.
@@ -425,7 +427,7 @@ class Ledger:
 
     def _move(self, staged: Staged, *, durable: bool) -> None:
         self._tree.committed(staged.prepared.tree)
-        self._encoded.advance(staged.prepared.values)
+        self._encoded.advance(staged.prepared.new)
         self.committed.apply(staged.prepared.changes, durable=durable)
         self._meta = staged.meta
         self.header = staged.header
