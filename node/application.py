@@ -15,6 +15,7 @@ methods answer that this node offers and takes none.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -397,12 +398,15 @@ class Application:
         What cannot be verified with the keys known now is left to the execution, which decides.
         """
         pairs = []
+        turn = Slice()
         for raw in block.transactions:
             try:
-                tx = decode_transaction(raw)
+                tx = self.mempool.get_raw(raw) or decode_transaction(raw)
                 pairs.append((tx, self.admission.check.signing_keys(tx)))
             except QenexError:
                 continue
+            if turn.over():
+                await asyncio.sleep(0)
         await self.verifier.verify_all(pairs)
 
     def _keep(self, executed: Executed) -> None:

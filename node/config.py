@@ -194,7 +194,7 @@ class EngineSettings:
         10_000, "an empty block follows an empty one after this", unit="ms", low=10, high=3_600_000
     )
     max_block_kib: int = setting(
-        4_096, "transactions' bytes that this node proposes in a block", unit="KiB", low=64, high=4_096
+        4_096, "transactions' bytes that this node proposes in a block", unit="KiB", low=128, high=4_096
     )
 
 

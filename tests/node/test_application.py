@@ -103,6 +103,23 @@ def test_two_applications_agree_block_by_block(tmp_path: Path, wallets: list[Wal
     follower.ledger.close()
 
 
+async def test_a_foreign_blocks_signatures_are_verified_once_and_beforehand(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    genesis = make_genesis(wallets)
+    first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
+    for wallet in wallets:
+        first.check_tx(wallet.transfer(wallets[0].address))
+        first.check_tx(wallet.transfer(wallets[0].address))
+    block = first.prepare_proposal(START + SECOND, VALIDATOR.address).block
+    # The second ones wait for keys that the first ones register: those are verified where they stand.
+    await second.verify_block(block)
+    assert second.verifier.verified == 5
+    assert second.process_proposal(block).accepted
+    assert second.verifier.cache.hits == 5
+    assert len(second.verifier.cache) == 10
+
+
 def test_another_engine_may_skip_the_proposal_and_drive_decided_blocks(tmp_path: Path, wallets: list[Wallet]):
     genesis = make_genesis(wallets)
     first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
