@@ -145,8 +145,13 @@ class Committed:
 
     def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
         """Make a block's changes the newest version. See the class for `durable`."""
-        for key, value in changes.items():
-            self._remember(key, value)
+        if len(changes) > self._half:  # a genesis: entry by entry keeps to the capacity
+            for key, value in changes.items():
+                self._remember(key, value)
+        else:
+            if len(self._young) + len(changes) > self._half:
+                self._old, self._young = self._young, {}
+            self._young.update(changes)
         if not durable:
             self._pending.update(changes)
 

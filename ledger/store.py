@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
+from hashlib import blake2b
 from typing import Final, Unpack
 
 from ledger.backend import (
@@ -54,10 +55,14 @@ from qenex.errors import (
     Pruned,
     WrongGenesis,
 )
-from qenex.proof import TreeProof, tree_path, value_hash
+from qenex.hashing import HASH_SIZE
+from qenex.proof import TreeProof, tree_path
 
 SLICE: Final = 1_000
 """Changed values encoded in one step of `prepare_in_steps`: about 3 ms."""
+
+_path_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tkey").copy
+_value_state = blake2b(digest_size=HASH_SIZE, person=b"qx.value").copy
 
 
 class Ledger:
@@ -309,22 +314,26 @@ class Ledger:
     def _prepare(
         self, height: int, base: int | None, changes: Mapping[bytes, Value | None]
     ) -> Generator[None, None, Prepared]:
+        # The hot part of a commit: 2 us a value, of which 0.6 encode it and 0.5 hash key and value (the
+        # bodies of `tree_path` and `value_hash` stand here: a call of each would cost 0.1 more).
         encoders = self._encoders
-        keys = list(changes)
+        items = list(changes.items())
         values: list[tuple[bytes, bytes | None, bytes | None]] = []
         leaves: list[tuple[bytes, bytes | None]] = []
         fresh: dict[bytes, bytes | None] = {}
         new: bytes | None
-        for start in range(0, len(keys), SLICE):
-            part = keys[start : start + SLICE]
-            old_values = [None] * len(part) if base is None else self._encoded.old_values(part)
-            for key, old in zip(part, old_values):
-                value = changes[key]
+        for start in range(0, len(items), SLICE):
+            part = items[start : start + SLICE]
+            keys = [key for key, _ in part]
+            old_values = [None] * len(part) if base is None else self._encoded.old_values(keys)
+            for (key, value), old in zip(part, old_values):
+                path = _path_state()
+                path.update(key)
                 if value is None:
                     if old is None:
                         continue
                     new = None
-                    leaves.append((tree_path(key), None))
+                    leaves.append((path.digest(), None))
                 else:
                     encoder = encoders.get(key[:2])
                     if encoder is None:
@@ -332,11 +341,13 @@ class Ledger:
                     new = encoder(value)
                     if new == old:
                         continue
-                    leaves.append((tree_path(key), value_hash(new)))
+                    digest = _value_state()
+                    digest.update(new)
+                    leaves.append((path.digest(), digest.digest()))
                 values.append((key, new, old))
                 fresh[key] = new
             yield
-        if len(values) != len(keys):
+        if len(values) != len(items):
             changes = {key: changes[key] for key in fresh}
         tree = yield from self._tree.update_in_steps(height, base, leaves)
         return Prepared(height, values, fresh, changes, tree)
