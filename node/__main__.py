@@ -56,7 +56,7 @@ def run(config: Config) -> int:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(live(config))
     except (StorageFault, OSError, DiskFull) as error:
-        log.critical("the disk failed: %s; nothing was half-written", error)
+        log.critical("the disk failed: %s; %s", error, DiskFull.default_hint)
         return EXIT_DISK
     except InternalError as error:
         log.critical("a defect of the node: %s", error.message)
