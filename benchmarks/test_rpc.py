@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from node.rpc import values
 from node.rpc.app import build_server
 from node.rpc.limits import Limits
 from node.rpc.server import ServerSettings
+from qenex.crypto.address import encode_address
 from tests.node.rpc.chain_helpers import ALICE, BOB, TestChain, text
 
 READS = 2_000
@@ -50,6 +52,25 @@ def test_balance_reads_through_the_dispatcher(benchmark, size):
     data = json.dumps(calls if size > 1 else calls[0]).encode()
     benchmark.extra_info["reads"] = READS
     benchmark.pedantic(lambda: runner.run(many(chain, data)), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["reads_per_second"] = round(READS / benchmark.stats.stats.min)
+    runner.close()
+
+
+def test_balance_reads_of_addresses_never_seen_before(benchmark):
+    """Every read decodes and checks an address anew; the other cases read one that is remembered."""
+    runner = asyncio.Runner()
+    chain = runner.run(chain_with_a_block())
+    requests = []
+    for number in range(READS):
+        call = balance_request(number)
+        call["params"]["address"] = encode_address(number.to_bytes(32, "big"))
+        requests.append(json.dumps(call).encode())
+
+    async def many() -> None:
+        for data in requests:
+            await chain.dispatcher.handle(data, chain.caller)
+
+    benchmark.pedantic(lambda: runner.run(many()), setup=values._known_address.cache_clear, rounds=5)
     benchmark.extra_info["reads_per_second"] = round(READS / benchmark.stats.stats.min)
     runner.close()
 

@@ -231,6 +231,8 @@ class RpcServer:
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise InvalidRequest("compressed bodies are not accepted")
         try:
+            if request.content.is_eof():  # all of it came with the headers: nothing to wait for
+                return await request.read()
             async with asyncio.timeout(self._limits.request_timeout):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:

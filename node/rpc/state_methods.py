@@ -20,7 +20,7 @@ from node.rpc.render import (
 )
 from node.rpc.rest import query_path
 from node.rpc.strict_json import Json
-from node.rpc.values import At, codec_of
+from node.rpc.values import At, codec_of, remembering
 from node.service import LATEST, NodeService
 from qenex.codec import codec_for
 from qenex.crypto.address import Address, encode_address
@@ -136,7 +136,8 @@ def method_name(module: str, verb: str) -> str:
 def _query_method(spec: QuerySpec, service: NodeService, renderer: Renderer) -> Method:
     name = method_name(spec.module, spec.verb)
     parameters = tuple(
-        Parameter(p.name, p.codec, not p.codec.check_none(), None, p.doc) for p in spec.parameters
+        Parameter(p.name, remembering(p.codec), not p.codec.check_none(), None, p.doc)
+        for p in spec.parameters
     )
     names = [parameter.name for parameter in parameters]
     if {"at", "prove"} & set(names):

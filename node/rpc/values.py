@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
 from node.rpc.strict_json import Json
@@ -141,6 +142,24 @@ _SPECIAL: dict[str, Codec[Any]] = {
 }
 
 
+@lru_cache(maxsize=16_384)
+def _known_address(text: str) -> Address:
+    return _ADDRESS.from_json(text)
+
+
+def _address(value: Json) -> Address:
+    return _known_address(value) if type(value) is str and len(value) <= 90 else _ADDRESS.from_json(value)
+
+
+_FAST_ADDRESS: Final = Codec(_ADDRESS.name, _ADDRESS.check, _ADDRESS.to_json, _address, _ADDRESS.schema)
+"""Remembers 16,384 addresses (4 MiB): their checksums are a third of the time of a balance read."""
+
+
+def remembering(codec: Codec[Any]) -> Codec[Any]:
+    """The same codec, for a parameter that is an address one that remembers what it decoded."""
+    return _FAST_ADDRESS if codec is _ADDRESS else codec
+
+
 def codec_of(hint: Any) -> Codec[Any]:
     """Return the codec of a parameter's or result's type, the RPC's own types included.
 
@@ -160,4 +179,4 @@ def codec_of(hint: Any) -> Codec[Any]:
             lambda value: None if value is None else inner.from_json(value),
             {"anyOf": [inner.schema, {"type": "null"}]},
         )
-    return codec_for(hint)
+    return remembering(codec_for(hint))
