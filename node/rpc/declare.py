@@ -1,8 +1,9 @@
 """Methods, declared once: names, typed parameters, documentation, REST path, access.
 
 A method is a function of an API class marked with `@method`. Its signature is the declaration: the
-parameters' types become codecs, defaults make them optional (a trailing `_` of a name is
-dropped), the docstring's `Args:` describe each. Module queries enter the same registry from the machine's declarations.
+parameters' types become codecs, defaults make them optional, the docstring's `Args:` describe each. A
+trailing `_` of a name is dropped, and a first parameter `caller` gets the caller. Module queries enter the
+same registry from the machine's declarations.
 """
 
 from __future__ import annotations
