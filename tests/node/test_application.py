@@ -220,6 +220,9 @@ def bad_blocks(block: Block, wallets: list[Wallet]) -> dict[str, Block]:
     }.items():
         blocks[name] = with_commit(block, changed)
     blocks["no commit"] = with_commit(block, None)
+    # Contents that the header does not commit to.
+    blocks["fewer transactions under the same header"] = block._replace(transactions=block.transactions[:-1])
+    blocks["another commit under the same header"] = block._replace(commit=commit._replace(round=3))
     return blocks
 
 
