@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from ledger.backend import Backend
 from ledger.collections import RecordCodec
@@ -92,8 +93,11 @@ def seen_commit(height: int, digest: bytes) -> Commit:
     return Commit(height, 0, digest, (signature,))
 
 
-def parts(ledger: Ledger, prepared: Prepared, transactions: int) -> BlockParts:
-    """The block that follows the ledger's last one, with so many transactions, and its results."""
+def parts(ledger: Ledger, prepared: Prepared, transactions: int, **wrong: Any) -> BlockParts:
+    """The block that follows the ledger's last one, with so many transactions, and its results.
+
+    `wrong` header fields make a block that nobody would have agreed to.
+    """
     height = prepared.height
     made = [transaction(height * 100_000 + n) for n in range(transactions)]
     receipts = [receipt(tx_id, n) for n, (_, tx_id, _) in enumerate(made)]
@@ -114,7 +118,7 @@ def parts(ledger: Ledger, prepared: Prepared, transactions: int) -> BlockParts:
         transactions_root=transactions_root([witness for _, _, witness in made]),
         evidence_root=evidence_root(()),
         commit_hash=commit_hash(last),
-    )
+    )._replace(**wrong)
     digest = block_hash(header)
     return BlockParts(
         block_bytes=encode_block(Block(header, tuple(raw for raw, _, _ in made), (), last)),
@@ -152,7 +156,10 @@ def new_chain(
 
 def add_block(ledger: Ledger, accounts: int = 40, transactions: int = 2) -> Prepared:
     height = ledger.height + 1
-    prepared = ledger.prepare(height, changes_of(height, accounts))
+    changes = changes_of(height, accounts)
+    for key in changes:  # as execution does before it writes
+        ledger.committed.get(key)
+    prepared = ledger.prepare(height, changes)
     ledger.commit(prepared, **parts(ledger, prepared, transactions))
     return prepared
 

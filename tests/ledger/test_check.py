@@ -12,12 +12,13 @@ from ledger.backend import StorageFault
 from ledger.backends.memory import MemoryBackend, MemoryView
 from ledger.check import check
 from ledger.findings import FAMILIES, MAX_ERRORS, CheckProgress, CheckReport
-from ledger.keys import NODE, VALUE
+from ledger.keys import NODE, VALUE, version_key
 from ledger.meta import STATE_KEY
 from ledger.options import Options
 from ledger.store import Ledger
+from ledger.versions import history_stem
 from tests.conftest import LONG
-from tests.ledger.chains import CODECS, TEXTS, account, account_key, add_block, encoded, new_chain
+from tests.ledger.chains import CODECS, TEXTS, account, account_key, add_block, encoded, new_chain, parts
 
 Entries = dict[bytes, bytes]
 END = b"\xff" * 8
@@ -99,7 +100,19 @@ def test_a_lost_record_and_one_under_another_key_are_found(name: str) -> None:
 
 def test_a_record_of_no_kind_is_found_wherever_it_lies() -> None:
     entries = kept_chain(2)
-    for key in (b"", b"A", b"Z" * 9, b"\xff" * 3, b"M|other", b"V", b"B", b"T" + bytes(32), b"N", b"R\x00"):
+    for key in (
+        b"",
+        b"A",
+        b"Z" * 9,
+        b"\xff" * 3,
+        b"M|other",
+        b"V",
+        b"B",
+        b"T" + bytes(32),
+        b"N",
+        b"R\x00",
+        b"I" + bytes(32),
+    ):
         report = checked({**entries, key: b"x"})
         assert not report.ok, key
 
@@ -135,9 +148,31 @@ def test_a_list_that_would_make_pruning_delete_a_needed_node_is_found() -> None:
     entries = pruned_chain(1)
     leftover = min(key for key in entries if key[:1] == b"O")
     needed = max(key for key in entries if key[:1] == NODE)
-    for listed in ([needed], [needed, needed]):
-        packed = msgpack.packb(listed)
-        assert not checked({**entries, leftover: packed}).ok
+    keys = msgpack.unpackb(entries[leftover])
+    for listed in ([needed, *keys[1:]], [keys[1], *keys[1:]]):
+        assert not checked({**entries, leftover: msgpack.packb(listed)}).ok
+
+
+def test_a_change_that_history_never_heard_of_is_found() -> None:
+    entries = kept_chain()
+    listed = max(key for key in entries if key[:1] == b"C")
+    first, *rest = msgpack.unpackb(entries[listed])
+    del entries[history_stem(first) + version_key(6)]
+    report = checked({**entries, listed: msgpack.packb(rest)})
+    assert any("not listed" in error.detail for error in report.errors)
+
+
+@pytest.mark.parametrize("field", ["time", "transactions_root", "evidence_root", "commit_hash", "chain_id"])
+def test_a_block_that_nobody_would_have_agreed_to_is_found(field: str) -> None:
+    """The header links and hashes well; what it says of the block is wrong."""
+    store = MemoryBackend()
+    ledger = new_chain(store, 20)
+    add_block(ledger, 20)
+    wrong = {"time": 1_001, "chain_id": "other-chain"}.get(field, bytes(32))
+    prepared = ledger.prepare(2, {})
+    ledger.commit(prepared, **parts(ledger, prepared, 2, **{field: wrong}))
+    add_block(ledger, 20)
+    assert [error.place for error in ledger.check().errors] == ["block 2"]
 
 
 def test_a_large_state_is_read_in_several_passes_with_the_same_result(

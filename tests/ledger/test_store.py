@@ -16,6 +16,7 @@ from ledger.backends.memory import MemoryBackend
 from ledger.keys import BLOCK_HASH, HORIZON, ROOT, VALUE, version_key
 from ledger.meta import GENESIS_KEY, META_CODEC, STATE_KEY
 from ledger.options import Options
+from ledger.staging import Ahead, Encoded
 from ledger.store import Ledger
 from ledger.tree import rebuild_root
 from qenex.errors import (
@@ -333,6 +334,62 @@ def test_the_next_block_may_be_executed_and_prepared_while_the_last_one_is_writt
         assert dict(ledger.view().iterate(b"", END)) == expected_state(height)
     assert ledger.check().ok
     assert Ledger.open_in(store, codecs=CODECS).tree_root == root_by_definition(8)
+
+
+def test_memory_too_small_for_a_block_changes_nothing_but_speed() -> None:
+    """Caches that a block outgrows: what is under way is then found in the block itself."""
+    accounts, count = 6_000, 3_000
+    store = MemoryBackend()
+    options = Options(history=0, capacity=1_000, tree_cache_bytes=1 << 20)
+    ledger = new_chain(store, accounts, options=options)
+    state = start_state(accounts)
+    for height in range(1, 7):
+        changes = changes_of(height, accounts, count)
+        assert all(ledger.committed.get(key) == state.get(key) for key in changes)
+        prepared = ledger.prepare(height, changes)
+        state.update(changes)
+        staged = ledger.stage(prepared, **parts(ledger, prepared, 1))
+        if height % 3 == 0:
+            ledger.commit(prepared, **parts(ledger, prepared, 1))
+        else:
+            ledger.advance(staged)
+            following = changes_of(height + 1, accounts, count)
+            assert all(ledger.committed.get(key) == state.get(key) for key in following)
+            ahead = ledger.prepare(height + 1, following)
+            old = {key: CODECS[key[:2]].encode(value) for key, value in state.items() if value is not None}
+            assert all(before == old.get(key) for key, _, before in ahead.values)
+            ledger.write(staged)
+            ledger.settle(staged)
+        assert dict(ledger.committed.iterate(b"", END)) == {k: v for k, v in state.items() if v is not None}
+    assert ledger.check().ok
+
+
+@given(st.integers(1, 6), st.lists(st.sets(st.integers(0, 9), max_size=6), max_size=8))
+def test_old_values_are_those_of_the_newest_version_however_small_the_cache(
+    capacity: int, blocks: list[set[int]]
+) -> None:
+    store = MemoryBackend()
+    cache = Encoded(Ahead(store), capacity)
+    truth: dict[bytes, bytes | None] = {}
+    for height, touched in enumerate(blocks):
+        keys = [bytes((n,)) for n in sorted(touched)]
+        for key in keys[::2]:
+            assert cache.read(key) == truth.get(key)
+        assert cache.old_values(keys) == [truth.get(key) for key in keys]
+        new: dict[bytes, bytes | None] = {key: None if key[0] == height else bytes((height,)) for key in keys}
+        for key, value in new.items():
+            put(store, VALUE + key, value)
+        truth.update(new)
+        cache.advance(new)
+
+
+def test_a_reader_that_was_slow_does_not_hold_the_others_in_the_past() -> None:
+    ledger = new_chain(MemoryBackend())
+    add_block(ledger)
+    slow = ledger._present()
+    add_block(ledger)
+    ledger._moment = slow  # what a thread does that was interrupted between snapshot and assignment
+    assert ledger.view().height == 2
 
 
 def test_a_block_is_not_durable_before_its_write_returned() -> None:
