@@ -66,6 +66,7 @@ class Context:
         "module",
         "money",
         "scheme_status",
+        "supplies",
         "time",
         "time_s",
     )
@@ -95,6 +96,7 @@ class Context:
         self.max_events = max_events
         self.events: list[Event] = []
         self.debts: list[Debt] = []
+        self.supplies: dict[str, None] = {}  # denominations that who may mint them minted or burned
         self.depth = 0
 
     def emit(self, record: tuple[Any, ...]) -> None:

@@ -155,7 +155,7 @@ class BlockExecution:
         self._failed = None
         self._pay_debts()
         self._check_touched(mark)
-        check_conservation(self.state, mark)
+        check_conservation(self.state, mark, ctx.supplies)
         return tuple(results)
 
     def _pay_debts(self) -> None:
@@ -235,7 +235,7 @@ class BlockExecution:
             method(ctx)
             self._pay_debts()
             self._check_touched(mark)
-            check_conservation(state, mark)
+            check_conservation(state, mark, ctx.supplies)
             encode(tuple(ctx.events))
             return ctx.events
         except QenexError as error:

@@ -8,6 +8,8 @@ cannot create money.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from ledger.collections import Map
 from ledger.state import State
 from qenex.codec import is_denom
@@ -182,6 +184,7 @@ class Money:
             raise MintNotAllowed(f"{ctx.module or 'nobody'} may not mint or burn {denom}")
         if amount <= 0:
             raise AmountNotPositive(f"mint or burn of {amount} {denom}")
+        ctx.supplies[denom] = None
 
     # -- module accounts --------------------------------------------------------------------
 
@@ -207,9 +210,11 @@ class Money:
             self._state.set_ordered(supply_state_key(QXC), self.supply(QXC) - amount or None)
 
 
-def check_conservation(state: State, mark: int) -> None:
+def check_conservation(state: State, mark: int, supplies: Container[str] | None = None) -> None:
     """Per denomination: balance changes since `mark` equal supply changes, and no balance is negative.
 
+    `supplies` are the denominations that who may mint them minted or burned since `mark` (None: not
+    known here, any): a supply record that changed otherwise was written past the rights.
     Raises ConservationViolated.
     """
     differences: dict[str, int] = {}
@@ -227,6 +232,8 @@ def check_conservation(state: State, mark: int) -> None:
         elif prefix == BANK_SUPPLIES:
             denom = key[2:-2].decode("ascii")
             new = get(key) or 0
+            if supplies is not None and denom not in supplies:
+                raise ConservationViolated(f"the supply of {denom} changed without a right to mint it")
             differences[denom] = differences.get(denom, 0) - new + (old or 0)
         else:
             continue

@@ -117,9 +117,7 @@ class JournalMachine(RuleBasedStateMachine):
             key = PREFIX + bytes((n,))
             assert self.state.get(key) == self.model.get(key)
         expected = {
-            k: self.model.get(k)
-            for k in {*self.base, *self.model}
-            if self.base.get(k) != self.model.get(k)
+            k: self.model.get(k) for k in {*self.base, *self.model} if self.base.get(k) != self.model.get(k)
         }
         assert self.state.changes() == expected
 

@@ -83,9 +83,7 @@ class Chain:
         self.genesis = Genesis(
             chain_id=CHAIN_ID,
             time=GENESIS_TIME,
-            validators=tuple(
-                Validator(*v) for v in validators or [(VALIDATOR.address, VALIDATOR.key, 10)]
-            ),
+            validators=tuple(Validator(*v) for v in validators or [(VALIDATOR.address, VALIDATOR.key, 10)]),
             modules={"bank": {"balances": listed}, **(data or {})},
             parameters={"machine": {"max_block_gas": 10**9}} if parameters is None else parameters,
         )
@@ -107,9 +105,7 @@ class Chain:
 
     @property
     def next_info(self) -> BlockInfo:
-        return BlockInfo(
-            CHAIN_ID, self.height + 1, self.time + 10**8, self.time, VALIDATOR.address
-        )
+        return BlockInfo(CHAIN_ID, self.height + 1, self.time + 10**8, self.time, VALIDATOR.address)
 
     def begin(self) -> BlockExecution:
         self.block = self.machine.begin(self.base, self.next_info)
@@ -168,7 +164,9 @@ class Chain:
             if later:
                 signers = [s._replace(sequence=s.sequence + later, public_key=None) for s in signers]
         who = list(acting) or [0] * len(messages)
-        listed = [Message(name, tuple(args), index) for (name, args), index in zip(messages, who, strict=True)]
+        listed = [
+            Message(name, tuple(args), index) for (name, args), index in zip(messages, who, strict=True)
+        ]
         price = self.machine.price(self.base)
         fee = Fee(gas * price + tip if maximum is None else maximum, gas, tip)
         until = self.height + 100 if valid_until is None else valid_until

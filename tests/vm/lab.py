@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 from ledger.collections import Counter, Item, Map, OrderedMap
@@ -260,7 +261,7 @@ class Lab(Module):
         """Write money past the machine's back.
 
         Args:
-            kind: 0 native balance, 1 token balance, 2 supply, 3 delete the actor, 4 below zero.
+            kind: 0 native balance, 1 token balance, 2 supply, 3 delete the actor, 4 below zero, 5 both of 1 and 2.
             other: a victim.
         """
         state = self.notes.state
@@ -270,6 +271,9 @@ class Lab(Module):
                 state.set(ACCOUNT_RECORDS + address, record._replace(balance=record.balance + change))
         elif kind == 1:
             state.set(balance_state_key(ctx.actor, "other/token"), 5)
+        elif kind == 5:
+            state.set(balance_state_key(ctx.actor, "other/token"), 5)
+            state.set(supply_state_key("other/token"), 5)
         elif kind == 2:
             state.set(supply_state_key("other/token"), 5)
         else:
@@ -283,7 +287,7 @@ class Lab(Module):
             tier: basis points.
         """
         state = self.notes.state
-        record = state.get(ACCOUNT_RECORDS + ctx.actor)
+        record = state.get(ACCOUNT_RECORDS + ctx.actor) or EMPTY_ACCOUNT
         state.set(ACCOUNT_RECORDS + ctx.actor, record._replace(fee_tier=tier))
 
     @message(gas=100)
@@ -332,10 +336,8 @@ class Lab(Module):
     def swallow(self, ctx: Context) -> None:
         """Catch running out of gas, and go on."""
         self.last.set(3)
-        try:
+        with suppress(OutOfGas):
             ctx.gas.use(10**12)
-        except OutOfGas:
-            pass
         ctx.gas.use(1)
 
     @query

@@ -31,7 +31,9 @@ SEND = ("bank.send", (BOB.address, (QXC, 1)))
 FAST = ("ed25519", "ml-dsa-44", "ml-dsa-65", "composite-mldsa44-ed25519")
 
 
-def rotate(chain: Chain, owner: Actor, new: Actor, sequence: int | None = None) -> tuple[str, tuple[Any, ...]]:
+def rotate(
+    chain: Chain, owner: Actor, new: Actor, sequence: int | None = None
+) -> tuple[str, tuple[Any, ...]]:
     at = chain.account(owner.address).sequence if sequence is None else sequence
     statement = rotation_sign_bytes(CHAIN_ID, owner.address, at, new.key)
     return ("accounts.rotate_key", (new.key, new.sign(statement)))
@@ -77,8 +79,8 @@ def test_rotation_counts_within_the_block() -> None:
     with pytest.raises(InvalidSignature):
         block.execute(chain.tx(ALICE, SEND))
     block.execute(chain.tx(ALICE, SEND, keys=[new]))
+    signers = [chain.signer(ALICE, public_key=ALICE.key)]
     with pytest.raises(PublicKeyNotAllowed):
-        signers = [chain.signer(ALICE, public_key=ALICE.key)]
         block.execute(chain.tx(ALICE, SEND, signers=signers))
 
 
@@ -142,7 +144,8 @@ def test_verification_of_the_new_key_is_charged_before_it_is_done(monkeypatch: p
 
 def test_account_without_a_key_cannot_rotate_through_a_module() -> None:
     chain = Chain()
-    accounts, ctx = chain.machine.modules["accounts"], chain.machine.context
+    accounts: Any = chain.machine.modules["accounts"]
+    ctx = chain.machine.context
     chain.begin()
     ctx.actor = module_address("bank")
     with pytest.raises(AccountHasNoKey):
@@ -204,8 +207,8 @@ def test_exported_accounts_sign_on_with_their_present_keys() -> None:
     for actor in [*ACTORS, quantum]:
         assert after.account(actor.address) == chain.account(actor.address)
     block = after.begin()
+    signers = [after.signer(ALICE, public_key=ALICE.key)]
     with pytest.raises(PublicKeyNotAllowed):
-        signers = [after.signer(ALICE, public_key=ALICE.key)]
         block.execute(after.tx(ALICE, SEND, signers=signers))
     after.block = None
     assert [r.status for r in after.run(after.tx(ALICE, SEND, keys=[new]), after.tx(quantum, SEND))] == [0, 0]

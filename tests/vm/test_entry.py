@@ -39,7 +39,7 @@ from qenex.errors import (
     WrongSequence,
     WrongSignatureCount,
 )
-from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT
 from qenex.transaction import Fee, Message, Signer, assemble, decode_transaction, encode_body
 from qenex.types import QXC
 from tests.vm.chain import ACTORS, CHAIN_ID, START, Actor, Chain, ref
@@ -499,5 +499,5 @@ def test_size_of_an_unsigned_transaction_is_that_it_will_have(chain: Chain) -> N
 
 def test_nothing_was_written_where_nothing_was_admitted(chain: Chain) -> None:
     state = State(chain.base)
-    assert state.get(ACCOUNT_RECORDS + ALICE.address).sequence == 0
+    assert (state.get(ACCOUNT_RECORDS + ALICE.address) or EMPTY_ACCOUNT).balance == START
     assert state.changes() == {}

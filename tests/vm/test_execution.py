@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ledger.state import State
@@ -41,7 +43,7 @@ def chain() -> Chain:
 
 def only_fee_moved(chain: Chain, before: dict[bytes, bytes], payer: Actor, fee: int) -> None:
     """Nothing of a failed transaction stands but fee, sequence and key of the payer."""
-    changes = chain.results[-1].changes
+    changes: dict[bytes, Any] = chain.results[-1].changes
     payer_key = ACCOUNT_RECORDS + payer.address
     own = {payer_key, ACCOUNT_RECORDS + VALIDATOR.address, b"\x02\x02QXC\x00\x00", b"\x00\x01"}
     assert set(changes) <= own, sorted(set(changes) - own)
@@ -185,14 +187,15 @@ def scenario(chain: Chain) -> list[tuple[str, tuple[object, ...]]]:
 
 def test_running_out_of_gas_at_any_point_is_never_half_done() -> None:
     chain = Chain(Lab, Vault)
-    full = chain.machine.simulate(
-        chain.base, chain.next_info, chain.tx(ALICE, *scenario(chain), tip=3)
-    )
+    full = chain.machine.simulate(chain.base, chain.next_info, chain.tx(ALICE, *scenario(chain), tip=3))
     assert full.status == 0
     least = chain.machine.new_check(chain.base, "lab-1", 1).admit(chain.tx(ALICE, *scenario(chain)))
     before = dict(chain.store.values)
     limits = sorted(
-        {*range(least.intrinsic_gas + 8, full.gas_used + 40, 23), *range(full.gas_used - 30, full.gas_used + 9)}
+        {
+            *range(least.intrinsic_gas + 8, full.gas_used + 40, 23),
+            *range(full.gas_used - 30, full.gas_used + 9),
+        }
     )
     succeeded = 0
     for limit in limits:
@@ -210,7 +213,9 @@ def test_running_out_of_gas_at_any_point_is_never_half_done() -> None:
         assert receipt.gas_used == limit, "what ran out is charged in full"
         own = {ACCOUNT_RECORDS + ALICE.address, ACCOUNT_RECORDS + VALIDATOR.address}
         assert {k for k in result.changes if k[:1] != b"\x00" and k[:2] != b"\x02\x02"} == own
-        assert result.changes[ACCOUNT_RECORDS + ALICE.address].balance == START - receipt.fee
+        payer = result.changes[ACCOUNT_RECORDS + ALICE.address]
+        assert payer is not None
+        assert payer.balance == START - receipt.fee
         assert chain.store.values == before
     assert 0 < succeeded < len(limits)
 
@@ -377,7 +382,7 @@ def test_touched_invariant_fails_the_transaction(chain: Chain) -> None:
     assert doubled.status == InvariantViolated.code, "it sees the old image"
 
 
-@pytest.mark.parametrize("kind", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("kind", range(6))
 def test_money_written_past_the_machine_fails_the_transaction(chain: Chain, kind: int) -> None:
     before = dict(chain.store.values)
     receipt = chain.send_block(ALICE, ("lab.forge", (kind, BOB.address)))
@@ -426,7 +431,9 @@ def test_lease_is_taken_by_success_only_and_free_after_valid_until(chain: Chain)
 def test_lease_taken_again_before_the_sweep_survives_it() -> None:
     chain = Chain(parameters={"machine": {"hook_items": 1}})
     names = [bytes([n]) * 32 for n in range(3)]
-    chain.run(*[chain.send(ALICE, BOB.address, 1, lease=n, valid_until=2, later=i) for i, n in enumerate(names)])
+    chain.run(
+        *[chain.send(ALICE, BOB.address, 1, lease=n, valid_until=2, later=i) for i, n in enumerate(names)]
+    )
     chain.begin()
     chain.end()
     retaken = [
