@@ -61,7 +61,7 @@ def finish(steps: Generator[None, None, Prepared]) -> Prepared:
 
 
 def run(backend: BackendKind, accounts: int, transfers: int, blocks: int) -> dict[str, Any]:
-    """Return microseconds per transfer by stage, medians over the blocks."""
+    """Return microseconds per transfer by stage: the median block and, for busy machines, the best."""
     bench = Bench(backend, accounts, transfers)
     try:
         ledger = bench.ledger
@@ -103,7 +103,9 @@ def run(backend: BackendKind, accounts: int, transfers: int, blocks: int) -> dic
                 spent.setdefault(name, []).append(seconds * 1e6 / transfers)
             spent.setdefault("batch_bytes", []).append(staged.batch.size() / transfers)
         table = {name: sorted(values)[len(values) // 2] for name, values in spent.items()}
+        best = {name: min(values) for name, values in spent.items()}
         size = table.pop("batch_bytes")
+        best.pop("batch_bytes")
         encoder = CODECS[ACCOUNT_RECORDS].encode
         value = account(5, 10**9)
         start = perf_counter()
@@ -120,6 +122,7 @@ def run(backend: BackendKind, accounts: int, transfers: int, blocks: int) -> dic
             "accounts": accounts,
             "transfers": transfers,
             "us_per_transfer": {**table, "total": sum(table.values())},
+            "us_per_transfer_best": {**best, "total": sum(best.values())},
             "bytes_per_transfer": size,
             "limits_us": {"encode_one": encoding, "put_one": put},
         }
