@@ -133,7 +133,13 @@ def check_validity(rules: Rules, tx: Transaction) -> None:
 
 def signer_keys(state: State, rules: Rules, tx: Transaction) -> tuple[bytes, ...]:
     """Tag + public key per signer, with sequences checked. Raises the fitting 1000s error."""
+    return _authenticate(state, rules, tx)[0]
+
+
+def _authenticate(state: State, rules: Rules, tx: Transaction) -> tuple[tuple[bytes, ...], list[Account]]:
+    """Keys, and the signers' records as they are (empty where there is none)."""
     keys: list[bytes] = []
+    accounts: list[Account] = []
     for signer in tx.signers:
         account = state.get(ACCOUNT_RECORDS + signer[0])
         if account is None:
@@ -141,11 +147,11 @@ def signer_keys(state: State, rules: Rules, tx: Transaction) -> tuple[bytes, ...
                 raise AccountNotFound
             account = EMPTY_ACCOUNT
         keys.append(key_of_signer(state, signer, account, rules.status))
-    for signer in tx.signers:
-        expected = (state.get(ACCOUNT_RECORDS + signer[0]) or EMPTY_ACCOUNT)[0]
-        if signer[1] != expected:
-            raise WrongSequence(f"sequence {signer[1]}, the account's is {expected}")
-    return tuple(keys)
+        accounts.append(account)
+    for signer, account in zip(tx.signers, accounts, strict=True):
+        if signer[1] != account[0]:
+            raise WrongSequence(f"sequence {signer[1]}, the account's is {account[0]}")
+    return tuple(keys), accounts
 
 
 def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verify: Verify | None) -> Entered:
@@ -156,26 +162,26 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
     """
     plan_of(registry, tx)
     check_validity(rules, tx)
-    keys = signer_keys(state, rules, tx)
+    keys, accounts = _authenticate(state, rules, tx)
     payer = tx.signers[0].address
     if tx.lease is not None and (state.get(lease_key(payer, tx.lease)) or -1) >= rules.height:
         raise LeaseHeld
-    gas = check_fee(state, rules, tx, keys)
+    gas = check_fee(rules, tx, keys, accounts)
     if verify is not None and not verify(tx, keys):
         raise InvalidSignature
-    _take(state, tx, keys)
+    _take(state, tx, keys, accounts)
     return Entered(gas, keys)
 
 
-def check_fee(state: State, rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int:
+def check_fee(rules: Rules, tx: Transaction, keys: tuple[bytes, ...], accounts: list[Account]) -> int:
     """Limits and the payer's means; returns the intrinsic gas. Raises the fitting 1000s error."""
     maximum, gas_limit, tip = tx.fee
     gas = intrinsic_gas(rules, tx, keys)
     if len(tx.signers) > 1:
         gas += sum(
             rules.schedule.create + rules.schedule.created_byte * NEW_ACCOUNT_SIZE
-            for signer in tx.signers
-            if state.get(ACCOUNT_RECORDS + signer.address) is None
+            for account in accounts
+            if account == EMPTY_ACCOUNT
         )
     if gas_limit < gas:
         raise GasLimitTooLow(f"gas_limit {gas_limit}, bytes and signatures alone take {gas}")
@@ -184,18 +190,20 @@ def check_fee(state: State, rules: Rules, tx: Transaction, keys: tuple[bytes, ..
     needed = gas_limit * rules.price + tip
     if needed > maximum:
         raise InsufficientFee(f"fee.max {maximum}, gas_limit * price + tip is {needed} base units of QXC")
-    balance = (state.get(ACCOUNT_RECORDS + tx.signers[0].address) or EMPTY_ACCOUNT)[1]
+    balance = accounts[0][1]
     if maximum > balance:
         raise InsufficientFunds(f"the payer holds {balance} base units of QXC, fee.max is {maximum}")
     return gas
 
 
-def _take(state: State, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+def _take(state: State, tx: Transaction, keys: tuple[bytes, ...], accounts: list[Account]) -> None:
     maximum = tx.fee.max
-    for signer, key in zip(tx.signers, keys, strict=True):
-        state_key = ACCOUNT_RECORDS + signer[0]
-        sequence, balance, stored, fee_tier, flags = state.get(state_key) or EMPTY_ACCOUNT
+    for signer, key, account in zip(tx.signers, keys, accounts, strict=True):
+        sequence, balance, stored, fee_tier, flags = account
         if not stored:
             stored = store_key(state, key)
-        state.set(state_key, _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)))
+        state.set(
+            ACCOUNT_RECORDS + signer[0],
+            _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)),
+        )
         maximum = 0  # only signer 0 pays

@@ -137,15 +137,14 @@ class BlockExecution:
         ctx, signers = self.ctx, tx.signers
         mark = self.state.mark()
         results: list[Any] = []
-        paused = self.core.paused.get
-        methods = self.machine.methods
+        get, methods = self.state.get, self.machine.methods
         plan: tuple[Step, ...] = plan_of(self.machine.registry, tx)
         self._failed: int | None = 0
         for index, (spec, args, has_references, signer) in enumerate(plan):
             self._failed = index
             ctx.gas.use(spec.gas)
-            method, module_id = methods[spec.name]
-            if not spec.exit and paused(module_id) is not None:
+            method, pause_key = methods[spec.name]
+            if not spec.exit and get(pause_key) is not None:
                 raise ModulePaused(f"module {spec.module} is paused")
             if has_references:
                 args = _resolve(args, plan, results)

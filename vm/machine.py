@@ -81,9 +81,13 @@ class Machine:
         self.money = Money(self.state, tuple(self.modules), core.module_accounts)
         give_handles(self.modules, self.registry, Parts(self.state, self.money, core.paused))
         self.methods = {
-            spec.name: (getattr(self.modules[spec.module], spec.verb), int(self.modules[spec.module].id))
+            spec.name: (
+                getattr(self.modules[spec.module], spec.verb),
+                core.paused.key_of(int(self.modules[spec.module].id)),
+            )
             for spec in self.registry.messages.values()
         }
+        """By message name: the bound method, and the state key that tells whether its module is paused."""
         self.touched_invariants = self._touched_invariants()
         check_hooks(self.modules)
         schedule = gas_schedule(1)
