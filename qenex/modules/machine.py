@@ -30,10 +30,9 @@ class MachineParams(NamedTuple):
     """Parameters of the machine itself.
 
     `min_price` base units of QXC per gas; `target_gas_per_second` gas; `price_update_fraction` gas of
-    excess that multiplies the price by e; `burn_bps` part of the base fee that is burned; block limits
-    in
-    bytes and gas; `hook_items` entries that the machine's hook handles in a block; scheme status per
-    signature scheme: 0 off, 1 verify-only, 2 on.
+    excess that multiplies the price by e; `burn_bps` part of the base fee that is burned;
+    `max_block_gas` gas and `max_block_bytes` bytes of a block; `hook_items` entries that the machine's
+    hook handles in a block; `scheme_...` status of each signature scheme: 0 off, 1 verify-only, 2 on.
     """
 
     min_price: Annotated[int, Between(0, 1000000000000)]
