@@ -13,7 +13,7 @@ import click
 
 from cli.layout import Style, printable, style_of
 from cli.output import write
-from qenex.errors import Declined, UsageError
+from qenex.errors import Declined
 
 HOME_VARIABLE = "QENEX_HOME"
 NODE_VARIABLE = "QENEX_NODE"
@@ -81,13 +81,13 @@ class App:
         return sys.stdin is not None and sys.stdin.isatty()
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Go on only with consent. Raises Declined, or UsageError where nobody can be asked."""
+        """Go on only with consent. Raises Declined, also where nobody can be asked."""
         if yes:
             return
         if not self.can_ask:
-            raise UsageError(
+            raise Declined(
                 "this needs a confirmation and stdin is no terminal",
-                hint="read what it does, then repeat it with --yes",
+                hint="nothing was done; read what it does, then repeat it with --yes",
             )
         if self.ask(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
             raise Declined("declined")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -23,6 +24,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LOCK_SECONDS = 90.0
 DEFAULT_PORT = 7300
+MAX_SOCKET_PATH = 100
+"""Bytes of a local socket's path that every system takes; in a deeper folder the node opens none."""
 
 
 @click.group(cls=Group)
@@ -120,7 +123,10 @@ def _start(net: DevnetHome) -> None:
     from cli.processes import identify, start_node, stop
 
     written = net.log_path.stat().st_size if net.log_path.exists() else 0
-    child = start_node(net.node_home, net.log_path, [f"rpc.port={net.rpc_port}"])
+    overrides = [f"rpc.port={net.rpc_port}"]
+    if len(os.fsencode(net.node_home / "admin.sock")) > MAX_SOCKET_PATH:
+        overrides.append("rpc.admin_socket=false")
+    child = start_node(net.node_home, net.log_path, overrides)
     process = identify(child.pid)
     if process is None:
         raise _died(net, written)

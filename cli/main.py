@@ -96,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(_failed(app, error, exit_code_of(error)))
     except click.exceptions.ClickException as error:
         return int(_failed(app, _usage_error(error), ExitCode.USAGE))
+    except (
+        BrokenPipeError
+    ):  # click's own help text; results go through cli.output, sockets through the client
+        silence(sys.stdout)
+        return int(ExitCode.DONE)
     except (KeyboardInterrupt, click.exceptions.Abort):
         return int(_interrupted(app))
     except Exception as defect:  # the last net: a defect must not become a traceback on the terminal
