@@ -136,7 +136,7 @@ def carry_out(
         prepared, preview = _prepare(app, client, messages, info, choices)
         shown = not app.json or not (choices.yes or choices.dry_run)
         if shown and not (choices.dry_run and not app.json):
-            app.note(_preview_text(app, preview, app.style) + "\n")
+            app.note(_preview_text(app, preview, app.style) + "\n\n")
         if choices.dry_run:
             return Result({"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style))
         if choices.unsigned is not None:
