@@ -194,11 +194,7 @@ class BlockExecution:
         base, tip = charge(gas_used, self.price, fee_tier, tx.fee.tip)
         paid = base + tip
         receipt = _new(Receipt, (tx.tx_id, status, failed, gas_used, paid, results, events))
-        try:
-            encoded = encode(receipt)
-        except MalformedBytes as error:
-            self.machine.on_fault(error)
-            raise ModuleFault(f"results or events: {error.message}") from None
+        encoded = self._encoded(receipt)
         state.on_create = None
         state.set(key, _new(Account, (sequence, balance + tx.fee.max - paid, stored, fee_tier, flags)))
         if status == 0 and tx.lease is not None:
@@ -210,6 +206,14 @@ class BlockExecution:
         self.gas_used += gas_used
         self.size += len(tx.raw) + 5
         return receipt
+
+    def _encoded(self, value: tuple[Any, ...]) -> bytes:
+        """Canonical bytes of results and events. Raises ModuleFault for what has no encoding."""
+        try:
+            return encode(value)
+        except MalformedBytes as error:
+            self.machine.on_fault(error)
+            raise ModuleFault(f"results or events: {error.message}") from None
 
     # -- hooks and the end ------------------------------------------------------------------
 
@@ -235,7 +239,7 @@ class BlockExecution:
             self._pay_debts()
             self._check_touched(mark)
             check_conservation(state, mark, ctx.supplies)
-            encode(tuple(ctx.events))
+            self._encoded(tuple(ctx.events))
             return ctx.events
         except QenexError as error:
             code = _on_chain(error).code

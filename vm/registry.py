@@ -233,6 +233,8 @@ class Registry:
         self.params[module.name] = codec_for(module.Params)
         for record in module.events:
             name = f"{module.name}.{snake_case(record.__name__)}"
+            if record in self.event_names or name in self.events:
+                raise TypeError(f"the record of event {name} is declared twice: each event has its own")
             self.events[name] = EventSpec(
                 name, module.name, record, codec_for(record), inspect.getdoc(record) or ""
             )

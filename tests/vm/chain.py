@@ -13,7 +13,7 @@ from defi_modules.bank import Bank
 from ledger.genesis import Genesis
 from ledger.state import Committed, StateCodecs
 from qenex.block import Receipt, Validator
-from qenex.codec import Reference
+from qenex.codec import Reference, decode
 from qenex.crypto import SCHEMES, SCHEMES_BY_TAG, Address, address_of, encode_address
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Fee, Message, Signer, Transaction, assemble, decode_transaction, encode_body
@@ -115,11 +115,22 @@ class Chain:
         """End and commit the open block."""
         assert self.block is not None
         result = self.block.end()
+        self._check_types(result)
         self.store.write(result.changes, self.machine.state_codecs)
         self.height, self.time = self.height + 1, self.time + 10**8
         self.base, self.block = self._committed(), None
         self.results.append(result)
         return result
+
+    def _check_types(self, result: BlockResult) -> None:
+        """Every result and event has its declared type: what the machine leaves to the modules' care."""
+        registry = self.machine.registry
+        hooks = (*result.begin_events, *result.end_events)
+        for event in (*hooks, *(event for receipt in result.receipts for event in receipt.events)):
+            registry.events[event.name].codec.check(tuple(event.fields))
+        for receipt, encoded in zip(result.receipts, result.encoded_receipts, strict=True):
+            assert decode(encoded, max_size=1 << 20) == receipt
+            assert receipt.status == 0 or 1_000 <= receipt.status < 1 << 32
 
     def run(self, *txs: Transaction) -> list[Receipt]:
         """One block of these transactions, committed."""

@@ -23,6 +23,18 @@ class Noted(NamedTuple):
     key: U64
 
 
+class Heard(NamedTuple):
+    """A hook acted."""
+
+    key: U64
+
+
+class Loud(NamedTuple):
+    """An event that need not have an encoding."""
+
+    value: int
+
+
 class Made(NamedTuple):
     """Results to refer to."""
 
@@ -400,7 +412,7 @@ class Hooked(Module):
     id = 6
     name = "oracle"
     uses = ()
-    events = (Noted,)
+    events = (Heard, Loud)
 
     class HookParams(NamedTuple):
         """`begin`, `end`: what the hook does, a number of MOODS."""
@@ -423,7 +435,7 @@ class Hooked(Module):
         if mood == 0:
             return
         self.count.set((self.count.get() or 0) + 1)
-        ctx.emit(Noted(mood))
+        ctx.emit(Heard(mood))
         if mood == 2:
             raise KeyError("a defect")
         if mood == 3:
@@ -438,9 +450,11 @@ class Hooked(Module):
             ctx.owe(ACREDITOR, QXC, 10**30)
         if mood == 7:
             self.notes.set(1, b"bad")
+        if mood == 9:
+            ctx.emit(Loud(2**256))
         if mood == 8:
             for number in range(2_000):
-                ctx.emit(Noted(number))
+                ctx.emit(Heard(number))
 
     @message(gas=10)
     def act(self, ctx: Context, mood: U8) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.state import State
 from qenex.codec import encode
@@ -431,6 +433,46 @@ def test_checks_run_in_the_order_of_the_protocol(chain: Chain) -> None:
     refused(chain, InvalidSignature, signed(body(chain, **wrong), CAROL))
     block = chain.begin()
     assert block.execute(signed(body(chain, **wrong), BOB)).status == 3201
+
+
+# -- anything at all ----------------------------------------------------------------------------------------
+
+PLAIN = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**256) + 1, 2**256 - 1),
+        st.integers(0, 300),
+        st.binary(max_size=40),
+        st.sampled_from([ALICE.address, BOB.address, QXC, TOKEN, (QXC, 5), (TOKEN, 1), b"pool"]),
+        st.text(alphabet="aQXC/\x00\u1234", max_size=6),
+        st.builds(ref, st.integers(-1, 4), st.sampled_from(["coin", "amount", "who", "number", "count", ""])),
+    ),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=5,
+)
+NAMES = st.one_of(
+    st.sampled_from(sorted(set(Chain(Lab, Vault).machine.registry.messages))), st.text(max_size=5)
+)
+
+
+@given(st.lists(st.tuples(NAMES, st.lists(PLAIN, max_size=3).map(tuple)), min_size=1, max_size=5))
+def test_any_message_is_refused_by_name_or_has_a_receipt(messages: list[tuple[str, tuple[Any, ...]]]) -> None:
+    chain = Chain(Lab, Vault)
+    tx = chain.tx(ALICE, *messages, gas=300_000)
+    block = chain.begin()
+    refusal = None
+    try:
+        block.execute(tx)
+    except QenexError as error:
+        refusal = error
+    result = chain.end()
+    if refusal is not None:
+        assert 1_000 <= refusal.code < 2_000, repr(refusal)
+        assert (result.changes, result.receipts) == ({}, [])
+    else:
+        assert result.receipts[0].fee == result.gas_used * 10
+    assert chain.problems() == []
 
 
 # -- admission ---------------------------------------------------------------------------------------------

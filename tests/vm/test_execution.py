@@ -461,15 +461,20 @@ def test_hook_acts_and_its_events_are_in_the_results(where: str) -> None:
     result = chain.end()
     assert chain.query("oracle.get_count") == 1
     events = result.begin_events if where == "begin" else result.end_events
-    assert Event("oracle.noted", (1,)) in events
+    assert Event("oracle.heard", (1,)) in events
     other = result.end_events if where == "begin" else result.begin_events
-    assert Event("oracle.noted", (1,)) not in other
+    assert Event("oracle.heard", (1,)) not in other
 
 
 @pytest.mark.parametrize("where", ["begin", "end"])
 @pytest.mark.parametrize(
     ("mood", "code"),
-    [(2, ModuleFault.code), (4, ConservationViolated.code), (7, InvariantViolated.code)],
+    [
+        (2, ModuleFault.code),
+        (4, ConservationViolated.code),
+        (7, InvariantViolated.code),
+        (9, ModuleFault.code),
+    ],
 )
 def test_defective_hook_is_undone_and_its_module_paused_with_exits_open(
     where: str, mood: int, code: int
@@ -479,7 +484,7 @@ def test_defective_hook_is_undone_and_its_module_paused_with_exits_open(
     result = chain.end()
     failed = Event("machine.hook_failed", ("oracle", f"{where}_block", code))
     assert failed in (*result.begin_events, *result.end_events)
-    assert not [e for e in (*result.begin_events, *result.end_events) if e.name == "oracle.noted"]
+    assert not [e for e in (*result.begin_events, *result.end_events) if e.name == "oracle.heard"]
     assert chain.query("oracle.get_count") == 0
     assert chain.query("machine.get_pause", 6) == (1, code)
     assert chain.send_block(ALICE, ("oracle.act", (1,))).status == ModulePaused.code

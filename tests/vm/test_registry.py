@@ -164,6 +164,20 @@ def test_modules_are_registered_once_and_use_each_other_in_no_circle() -> None:
         Registry(circle)
 
 
+class Happened(NamedTuple):
+    """An event."""
+
+    number: U64
+
+
+def test_event_record_belongs_to_one_module() -> None:
+    Registry([declare(events=(Happened,))])
+    with pytest.raises(TypeError, match="declared twice"):
+        Registry([declare(events=(Happened, Happened))])
+    with pytest.raises(TypeError, match="declared twice"):
+        Registry([declare(events=(Happened,)), declare(id=51, name="other", events=(Happened,))])
+
+
 def test_hook_without_a_place_in_the_order_is_refused() -> None:
     for hook in ("begin_block", "end_block"):
         with pytest.raises(TypeError, match="no place"):
