@@ -190,6 +190,24 @@ class CommittedMachine(RuleBasedStateMachine):
 TestCommitted = CommittedMachine.TestCase
 
 
+def test_cache_keeps_what_was_read_lately_over_two_generations() -> None:
+    reads: list[bytes] = []
+
+    def read(key: bytes) -> bytes | None:
+        reads.append(key)
+        return None
+
+    committed = Committed(read, lambda a, b, r: iter([]), CODECS, capacity=6)
+    a, b, c, d, *others = [PREFIX + bytes((n,)) for n in range(9)]
+    for key in (a, b, c, d, a, b):  # a, b, c fill the young one; then they are the old one
+        committed.get(key)
+    assert reads == [a, b, c, d]
+    for key in others:
+        committed.get(key)
+    committed.get(c)
+    assert reads[-1] == c, "what was not read again made room"
+
+
 @given(below=MAPS, changed=st.dictionaries(KEYS, VALUES), undone=st.sets(KEYS), reverse=st.booleans())
 def test_merged_layers_are_the_union_where_the_newer_wins(
     below: dict[bytes, int], changed: dict[bytes, int | None], undone: set[bytes], reverse: bool

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from qenex.codec import encode
 from qenex.crypto import SCHEMES, account_key, encode_address, module_address
 from qenex.errors import (
     AccountHasNoKey,
@@ -136,8 +137,12 @@ def test_rotation_to_a_scheme_that_is_not_on() -> None:
 def test_verification_of_the_new_key_is_charged_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = Chain()
     message = rotate(chain, ALICE, Actor(1005, "ml-dsa-65"))
-    used = chain.machine.simulate(chain.base, chain.next_info, chain.tx(ALICE, message)).gas_used
-    tx = chain.tx(ALICE, message, gas=used - 2_000 - 2 * 1_990 - 100)
+    probe = chain.tx(ALICE, message)
+    used = chain.machine.simulate(chain.base, chain.next_info, probe).gas_used
+    intrinsic = chain.machine.new_check(chain.base, CHAIN_ID, 1).admit(probe).intrinsic_gas
+    stored = 2_000 + 2 * (34 + len(encode(message[1][0])))
+    assert used == intrinsic + 400 + 1_260 + stored + 10, "message, verification, key in the state, event"
+    tx = chain.tx(ALICE, message, gas=intrinsic + 400 + 1_250)
     monkeypatch.setattr(type(SCHEMES["ml-dsa-65"]), "verify", lambda *_: pytest.fail("verified for nothing"))
     assert chain.run(tx)[0].status == OutOfGas.code
 

@@ -483,6 +483,7 @@ def test_admission_takes_max_and_sequence_on_an_overlay(chain: Chain) -> None:
     half = START // 2 + 1
     check.admit(chain.tx(ALICE, SEND, gas=10_000, maximum=half))
     assert check.sequence(ALICE.address) == 1
+    assert check._state.mark() == 0, "no undo log grows with the pool"
     second = chain.tx(ALICE, SEND, gas=10_000, maximum=half, later=1)
     with pytest.raises(InsufficientFunds):
         check.admit(second)

@@ -67,6 +67,7 @@ def test_demand_at_the_target_keeps_the_price() -> None:
     assert next_excess(PARAMS, 5_000, PARAMS.target_gas_per_second, SECOND) == 5_000
     assert next_excess(PARAMS, 5_000, PARAMS.target_gas_per_second + 1, SECOND) == 5_001
     assert next_excess(PARAMS, 5_000, 0, SECOND) == 0
+    assert next_excess(PARAMS, 5_000, 1, -SECOND) == 5_001, "time that ran backwards frees nothing"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**12), st.integers(0, 65_535), st.integers(0, 10**12))

@@ -339,7 +339,10 @@ def test_random_blocks_conserve_every_denomination(blocks: list[list[dict[str, A
             model.balances[payer] -= maximum
             status = model.run(spec["messages"])
             receipt = block.execute(tx)
-            assert receipt.status == status
+            if any(message[0] == "forge" for message in spec["messages"]):
+                assert receipt.status, "what was forged may pay for later messages, never for the last check"
+            else:
+                assert receipt.status == status
             assert receipt.fee == receipt.gas_used * price + spec["tip"]
             model.balances[payer] += maximum - receipt.fee
             base_fees += receipt.fee - spec["tip"]
