@@ -283,6 +283,11 @@ class State:
         """End of all scopes: what was written can no longer be undone."""
         self._undo = []
 
+    def images(self) -> dict[bytes, Value | None]:
+        """The base's value of every key that stands written now."""
+        base_get = self._base_get
+        return {key: base_get(key) for key in self._values}
+
     def changes(self) -> dict[bytes, Value | None]:
         """What differs from the base now, by key; None where a key was deleted."""
         base_get = self._base_get

@@ -32,7 +32,7 @@ from vm.entry import Step, enter, make_rules, plan_of
 from vm.fees import MachineParams, charge, next_excess, price_per_gas
 from vm.gas import Gas, gas_schedule
 from vm.module import Module
-from vm.money import check_conservation
+from vm.money import check_block_conservation, check_conservation
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -291,7 +291,7 @@ class BlockExecution:
             raise MachineFault("another block has begun on this machine")
         end_events = [*self._hooks("end_block", END_ORDER), *self._settle_pot()]
         try:
-            check_conservation(self.state, 0)
+            check_block_conservation(self.state)
         except QenexError as error:
             raise MachineFault(f"block {self.info.height}: {error.message}") from error
         begin, end = self.begin_events, tuple(end_events)

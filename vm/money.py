@@ -8,10 +8,10 @@ cannot create money.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from ledger.collections import Map
-from ledger.state import State
+from ledger.state import State, Value
 from qenex.codec import is_denom
 from qenex.crypto.address import Address, encode_address, module_address
 from qenex.errors import (
@@ -217,9 +217,22 @@ def check_conservation(state: State, mark: int, supplies: Container[str] | None 
     known here, any): a supply record that changed otherwise was written past the rights.
     Raises ConservationViolated.
     """
+    _check_images(state.touched(mark), state.get, supplies)
+
+
+def check_block_conservation(state: State) -> None:
+    """`check_conservation` over a whole block, fees included: its final values against the base.
+
+    Two keys a transfer, where walking through the journal would meet six. Raises ConservationViolated.
+    """
+    _check_images(state.images(), state.get, None)
+
+
+def _check_images(
+    images: dict[bytes, Value | None], get: Callable[[bytes], Value | None], supplies: Container[str] | None
+) -> None:
     differences: dict[str, int] = {}
-    get = state.get
-    for key, old in state.touched(mark).items():
+    for key, old in images.items():
         prefix = key[:2]
         if prefix == ACCOUNT_RECORDS:
             record = get(key)

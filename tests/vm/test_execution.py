@@ -590,7 +590,7 @@ def test_an_older_execution_cannot_go_on(chain: Chain) -> None:
 def test_money_from_outside_any_transaction_stops_the_block(chain: Chain) -> None:
     block = chain.begin()
     block.execute(chain.send(ALICE, BOB.address, 1))
-    key = account_state_key(BOB.address)
+    key = ACCOUNT_RECORDS + BOB.address
     record = block.state.get(key)
     block.state.set(key, record._replace(balance=record.balance + 1))
     with pytest.raises(MachineFault, match="1 base units of QXC from nowhere"):
