@@ -120,6 +120,9 @@ class JournalMachine(RuleBasedStateMachine):
             k: self.model.get(k) for k in {*self.base, *self.model} if self.base.get(k) != self.model.get(k)
         }
         assert self.state.changes() == expected
+        images = self.state.images()
+        assert set(expected) <= set(images)
+        assert all(images[key] == self.base.get(key) for key in images)
 
 
 TestJournal = JournalMachine.TestCase

@@ -591,7 +591,7 @@ def test_money_from_outside_any_transaction_stops_the_block(chain: Chain) -> Non
     block = chain.begin()
     block.execute(chain.send(ALICE, BOB.address, 1))
     key = ACCOUNT_RECORDS + BOB.address
-    record = block.state.get(key)
+    record: Any = block.state.get(key)
     block.state.set(key, record._replace(balance=record.balance + 1))
     with pytest.raises(MachineFault, match="1 base units of QXC from nowhere"):
         block.end()
