@@ -76,11 +76,13 @@ docs: $(READY) ## the documentation as HTML in docs/_build/html
 	@echo docs/_build/html/index.html
 
 # The lock holds versions and hashes for every platform and Python from 3.11 on, and no address of a registry.
+# `make lock UPGRADE=` keeps the versions that are in it and adds or drops only what pyproject.toml asks.
+UPGRADE ?= --upgrade
 lock: ## choose the newest versions that pyproject.toml allows, for requirements.lock
 	@$(or $(PYTHON),python3) -m venv --clear $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 	@$(VENV)-lock/bin/uv pip compile pyproject.toml --extra node --group dev --universal --python-version 3.11 \
-	    --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
+	    --generate-hashes $(UPGRADE) --quiet --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" --output-file requirements.lock
 	@rm -rf $(VENV)-lock
 

@@ -1,179 +1,103 @@
-"""Metrics in the Prometheus text format (version 0.0.4).
+"""What a node counts, in the Prometheus text format (version 0.0.4), by prometheus_client.
 
-Our own few lines instead of prometheus_client: that package costs 40 ms of import and 1 us with a lock
-for each update, and half of it is web servers. Here an update is an addition to an attribute, on one
-thread. Names begin with `qenex_` and end in their unit.
+One registry for each node object, none of the library's global ones: tests run several nodes in a process.
+Most numbers are counted where they arise, as plain attributes, and read when somebody asks. Names begin
+with `qenex_` and end in their unit; the process' own memory, CPU time and files (Linux) have the library's
+standard names. Costs, measured: docs/decisions/0015-prometheus-client.md.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
-PREFIX: Final = "qenex_"
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+NAMESPACE: Final = "qenex"
+STAGES: Final = ("propose", "sign", "tree", "commit", "write", "recheck")
 STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LATENESS_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+INTERVAL_BUCKETS: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-Labels = tuple[tuple[str, str], ...]
-
-
-def _labels(labels: Labels, more: str = "") -> str:
-    parts = [f'{name}="{_escape(value)}"' for name, value in labels]
-    if more:
-        parts.append(more)
-    return "{" + ",".join(parts) + "}" if parts else ""
+ReadCounts = Callable[[], Mapping[tuple[str, ...], float]]
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+class _ReadCounter(Collector):
+    """A counter whose values by label live elsewhere: the library's own cannot be given a function."""
 
+    def __init__(self, name: str, doc: str, labels: Sequence[str], read: ReadCounts) -> None:
+        self._name = f"{NAMESPACE}_{name}"
+        self._doc = doc
+        self._labels = tuple(labels)
+        self._read = read
 
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
+    def describe(self) -> Iterable[Metric]:
+        """The family without values, by which the registry finds a name taken twice."""
+        return [CounterMetricFamily(self._name, self._doc, labels=self._labels)]
 
-
-class Counter:
-    """A number that only rises; `add` to it, or give a function that tells."""
-
-    __slots__ = ("labels", "name", "read", "value")
-
-    def __init__(self, name: str, labels: Labels, read: Callable[[], float] | None = None) -> None:
-        self.name = name
-        self.labels = labels
-        self.read = read
-        self.value: float = 0
-
-    def add(self, amount: float = 1) -> None:
-        """Count `amount` more."""
-        self.value += amount
-
-    def lines(self) -> list[str]:
-        """Samples in the text format."""
-        value = self.value if self.read is None else self.read()
-        return [f"{self.name}{_labels(self.labels)} {_number(value)}"]
-
-
-class Gauge:
-    """A number as it is now: `set` it, or give a function that tells."""
-
-    __slots__ = ("labels", "name", "read", "value")
-
-    def __init__(self, name: str, labels: Labels, read: Callable[[], float] | None = None) -> None:
-        self.name = name
-        self.labels = labels
-        self.read = read
-        self.value: float = 0
-
-    def set(self, value: float) -> None:
-        """Make `value` the present one."""
-        self.value = value
-
-    def lines(self) -> list[str]:
-        """Samples in the text format."""
-        value = self.value if self.read is None else self.read()
-        return [f"{self.name}{_labels(self.labels)} {_number(value)}"]
-
-
-class Histogram:
-    """Counts of observed values by upper bound, with their sum."""
-
-    __slots__ = ("_bounds", "_counts", "count", "labels", "name", "total")
-
-    def __init__(self, name: str, labels: Labels, bounds: Sequence[float]) -> None:
-        self.name = name
-        self.labels = labels
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self.total: float = 0
-        self.count = 0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
-        self.count += 1
-
-    def lines(self) -> list[str]:
-        """Samples in the text format; buckets are cumulative."""
-        lines = []
-        below = 0
-        for bound, count in zip(self._bounds, self._counts, strict=False):
-            below += count
-            edge = f'le="{_number(bound)}"'
-            lines.append(f"{self.name}_bucket{_labels(self.labels, edge)} {below}")
-        infinite = 'le="+Inf"'
-        lines.append(f"{self.name}_bucket{_labels(self.labels, infinite)} {self.count}")
-        lines.append(f"{self.name}_sum{_labels(self.labels)} {_number(self.total)}")
-        lines.append(f"{self.name}_count{_labels(self.labels)} {self.count}")
-        return lines
-
-
-Sampled = Counter | Gauge | Histogram
-S = TypeVar("S", Counter, Gauge, Histogram)
+    def collect(self) -> Iterable[Metric]:
+        """The family as it is now."""
+        family = CounterMetricFamily(self._name, self._doc, labels=self._labels)
+        for labels, value in sorted(self._read().items()):
+            family.add_metric(labels, value)
+        return [family]
 
 
 class NodeMetrics:
-    """What a node counts. Values that live elsewhere are read when somebody asks."""
+    """The metrics of one node. Values that live elsewhere are read when somebody asks."""
 
     def __init__(self) -> None:
-        self.registry = registry = Metrics()
-        self.height = registry.gauge("height", "Height of the last committed block")
-        self.round = registry.gauge("round", "Round in which the last block was decided")
-        self.blocks = registry.counter("blocks_total", "Blocks committed since the start")
-        self.transactions = registry.counter("transactions_total", "Transactions committed since the start")
-        self.failed = registry.counter("transactions_failed_total", "Of these, included but failed")
-        self.gas = registry.counter("gas_used_total", "Gas used by committed transactions")
-        self.block_size = registry.gauge("block_bytes", "Bytes of the last block")
-        self.block_interval = registry.histogram(
-            "block_interval_seconds",
-            "Time between two blocks",
-            (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-        )
-        self.stages = {
-            stage: registry.histogram("stage_seconds", "Time of each stage of a block", stage=stage)
-            for stage in ("propose", "sign", "tree", "commit", "write", "recheck")
-        }
-        self.lateness = registry.histogram(
-            "loop_lateness_seconds", "How late the event loop ran a timer", LATENESS_BUCKETS
-        )
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.height = self._gauge("height", "Height of the last committed block")
+        self.round = self._gauge("round", "Round in which the last block was decided")
+        self.blocks = self._counter("blocks_total", "Blocks committed since the start")
+        self.transactions = self._counter("transactions_total", "Transactions committed since the start")
+        self.failed = self._counter("transactions_failed_total", "Of these, included but failed")
+        self.gas = self._counter("gas_used_total", "Gas used by committed transactions")
+        self.block_size = self._gauge("block_bytes", "Bytes of the last block")
+        self.block_interval = Histogram(
+            "block_interval_seconds", "Time between two blocks",
+            namespace=NAMESPACE, registry=registry, buckets=INTERVAL_BUCKETS,
+        )  # fmt: skip
+        stages = Histogram(
+            "stage_seconds", "Time of each stage of a block", ("stage",),
+            namespace=NAMESPACE, registry=registry, buckets=STAGE_BUCKETS,
+        )  # fmt: skip
+        self.stages = {stage: stages.labels(stage) for stage in STAGES}
+        self.lateness = Histogram(
+            "loop_lateness_seconds", "How late the event loop ran a timer",
+            namespace=NAMESPACE, registry=registry, buckets=LATENESS_BUCKETS,
+        )  # fmt: skip
 
+    def _gauge(self, name: str, doc: str) -> Gauge:
+        return Gauge(name, doc, namespace=NAMESPACE, registry=self.registry)
 
-class Metrics:
-    """A set of metrics, told by `text`. A name is declared once for each set of labels."""
+    def _counter(self, name: str, doc: str) -> Counter:
+        return Counter(name, doc, namespace=NAMESPACE, registry=self.registry)
 
-    def __init__(self) -> None:
-        self._families: dict[str, tuple[str, str, list[Sampled]]] = {}
+    def watch_gauge(self, name: str, doc: str, read: Callable[[], float]) -> None:
+        """A number as `read` tells it. Raises ValueError for a name that is taken."""
+        self._gauge(name, doc).set_function(read)
 
-    def counter(self, name: str, doc: str, read: Callable[[], float] | None = None, **labels: str) -> Counter:
-        """Declare a counter; `name` ends in `_total`."""
+    def watch_counter(self, name: str, doc: str, read: Callable[[], float]) -> None:
+        """A number that only rises, as `read` tells it; `name` ends in `_total`. Raises ValueError."""
+        self.watch_counters(name, doc, (), lambda: {(): read()})
+
+    def watch_counters(self, name: str, doc: str, labels: Sequence[str], read: ReadCounts) -> None:
+        """The same by values of `labels`. Raises ValueError for another ending, or a name that is taken."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total: {name}")
-        return self._declare("counter", doc, Counter(PREFIX + name, tuple(labels.items()), read))
+        self.registry.register(_ReadCounter(name, doc, labels, read))
 
-    def gauge(self, name: str, doc: str, read: Callable[[], float] | None = None, **labels: str) -> Gauge:
-        """Declare a gauge, told by `read` when asked, or set."""
-        return self._declare("gauge", doc, Gauge(PREFIX + name, tuple(labels.items()), read))
-
-    def histogram(
-        self, name: str, doc: str, bounds: Sequence[float] = STAGE_BUCKETS, **labels: str
-    ) -> Histogram:
-        """Declare a histogram with ascending upper bounds."""
-        return self._declare("histogram", doc, Histogram(PREFIX + name, tuple(labels.items()), bounds))
-
-    def _declare(self, kind: str, doc: str, metric: S) -> S:
-        known, _, metrics = self._families.setdefault(metric.name, (kind, doc, []))
-        if known != kind or any(other.labels == metric.labels for other in metrics):
-            raise ValueError(f"metric {metric.name} {metric.labels} is declared twice")
-        metrics.append(metric)
-        return metric
+    def collect(self) -> Iterable[Metric]:
+        """All families, without the library's `_created` series: they double what is stored for nothing."""
+        for family in self.registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
 
     def text(self) -> str:
         """All metrics in the Prometheus text format."""
-        lines: list[str] = []
-        for name, (kind, doc, metrics) in self._families.items():
-            lines.append(f"# HELP {name} {doc}")
-            lines.append(f"# TYPE {name} {kind}")
-            for metric in metrics:
-                lines += metric.lines()
-        return "\n".join(lines) + "\n"
+        return generate_latest(self).decode()

@@ -205,11 +205,12 @@ class Node:
             self.application.submit,
             identity,
             not_ready=self.not_ready,
-            metrics_text=self.metrics.registry.text,
+            metrics_text=self.metrics.text,
             on_fault=self.fail,
         )
         admin = AdminMethods(self.request_stop, set_log_level)
         self.server = build_server(self.service, settings_of(config), admin)
+        self._declare_rpc_metrics(self.server)
         await self.server.start()
         self._closing.append(self._stop_rpc)
 
@@ -287,10 +288,10 @@ class Node:
         metrics, result = self.metrics, committed.result
         metrics.height.set(committed.height)
         metrics.round.set(committed.round)
-        metrics.blocks.add()
-        metrics.transactions.add(len(result.receipts))
-        metrics.failed.add(sum([receipt.status != 0 for receipt in result.receipts]))
-        metrics.gas.add(result.gas_used)
+        metrics.blocks.inc()
+        metrics.transactions.inc(len(result.receipts))
+        metrics.failed.inc(sum([receipt.status != 0 for receipt in result.receipts]))
+        metrics.gas.inc(result.gas_used)
         metrics.block_size.set(committed.size)
         if self._last_time:
             metrics.block_interval.observe((committed.header.time - self._last_time) / 1e9)
@@ -301,15 +302,9 @@ class Node:
         log.error("a module failed in a way it did not foresee", exc_info=error)
 
     def _declare_metrics(self) -> None:
-        registry, pool, admission = (
-            self.metrics.registry,
-            self.application.mempool,
-            self.application.admission,
-        )
+        metrics, pool, admission = self.metrics, self.application.mempool, self.application.admission
         verifier, ledger = self.verifier, self.ledger
-        self.metrics.height.set(ledger.height)
-        registry.gauge("mempool_transactions", "Transactions that wait for a block", lambda: len(pool))
-        registry.gauge("mempool_bytes", "Their bytes", lambda: pool.size)
+        metrics.height.set(ledger.height)
         counted: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("mempool_admitted_total", "Transactions admitted to the pool", lambda: admission.admitted),
             ("mempool_refused_total", "Transactions refused at admission", lambda: admission.refused),
@@ -319,14 +314,32 @@ class Node:
             ("verified_cache_hits_total", "Signatures not verified again", lambda: verifier.cache.hits),
         )
         for name, doc, read in counted:
-            registry.counter(name, doc, read)
-        registry.gauge("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued)
-        registry.gauge("verifier_workers", "Running verifier processes", lambda: verifier.alive)
-        registry.gauge("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size)
-        registry.gauge("event_subscribers", "Open event subscriptions", lambda: len(self.events))
-        registry.gauge(
-            "disk_free_bytes", "Free space of the home's disk", lambda: disk_free(self.config.home)
+            metrics.watch_counter(name, doc, read)
+        now: tuple[tuple[str, str, Callable[[], int]], ...] = (
+            ("mempool_transactions", "Transactions that wait for a block", lambda: len(pool)),
+            ("mempool_bytes", "Their bytes", lambda: pool.size),
+            ("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued),
+            ("verifier_workers", "Running verifier processes", lambda: verifier.alive),
+            ("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size),
+            ("event_subscribers", "Open event subscriptions", lambda: len(self.events)),
+            ("disk_free_bytes", "Free space of the home's disk", lambda: disk_free(self.config.home)),
         )
+        for name, doc, read in now:
+            metrics.watch_gauge(name, doc, read)
+
+    def _declare_rpc_metrics(self, server: RpcServer) -> None:
+        metrics, table, counts = self.metrics, server.connections, server.dispatcher.counts
+        metrics.watch_counters(
+            "rpc_requests_total",
+            "RPC requests answered, by method (REST too) and outcome: ok, refused, limited or internal",
+            ("method", "outcome"),
+            lambda: counts,
+        )
+        metrics.watch_counter(
+            "rpc_connections_refused_total", "Connections closed at once: too many", lambda: table.refused
+        )
+        metrics.watch_gauge("rpc_connections", "Open RPC connections", lambda: len(table))
+        metrics.watch_gauge("rpc_sessions", "Of these, WebSocket sessions", lambda: server.sessions)
 
     async def _watch_loop(self) -> None:
         loop = asyncio.get_running_loop()

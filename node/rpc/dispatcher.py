@@ -33,6 +33,10 @@ MAX_ID_SIZE: Final = 256
 SLICE_SECONDS: Final = 0.005
 """A batch gives way to the rest of the node after this long, so that no vote waits for it."""
 
+UNKNOWN: Final = "unknown"
+"""Stands in the counts for whatever names no method, so that no caller can make new ones."""
+OK, REFUSED, LIMITED, INTERNAL = OUTCOMES = ("ok", "refused", "limited", "internal")
+
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _ABSENT: Final = object()
 
@@ -99,10 +103,8 @@ class Dispatcher:
         self.on_fault = on_fault
         self.registry = registry
         self.bounds = bounds or Bounds()
-        self.calls = 0
-        """Requests answered, for the metrics."""
-        self.failures = 0
-        """Of these, defects of the node (-32603)."""
+        self.counts: dict[tuple[str, ...], float] = {}
+        """Requests answered by method and outcome, over all transports: for the metrics."""
         self._methods = registry.methods
 
     async def handle(self, data: bytes, caller: Caller) -> bytes | None:
@@ -113,6 +115,7 @@ class Dispatcher:
                 answers = await self._batch(message, caller)
                 return None if answers is None else answers.encode()
         except QenexError as error:
+            self._count(UNKNOWN, outcome_of(error))
             return _error(None, error).encode()
         answer = await self._single(message, caller)
         if answer is None:
@@ -146,45 +149,52 @@ class Dispatcher:
         return _error(message.get("id"), LimitExceeded(f"the answer is longer than {limit} bytes"))
 
     async def _single(self, message: Json, caller: Caller) -> str | None:
-        self.calls += 1
+        name = UNKNOWN
         request_id: Json = None
         try:
             given_id = _id_of(message)
             request_id = None if given_id is _ABSENT else given_id
             _check_form(message)
             request_id = given_id  # from here on, no id makes it a notification: never answered
+            method = self._methods.get(message["method"])
+            if method is not None:
+                name = method.name
             caller.charge(1)
-            method = self._find(message, caller)
+            method = self._open(method, message, caller)
             values = method.bind(message.get("params"))
             if method.cost > 1:
                 caller.charge(method.cost - 1)
             result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
             if method.is_async:
                 result = await result
-            if request_id is _ABSENT:
-                return None
-            return f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(result)}}}'
+            answer = None
+            if request_id is not _ABSENT:
+                answer = f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(result)}}}'
+            self._count(name, OK)
+            return answer
         except QenexError as error:
             refusal = error
         except StorageFault as fault:
             raise self.fault(fault) from None
         except Exception:  # a defect of ours: the caller learns no more than that, the log has it all
-            self.failures += 1
-            name = message.get("method") if type(message) is dict else None
-            logger.exception("RPC method %s failed", ascii(name)[:80])
+            logger.exception("RPC method %s failed", name)
             refusal = InternalError("internal error")
+        self._count(name, outcome_of(refusal))
         return None if request_id is _ABSENT else _error(request_id, refusal)
 
-    def _find(self, message: dict[str, Json], caller: Caller) -> Method:
-        name = message["method"]
-        method = self._methods.get(name)
+    def _count(self, name: str, outcome: str) -> None:
+        key = (name, outcome)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def _open(self, method: Method | None, message: dict[str, Json], caller: Caller) -> Method:
+        """The method, open to this caller. Raises MethodNotFound or Forbidden."""
         if method is None:
-            raise MethodNotFound(f"no method is called {name[:64]!a}")
+            raise MethodNotFound(f"no method is called {message['method'][:64]!a}")
         if method.access is not Access.PUBLIC:
             if method.access is Access.ADMIN and not caller.privileged:
-                raise Forbidden(f"{name} needs the local socket or the token")
+                raise Forbidden(f"{method.name} needs the local socket or the token")
             if method.access is Access.SESSION and caller.session is None:
-                raise Forbidden(f"{name} needs a WebSocket", hint="connect to /ws and call it there")
+                raise Forbidden(f"{method.name} needs a WebSocket", hint="connect to /ws and call it there")
         return method
 
     def fault(self, fault: StorageFault) -> ConnectionAbortedError:
@@ -193,21 +203,32 @@ class Dispatcher:
             self.on_fault(fault)
         return ConnectionAbortedError("the node stops")
 
-    async def call(self, method: Method, values: list[Any], caller: Caller) -> Json:
-        """Run one bound call, as REST does. Raises QenexError, InternalError for a defect."""
-        self.calls += 1
-        caller.charge(method.cost)
+    async def call(self, method: Method, params: Json, caller: Caller) -> Json:
+        """Run one call, as REST does. Raises QenexError, InternalError for a defect."""
         try:
+            caller.charge(method.cost)
+            values = method.bind(params)
             result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
-            return await result if method.is_async else result
-        except QenexError:
+            if method.is_async:
+                result = await result
+        except QenexError as error:
+            self._count(method.name, outcome_of(error))
             raise
         except StorageFault as fault:
             raise self.fault(fault) from None
         except Exception:  # as in _single
-            self.failures += 1
             logger.exception("RPC method %s failed", method.name)
+            self._count(method.name, INTERNAL)
             raise InternalError("internal error") from None
+        self._count(method.name, OK)
+        return result
+
+
+def outcome_of(error: QenexError) -> str:
+    """The outcome under which a refusal is counted."""
+    if isinstance(error, InternalError):
+        return INTERNAL
+    return LIMITED if isinstance(error, LimitExceeded) else REFUSED
 
 
 def _id_of(message: Json) -> Json:

@@ -290,9 +290,8 @@ class RpcServer:
         if request.method not in ("GET", "HEAD"):
             return self._only("GET", request)
         match = self._router.match(path[len(ROOT) :], request.raw_path.partition("?")[2])
-        values = match.method.bind(match.params)
         caller = self._caller(request, connection)
-        result = await self.dispatcher.call(match.method, values, caller)
+        result = await self.dispatcher.call(match.method, match.params, caller)
         return self._response(request, dumps(result).encode())
 
     async def _post_transaction(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
@@ -310,8 +309,8 @@ class RpcServer:
             given = "0x" + body.hex()
         else:
             raise InvalidRequest("Content-Type is neither application/octet-stream nor application/json")
-        values = self._submit.bind({"transaction": given})
-        result = await self.dispatcher.call(self._submit, values, self._caller(request, connection))
+        caller = self._caller(request, connection)
+        result = await self.dispatcher.call(self._submit, {"transaction": given}, caller)
         return self._response(request, dumps(result).encode())
 
     # -- WebSocket, health ------------------------------------------------------------------------
@@ -357,7 +356,11 @@ class RpcServer:
         return web.Response(text="ready\n")
 
     async def _metrics(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        return web.Response(body=self._health.metrics_text().encode(), headers=METRICS_HEADERS)
+        try:
+            text = self._health.metrics_text()
+        except StorageFault as fault:
+            raise self.dispatcher.fault(fault) from None
+        return web.Response(body=text.encode(), headers=METRICS_HEADERS)
 
     async def _openapi_document(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         return self._response(request, self._openapi)

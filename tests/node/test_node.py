@@ -139,9 +139,11 @@ async def test_a_node_starts_serves_and_stops(config: Config, wallets: list[Wall
     assert "error" not in answer, answer
     await until(lambda: len(node.application.mempool) == 0)
     assert "result" in await rpc(node, "node_status")
-    text = node.metrics.registry.text()
+    text = node.metrics.text()
     assert "qenex_height" in text
     assert "qenex_loop_lateness_seconds" in text
+    assert 'qenex_rpc_requests_total{method="tx_submit",outcome="ok"} 1.0' in text
+    assert "qenex_rpc_connections_refused_total 0.0" in text
     node.request_stop()
     await running
     assert not (config.home / "admin.sock").exists()

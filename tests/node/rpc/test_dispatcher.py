@@ -14,7 +14,7 @@ from node.rpc.dispatcher import Bounds, Caller, Dispatcher
 from node.rpc.values import At, EventFilterInput, Limit, TransactionInput
 from node.service import LATEST
 from qenex.crypto.address import Address, encode_address
-from qenex.errors import REGISTRY, LimitExceeded, NotFound
+from qenex.errors import REGISTRY, InvalidParams, LimitExceeded, NotFound
 from qenex.types import U32, Amount, Coin
 
 ALICE = Address(b"\x01" * 32)
@@ -142,6 +142,42 @@ async def test_parameters_may_be_positional_and_optional_ones_left_out():
 async def test_results_take_the_json_form_of_their_type():
     answer = await call("test_coin", {"owner": encode_address(ALICE), "amount": str(10**30)})
     assert answer["result"] == {"denom": "QXC", "amount": str(10**30)}
+
+
+async def test_every_request_is_counted_once_by_method_and_outcome():
+    dispatcher = Dispatcher(DISPATCHER.registry, BOUNDS)
+
+    def refuse(cost: int) -> None:
+        if cost > 5:
+            raise LimitExceeded("too many")
+
+    async def send(text: str) -> None:
+        await dispatcher.handle(text.encode(), Caller(refuse))
+
+    def form(name: str, **params: Any) -> str:
+        return json.dumps({"jsonrpc": "2.0", "id": 1, "method": name, "params": params})
+
+    await send(f"[{form('test_add', left=1)}, {form('test_add', left='x')}, {form('evil' * 9)}, 5]")
+    await send(json.dumps({"jsonrpc": "2.0", "method": "test_add", "params": [1]}))  # a notification
+    await send(form("test_wait", value="x"))
+    await send(form("test_fail"))
+    await send(form("test_fail", defect=True))
+    await send(form("admin_test"))
+    await send("{")
+    with pytest.raises(LimitExceeded):
+        await dispatcher.call(dispatcher.registry.methods["test_wait"], {"value": "x"}, Caller(refuse))
+    with pytest.raises(InvalidParams):
+        await dispatcher.call(dispatcher.registry.methods["test_add"], {}, Caller(refuse))
+    await dispatcher.call(dispatcher.registry.methods["test_add"], {"left": 1}, Caller(refuse))
+    assert dispatcher.counts == {
+        ("test_add", "ok"): 3,
+        ("test_add", "refused"): 2,
+        ("unknown", "refused"): 3,
+        ("test_wait", "limited"): 2,
+        ("test_fail", "refused"): 1,
+        ("test_fail", "internal"): 1,
+        ("admin_test", "refused"): 1,
+    }
 
 
 async def test_asynchronous_methods_are_awaited():
@@ -363,10 +399,12 @@ async def test_any_json_gets_a_lawful_answer_and_never_an_internal_error(value):
         data = json.dumps(value)
     except ValueError:
         return
-    failures = DISPATCHER.failures
+    failures = sum(count for (_, outcome), count in DISPATCHER.counts.items() if outcome == "internal")
     answer = await raw(data)
     defects = data.count("test_fail")  # the one method that fails by a defect, when told to
-    assert DISPATCHER.failures - failures <= defects
+    after = sum(count for (_, outcome), count in DISPATCHER.counts.items() if outcome == "internal")
+    assert after - failures <= defects
+    assert {name for name, _ in DISPATCHER.counts} <= {*DISPATCHER.registry.methods, "unknown"}
     if answer is not None:
         _check_answer(answer)
 
