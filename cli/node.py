@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,20 +117,20 @@ def check(app: App) -> Result:
     from node.modules import make_machine
 
     home = _node_home(app)
-    config, ledger, machine = _open_stopped(home, make_machine())
-    try:
-        if not config.genesis_path.exists():
-            app.warn("the genesis file is missing: the stored genesis is checked by itself")
-        elif read_genesis(config.genesis_path).hash != ledger.genesis_hash:
-            raise DataFolderCorrupt("the genesis file is not that of the stored chain")
-        report = ledger.check(lambda at: app.progress(f"{at.stage}: {grouped(at.done)} records"))
-        app.progress("invariants of the modules ...")
-        problems = [] if not report.ok else _broken_invariants(ledger, machine)
-    except StorageFault as fault:
-        raise DataFolderCorrupt(f"the store cannot be read: {fault}") from None
-    finally:
-        app.progress_end()
-        ledger.close()
+    with contextlib.ExitStack() as opened:
+        config, ledger, machine = _open_stopped(opened, home, make_machine())
+        try:
+            if not config.genesis_path.exists():
+                app.warn("the genesis file is missing: the stored genesis is checked by itself")
+            elif read_genesis(config.genesis_path).hash != ledger.genesis_hash:
+                raise DataFolderCorrupt("the genesis file is not that of the stored chain")
+            report = ledger.check(lambda at: app.progress(f"{at.stage}: {grouped(at.done)} records"))
+            app.progress("invariants of the modules ...")
+            problems = [] if not report.ok else _broken_invariants(ledger, machine)
+        except StorageFault as fault:
+            raise DataFolderCorrupt(f"the store cannot be read: {fault}") from None
+        finally:
+            app.progress_end()
     data = _check_data(home, ledger, report, problems)
     if data["ok"]:
         return Result(data, lambda style: _check_text(data, style))
@@ -140,8 +141,8 @@ def check(app: App) -> Result:
     raise Stopped(DataFolderCorrupt(f"{home}: {what} found"), ExitCode.CONFIG, data=data)
 
 
-def _open_stopped(home: Path, machine: Machine) -> tuple[Any, Ledger, Machine]:
-    """Open a node's store for reading. Raises the DataFolder errors, BackendUnavailable, InvalidConfig."""
+def _open_stopped(opened: contextlib.ExitStack, home: Path, machine: Machine) -> tuple[Any, Ledger, Machine]:
+    """Open a node's store for reading only, until `opened` ends. Raises the DataFolder errors, BackendUnavailable, InvalidConfig."""
     from ledger.backend import StorageFault
     from ledger.store import Ledger
     from node.config import CONFIG_FILE, GENESIS_FILE, load_config
@@ -151,7 +152,9 @@ def _open_stopped(home: Path, machine: Machine) -> tuple[Any, Ledger, Machine]:
     config = load_config(home, environment=os.environ)
     backend: Any = config.database.backend
     try:
-        ledger = Ledger.open(config.data_path, codecs=machine.state_codecs, backend=backend)
+        ledger = opened.enter_context(
+            Ledger.inspect(config.data_path, codecs=machine.state_codecs, backend=backend)
+        )
     except StorageFault as fault:
         raise DataFolderCorrupt(f"the store cannot be opened: {fault}") from None
     return config, ledger, machine

@@ -20,7 +20,8 @@ good: the ledger refuses everything further and the process has to end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final, Unpack
@@ -31,6 +32,7 @@ from ledger.backend import (
     BackendKind,
     Folder,
     StorageFault,
+    look_into,
     open_backend,
 )
 from ledger.blocks import BlockStore
@@ -160,10 +162,28 @@ class Ledger:
         Raises DataFolderMissing, WrongGenesis, DataFolderCorrupt, UnsupportedVersion, and
         what `open_backend` raises.
         """
-        store = open_backend(backend, folder, cache_bytes=cache_bytes)
+        # Refused before the database library writes anything, which each does when it opens.
+        store = open_backend(
+            backend,
+            folder,
+            cache_bytes=cache_bytes,
+            look=lambda store: cls.open_in(store, codecs=codecs, genesis_hash=genesis_hash),
+        )
         return _closing_on_error(
             store, lambda: cls.open_in(store, codecs=codecs, genesis_hash=genesis_hash, options=options)
         )
+
+    @classmethod
+    @contextmanager
+    def inspect(
+        cls, folder: Folder, *, codecs: StateCodecs, backend: BackendKind = "leveldb"
+    ) -> Iterator[Ledger]:
+        """Open a stopped chain's store for reads and `check` only. Nothing in the folder changes.
+
+        Raises as `open`; DataFolderCorrupt also for what cannot be read later on.
+        """
+        with look_into(backend, folder) as store:
+            yield cls.open_in(store, codecs=codecs)
 
     @classmethod
     def open_in(

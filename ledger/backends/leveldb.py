@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from ledger.backends.base import Batch, StorageFault
 from ledger.backends.folder import DataFolder, claim, sync_folder
-from qenex.errors import BackendUnavailable, DataFolderCorrupt
+from ledger.backends.readonly import ReadOnlyBackend
+from qenex.errors import BackendUnavailable, DataFolderCorrupt, DataFolderMissing
 
 try:
     import plyvel
@@ -120,9 +122,17 @@ class LevelBackend(_LevelReader):
         self._database = database
 
     @classmethod
-    def open(cls, path: Path, *, cache_bytes: int, create: bool) -> LevelBackend:
+    def open(
+        cls,
+        path: Path,
+        *,
+        cache_bytes: int,
+        create: bool,
+        look: Callable[[ReadOnlyBackend], object] | None = None,
+    ) -> LevelBackend:
         """Open or create the store in `path`; `cache_bytes` bounds the block cache.
 
+        `look` sees what an existing store holds before anything of it changes, and may refuse it.
         Raises BackendUnavailable, the DataFolder errors of `claim`, or StorageFault.
         Damage is reported, never repaired: LevelDB's repair drops what it cannot read.
         """
@@ -132,7 +142,9 @@ class LevelBackend(_LevelReader):
         try:
             place = path / FOLDER
             if folder.ready:
-                _rehearse(place)
+                with _look_alike(place) as store:
+                    if look is not None:
+                        look(store)
             database = plyvel.DB(
                 str(place),
                 create_if_missing=not folder.ready,
@@ -197,7 +209,26 @@ class LevelBackend(_LevelReader):
         self._folder.release()
 
 
-def _rehearse(place: Path) -> None:
+@contextmanager
+def look_into_leveldb(path: Path) -> Iterator[ReadOnlyBackend]:
+    """Open the store in `path` for reading only, locked; nothing in the folder changes.
+
+    Raises as `LevelBackend.open`.
+    """
+    if plyvel is None:
+        raise BackendUnavailable("the LevelDB library plyvel is not installed")
+    folder = claim(path, LevelBackend.kind, create=False)
+    try:
+        if not folder.ready:
+            raise DataFolderMissing(f"the database in {path} was never finished")
+        with _look_alike(path / FOLDER) as store:
+            yield store
+    finally:
+        folder.release()
+
+
+@contextmanager
+def _look_alike(place: Path) -> Iterator[ReadOnlyBackend]:
     """Open a look-alike in a temporary folder, so that damage is found before anything is written.
 
     Tables, which LevelDB never changes, are linked; the small files it rewrites at
@@ -214,8 +245,14 @@ def _rehearse(place: Path) -> None:
             elif name == "CURRENT" or name.startswith("MANIFEST-") or name.endswith(".log"):
                 shutil.copyfile(source, target)
         try:
-            plyvel.DB(
+            database = plyvel.DB(
                 temporary, create_if_missing=False, paranoid_checks=True, write_buffer_size=WRITE_BUFFER
-            ).close()
+            )
         except plyvel.Error as error:
             raise DataFolderCorrupt(f"the database in {place} is damaged: {error}") from error
+        try:
+            yield ReadOnlyBackend(LevelBackend.kind, _LevelReader(database))
+        except StorageFault as fault:
+            raise DataFolderCorrupt(f"the database in {place} is damaged: {fault.message}") from fault
+        finally:
+            database.close()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from zlib import crc32
@@ -17,7 +18,8 @@ from zlib import crc32
 from ledger.backends.base import Batch, StorageFault
 from ledger.backends.folder import DataFolder, claim, sync_folder
 from ledger.backends.memory import MemoryBatch
-from qenex.errors import DataFolderCorrupt
+from ledger.backends.readonly import ReadOnlyBackend
+from qenex.errors import DataFolderCorrupt, DataFolderMissing
 
 FILE = "store.sqlite"
 APPLICATION_ID = 0x51454E58
@@ -102,15 +104,25 @@ class SqliteBackend(_SqliteReader):
         self._sync: bool | None = None
 
     @classmethod
-    def open(cls, path: Path, *, cache_bytes: int, create: bool) -> SqliteBackend:
+    def open(
+        cls,
+        path: Path,
+        *,
+        cache_bytes: int,
+        create: bool,
+        look: Callable[[ReadOnlyBackend], object] | None = None,
+    ) -> SqliteBackend:
         """Open or create the store in `path`; `cache_bytes` bounds each connection's page cache.
 
+        `look` sees what an existing store holds before anything of it changes, and may refuse it.
         Raises the DataFolder errors of `claim`, or StorageFault. Damage is never repaired.
         """
         folder = claim(path, cls.kind, create=create)
         try:
             if folder.ready:
-                _check_file(path / FILE)
+                with _looking(path / FILE) as store:
+                    if look is not None:
+                        look(store)
             else:
                 _create_file(path / FILE)
             backend = cls(folder, cache_bytes)
@@ -233,12 +245,46 @@ def _check_file(file: Path) -> None:
         raise DataFolderCorrupt(f"{file} does not start like a SQLite database")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise DataFolderCorrupt(f"{file} is no database of this program")
-    if not Path(f"{file}-wal").exists():
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+@contextmanager
+def look_into_sqlite(path: Path) -> Iterator[ReadOnlyBackend]:
+    """Open the store in `path` for reading only, locked; neither database nor log change.
+
+    Raises as `SqliteBackend.open`.
+    """
+    folder = claim(path, SqliteBackend.kind, create=False)
+    try:
+        if not folder.ready:
+            raise DataFolderMissing(f"the database in {path} was never finished")
+        with _looking(path / FILE) as store:
+            yield store
+    finally:
+        folder.release()
+
+
+@contextmanager
+def _looking(file: Path) -> Iterator[ReadOnlyBackend]:
+    """Read without writing. A log that a killed process left is read where it lies: with it only the
+    `-shm` file, SQLite's index of that log, may be rewritten. Raises DataFolderCorrupt.
+    """
+    _check_file(file)
+    # Without a log the file is all there is: then SQLite makes no file beside it.
+    mode = "mode=ro" if Path(f"{file}-wal").exists() else "mode=ro&immutable=1"
+    try:
+        connection = sqlite3.connect(
+            f"{file.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
         try:
+            connection.execute("PRAGMA cell_size_check=ON")
             connection.execute("SELECT key, value FROM entries LIMIT 1").fetchone()
+            yield ReadOnlyBackend(SqliteBackend.kind, _SqliteReader(connection))
         finally:
             connection.close()
+    except sqlite3.Error as error:
+        raise DataFolderCorrupt(f"the database {file} is damaged: {error}") from error
+    except StorageFault as fault:
+        raise DataFolderCorrupt(f"the database {file} is damaged: {fault.message}") from fault
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
