@@ -239,7 +239,6 @@ async def _talk(everything: Service, frames: list[str]) -> None:
                     await _until_answered(socket)
     finally:
         await server.stop()
-    assert server.dispatcher.failures == 0
     assert server.sessions == 0
 
 
