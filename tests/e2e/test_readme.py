@@ -15,8 +15,9 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 BLOCK = re.compile(
-    r"^<!-- test: first-five-minutes(, foreground)? -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^<!-- test: first-five-minutes(, foreground)? -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
+DEFAULT_URL = "http://127.0.0.1:7300"
 
 
 @pytest.fixture
@@ -29,7 +30,12 @@ def clone(short_path: Path, repository: Path) -> Path:
     for item in repository.iterdir():
         if item.name not in {".venv", ".devnet", ".git"}:
             (folder / item.name).symlink_to(item)
-    (folder / ".venv").symlink_to(environment)
+    # A folder of its own around the real one's parts: should make decide to renew it, links go and nothing else.
+    (folder / ".venv").mkdir()
+    for item in environment.iterdir():
+        if item.name != ".ready":
+            (folder / ".venv" / item.name).symlink_to(item)
+    (folder / ".venv" / ".ready").touch()
     return folder
 
 
@@ -37,8 +43,12 @@ def clone(short_path: Path, repository: Path) -> Path:
 def shell_blocks(repository: Path) -> tuple[str, list[str]]:
     """The command that stays in the foreground, and those for the other terminal."""
     found = BLOCK.findall((repository / "README.md").read_text("utf-8"))
-    foreground = [text for mark, text in found if mark]
-    others = [text for mark, text in found if not mark]
+    foreground = [text for mark, _, text in found if mark]
+    others = [
+        text if language == "sh" else f".venv/bin/python - <<'PROGRAM'\n{text}PROGRAM\n"
+        for mark, language, text in found
+        if not mark
+    ]
     assert len(foreground) == 1
     assert others
     return foreground[0], others
@@ -87,11 +97,14 @@ def run(clone: Path, script: str) -> str:
 def test_the_first_five_minutes_work_as_printed(
     clone: Path, devnet: subprocess.Popen[str], shell_blocks: tuple[str, list[str]]
 ) -> None:
-    output = [run(clone, block) for block in shell_blocks[1]]
+    status = json.loads(run(clone, ".venv/bin/qenex devnet status --home .devnet --json"))
+    url = status["data"]["nodes"][0]["rpc"]  # another port, if somebody has a chain on the default one
+    output = [run(clone, block.replace(DEFAULT_URL, url)) for block in shell_blocks[1]]
     assert "alice" in output[0]
     assert "1,000,001.5" in output[1].replace("'", ",") or "1000001.5" in output[1], "Bob has what Alice sent"
     block = json.loads(output[2][output[2].rindex('{"schema_version"') :])
     assert block["ok"]
+    assert "Bob held 1000001500000000 base units, proved" in output[3], "what the first block of two proves"
     os.killpg(devnet.pid, signal.SIGINT)
     devnet.wait(timeout=30)
     status = json.loads(run(clone, ".venv/bin/qenex devnet status --home .devnet --json"))
