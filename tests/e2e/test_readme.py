@@ -104,7 +104,8 @@ def test_the_first_five_minutes_work_as_printed(
     assert "1,000,001.5" in output[1].replace("'", ",") or "1000001.5" in output[1], "Bob has what Alice sent"
     block = json.loads(output[2][output[2].rindex('{"schema_version"') :])
     assert block["ok"]
-    assert "Bob held 1000001500000000 base units, proved" in output[3], "what the first block of two proves"
+    # Before the last transfer or, if a second passed and an empty block carries the newer root, after it.
+    assert re.search(r"^Bob held 100000(15|30)00000000 base units, proved$", output[3], re.MULTILINE)
     os.killpg(devnet.pid, signal.SIGINT)
     devnet.wait(timeout=30)
     status = json.loads(run(clone, ".venv/bin/qenex devnet status --home .devnet --json"))
