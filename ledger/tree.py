@@ -50,7 +50,6 @@ ENTRY_OVERHEAD = 200
 PROGRESS_NODES = 4096
 
 
-
 class Progress(NamedTuple):
     """How far a check has come."""
 
