@@ -18,7 +18,8 @@ from ledger.blocks import decode_receipt
 from ledger.state import Readable, Value
 from ledger.store import Ledger
 from node.events import EventBus
-from node.mempool import MAIN_KEY, Mempool
+from node.mempool import Mempool
+from node.simulation import Estimate, Simulator
 from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -27,13 +28,11 @@ from qenex.errors import (
     NotFound,
     OutcomeUnknown,
     Pruned,
-    QenexError,
     TransactionExpired,
-    error_from_code,
 )
 from qenex.proof import TreeProof, list_proof
-from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
-from qenex.transaction import Fee, Transaction, decode_body, decode_transaction, encode_body
+from qenex.state_keys import ACCOUNT_RECORDS, Account
+from qenex.transaction import Transaction, decode_transaction
 from vm.context import BlockInfo
 from vm.machine import Machine
 
@@ -46,10 +45,6 @@ MAX_WAITERS: Final = 10_000
 """Calls that wait for a transaction at the same time."""
 MAX_PROVED_KEYS: Final = 64
 """State entries that one proved query may read."""
-SIMULATION_GAS: Final = 500_000
-"""Gas after which a simulation ends (50 ms of the reference core): it shares the loop with consensus."""
-GAS_MARGIN_PERCENT: Final = 130
-"""Estimated gas limit in percent of what the simulation used: the state moves on until inclusion."""
 CACHED_INFOS: Final = 64
 DECODED_BLOCKS: Final = 4
 """Blocks kept decoded for look-ups; each may have 4 MiB on the wire."""
@@ -98,16 +93,6 @@ class ReceiptProof(NamedTuple):
     header: Header
     header_hash: bytes
     commit: Commit | None
-
-
-class Estimate(NamedTuple):
-    """A fee that will do: `price` base units per gas now, `max` with room for a rising price."""
-
-    price: int
-    gas_used: int
-    gas_limit: int
-    tip: int
-    max: int
 
 
 class _Recorder:
@@ -166,6 +151,7 @@ class NodeService:
         self.peers = peers
         self.metrics_text = metrics_text
         self.on_fault = on_fault
+        self._simulator = Simulator(machine, ledger, mempool, self.next_block_info)
         self._submit = submit
         self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
         self._waiting = 0
@@ -333,13 +319,7 @@ class NodeService:
 
     def next_sequence(self, address: Address) -> int:
         """The sequence of the account's next transaction, those that wait in the pool counted."""
-        pending = self.mempool.next_sequence((address, MAIN_KEY))
-        return self._newest(address).sequence if pending is None else pending
-
-    def _newest(self, address: Address) -> Account:
-        """The record that the next block will find, durable or not."""
-        record: Account | None = self.ledger.committed.get(ACCOUNT_RECORDS + address)
-        return EMPTY_ACCOUNT if record is None else record
+        return self._simulator.next_sequence(address)
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -447,51 +427,15 @@ class NodeService:
             protocol_version=genesis.protocol_version,
         )  # fmt: skip
 
-    def simulate(self, tx: Transaction) -> Receipt:
-        """Run a transaction, signed or not, as the next block would, and forget it.
+    async def simulate(self, tx: Transaction) -> Receipt:
+        """What the next block would do with a transaction. See `Simulator.simulate`."""
+        return await self._simulator.simulate(tx)
 
-        Transactions of its signers that wait in the pool count as done where sequences are concerned.
-        Stops after SIMULATION_GAS. Raises a 1000s error where entry refuses.
-        """
-        fee = tx.fee
-        if fee.gas_limit > SIMULATION_GAS:
-            fee = fee._replace(gas_limit=SIMULATION_GAS)
-        return self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
-
-    def _as_next(self, tx: Transaction, fee: Fee) -> Transaction:
-        """The same body with `fee`, its signers' sequences those of the state if only the pool lies between."""
-        signers = []
-        for signer in tx.signers:
-            stored = self._newest(signer.address).sequence
-            if stored < signer.sequence <= self.next_sequence(signer.address):
-                signer = signer._replace(sequence=stored)
-            signers.append(signer)
-        return decode_body(
-            encode_body(tx.chain_id, signers, tx.messages, fee, tx.valid_until, tx.lease, tx.memo)
-        )
+    async def estimate_fee(self, tx: Transaction) -> Estimate:
+        """Gas limit and fee that will do. See `Simulator.estimate_fee`."""
+        return await self._simulator.estimate_fee(tx)
 
     @property
     def price(self) -> int:
         """Base units of QXC per gas that the next block asks."""
-        return self.machine.price(self.ledger.committed)
-
-    def estimate_fee(self, tx: Transaction) -> Estimate:
-        """Simulate with all the payer can pay, and add room. Raises the error it would fail with."""
-        price, tip = self.price, tx.fee.tip
-        balance = self._newest(tx.signers[0].address).balance
-        affordable = (balance - tip) // price if price and balance > tip else 0
-        limit = max(min(SIMULATION_GAS, affordable), 1)
-        fee = Fee(min(balance, limit * price + tip), limit, tip)
-        receipt = self.machine.simulate(self.ledger.committed, self.next_block_info(), self._as_next(tx, fee))
-        if receipt.status:
-            error = receipt_error(receipt)
-            error.__dict__["gas_used"] = receipt.gas_used  # what the refusal has cost this node
-            raise error
-        gas_limit = -(-receipt.gas_used * GAS_MARGIN_PERCENT // 100)
-        return Estimate(price, receipt.gas_used, gas_limit, tip, 2 * price * gas_limit + tip)
-
-
-def receipt_error(receipt: Receipt) -> QenexError:
-    """The typed error of a failed receipt."""
-    where = "" if receipt.failed_message is None else f"message {receipt.failed_message} fails"
-    return error_from_code(receipt.status, where)
+        return self._simulator.price

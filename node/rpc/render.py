@@ -7,7 +7,8 @@ from typing import Any, Final
 from node.events import Located
 from node.rpc.declare import Schema
 from node.rpc.strict_json import Json
-from node.service import Included, NodeService, Proved, ReceiptProof, receipt_error
+from node.service import Included, NodeService, Proved, ReceiptProof
+from node.simulation import receipt_error
 from node.steps import Slice, Steps
 from qenex.block import COMMIT, EVIDENCE, HEADER, VALIDATOR, Block, Commit, Header, Receipt
 from qenex.codec import time_to_text

@@ -113,17 +113,18 @@ class TransactionMethods:
         return answer
 
     @method("tx_simulate", result=RECEIPT, cost=10, errors=(MalformedBytes, InsufficientFunds))
-    def simulate(self, caller: Caller, transaction: TransactionInput) -> Json:
+    async def simulate(self, caller: Caller, transaction: TransactionInput) -> Json:
         """What a transaction would do in the next block, by its receipt; nothing is changed.
 
         Signatures are not looked at. A transaction that would fail has a status and an error; one that
-        no block may take is refused with its 1000s error. Runs at most 500,000 gas.
+        no block may take is refused with its 1000s error. Waiting transactions of its signers count as
+        done where sequences and keys are concerned. Runs up to its gas limit, at most a block's.
 
         Args:
             transaction: body bytes or raw bytes as hex, or the JSON form, signed or not.
         """
         tx = self._unsigned(transaction)
-        receipt = self._service.simulate(tx)
+        receipt = await self._service.simulate(tx)
         caller.owe(receipt.gas_used // GAS_PER_UNIT)
         return self._renderer.receipt(receipt, tx)
 
@@ -135,7 +136,7 @@ class TransactionMethods:
         cost=10,
         errors=(MalformedBytes, InsufficientFunds),
     )
-    def estimate_fee(self, caller: Caller, transaction: TransactionInput) -> Json:
+    async def estimate_fee(self, caller: Caller, transaction: TransactionInput) -> Json:
         """Gas limit and fee that will do, by simulation: `max` covers twice the present price.
 
         The fee that the transaction states is ignored, but for its tip.
@@ -144,7 +145,7 @@ class TransactionMethods:
             transaction: body bytes or raw bytes as hex, or the JSON form, signed or not.
         """
         try:
-            estimate = self._service.estimate_fee(self._unsigned(transaction))
+            estimate = await self._service.estimate_fee(self._unsigned(transaction))
         except QenexError as error:
             caller.owe(int(error.__dict__.get("gas_used", 0)) // GAS_PER_UNIT)
             raise
