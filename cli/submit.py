@@ -29,7 +29,6 @@ from qenex.crypto.keystore_file import KeyInfo
 from qenex.errors import (
     OutcomeUnknown,
     PasswordRequired,
-    PublicKeyMissing,
     QenexError,
     TransactionExpired,
     UsageError,
@@ -184,14 +183,11 @@ def _prepare(
         prepared = client.sender.prepare(signer, planned, options)
     except QenexError as error:
         raise refused(error) from None
-    receipt: TransactionReceipt[Any] | None = None
     try:
         receipt = client.tx.simulate(prepared.transaction)
-    except PublicKeyMissing:
-        pass  # the one that brings the key still waits; the estimate has simulated this one with it
     except QenexError as error:
         raise refused(error) from None
-    if receipt is not None and receipt.error is not None:
+    if receipt.error is not None:
         raise refused(simulated_failure(receipt))
     return prepared, _preview(app, prepared, receipt, info)
 
@@ -210,9 +206,7 @@ def refused(error: QenexError) -> Exception:
     return error
 
 
-def _preview(
-    app: App, prepared: Prepared, receipt: TransactionReceipt[Any] | None, info: KeyInfo
-) -> dict[str, Any]:
+def _preview(app: App, prepared: Prepared, receipt: TransactionReceipt[Any], info: KeyInfo) -> dict[str, Any]:
     """What the signer pays at most and gets at least, as plain JSON; amounts in base units."""
     out, incoming = _flows(receipt, info.address)
     fee = prepared.transaction.fee
@@ -223,21 +217,19 @@ def _preview(
         "pays_at_most": [{"denom": denom, "amount": str(pays[denom])} for denom in sorted(pays)],
         "gets_at_least": [{"denom": denom, "amount": str(incoming[denom])} for denom in sorted(incoming)],
         "fee_max": str(fee.max),
-        "fee_expected": str(receipt.fee) if receipt is not None else None,
+        "fee_expected": str(receipt.fee),
         "gas_limit": fee.gas_limit,
-        "gas_used": receipt.gas_used if receipt is not None else None,
+        "gas_used": receipt.gas_used,
         "valid_until": prepared.transaction.valid_until,
         "hash": "0x" + prepared.transaction.tx_id.hex(),
         "transaction": form_of(app, prepared.transaction),
     }
 
 
-def _flows(
-    receipt: TransactionReceipt[Any] | None, address: Address
-) -> tuple[dict[str, int], dict[str, int]]:
+def _flows(receipt: TransactionReceipt[Any], address: Address) -> tuple[dict[str, int], dict[str, int]]:
     """Return what leaves and what reaches an account by the simulated transfers, net, by denomination."""
     net: dict[str, int] = {}
-    for event in receipt.events if receipt is not None else ():
+    for event in receipt.events:
         record = event.fields
         if event.name == "bank.transferred" and not isinstance(record, dict):
             change = (record.recipient == address) - (record.sender == address)

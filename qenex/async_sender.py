@@ -267,14 +267,9 @@ class AsyncSender:
         if valid_until is None:
             valid_until = await self.height() + options.get("valid_for", DEFAULT_VALIDITY)
 
-        def built(fee: Fee, with_keys: bool = False) -> Transaction:
-            who = (
-                [s._replace(public_key=actors[s.address].public_key) for s in signers]
-                if with_keys
-                else signers
-            )
+        def built(fee: Fee) -> Transaction:
             return build_transaction(
-                info.chain_id, who, body, fee, valid_until, options.get("lease"), options.get("memo", "")
+                info.chain_id, signers, body, fee, valid_until, options.get("lease"), options.get("memo", "")
             )
 
         given = options.get("fee")
@@ -285,11 +280,7 @@ class AsyncSender:
         if most is not None and "gas_limit" in options:
             return Prepared(built(Fee(most, options["gas_limit"], tip)), None)
         draft = Fee(most or 0, options.get("gas_limit", 0), tip)
-        try:
-            estimate = await self.estimate(built(draft))
-        except PublicKeyMissing:
-            # The transaction that brings the key still waits: the node simulates on what is committed.
-            estimate = await self.estimate(built(draft, with_keys=True))
+        estimate = await self.estimate(built(draft))
         gas_limit = options.get("gas_limit", estimate.gas_limit)
         if most is None:
             most = gas_limit * estimate.price * FEE_HEADROOM + tip
