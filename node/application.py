@@ -49,7 +49,7 @@ from qenex.hashing import list_root
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
 from vm.context import BlockInfo
-from vm.execution import BlockResult
+from vm.execution import BlockExecution, BlockResult
 from vm.machine import CheckState, Machine
 
 log = logging.getLogger("qenex.application")
@@ -62,7 +62,10 @@ PRUNE_STEP: Final = 500
 MAX_KEPT: Final = 4
 """Executed proposals of one height that are kept."""
 MAX_MISSES: Final = 100
-"""Transactions in a row that do not fit, after which a proposal counts as full."""
+"""Transactions in a row that do not fit, after which a nearly full proposal counts as full."""
+NEARLY_FULL_PERCENT: Final = 90
+"""Of gas USED or of bytes. Limits alone fill no block: they cost their sender nothing, and a hundred accounts
+with the highest gas limits would keep everybody else out."""
 
 
 class Info(NamedTuple):
@@ -140,6 +143,15 @@ class Pending(NamedTuple):
 
 def _nobody(committed: Committed) -> None:
     """Default of `Application.on_commit`."""
+
+
+def _nearly_full(execution: BlockExecution, room: int, max_bytes: int) -> bool:
+    params = execution.params
+    limit = min(max_bytes, params.max_block_bytes)
+    return (
+        100 * execution.gas_used >= NEARLY_FULL_PERCENT * params.max_block_gas
+        or 100 * (max_bytes - room) >= NEARLY_FULL_PERCENT * limit
+    )
 
 
 class Application:
@@ -250,7 +262,11 @@ class Application:
         turn = Slice()
         order = self.mempool.in_order()
         for tx in order:
-            if len(chosen) == MAX_BLOCK_TRANSACTIONS or misses > MAX_MISSES:
+            if turn.over():
+                yield  # also between those that are left out: a whole pool may be
+            if len(chosen) == MAX_BLOCK_TRANSACTIONS:
+                break
+            if misses > MAX_MISSES and _nearly_full(execution, room, max_bytes):
                 break
             size = len(tx.raw) + 5
             if size > room or not execution.fits(tx):
@@ -270,8 +286,6 @@ class Application:
             misses = 0
             room -= size
             chosen.append(tx)
-            if turn.over():
-                yield
         result = execution.end()
         header = self._header(time, proposer, chosen, evidence)
         block = Block(header, tuple([tx.raw for tx in chosen]), evidence, self.seen_commit)

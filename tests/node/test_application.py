@@ -360,3 +360,24 @@ def test_any_order_of_arrival_and_tips_makes_blocks_that_a_follower_accepts(
     raw = wallets[0].transfer(wallets[1].address, sequence=far, step=False, with_key=far == 70)
     with pytest.raises(WrongSequence):
         proposer.check_tx(raw)
+
+
+def test_unused_gas_limits_keep_nobody_out_of_a_block(tmp_path: Path):
+    """A limit is no use: 120 accounts asking for a whole block each, a tip of 1 ahead of all others."""
+    greedy = [Wallet(number) for number in range(1, 121)]
+    honest = Wallet(500)
+    application = open_application(tmp_path, make_genesis([*greedy, honest]))
+    for wallet in greedy:
+        application.check_tx(wallet.transfer(honest.address, gas=5_000_000, tip=1))
+    mine = application.check_tx(honest.transfer(greedy[0].address))
+    assert mine.raw in produce(application).transactions
+
+
+def test_a_proposal_yields_between_transactions_that_it_leaves_out(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("node.steps.SLICE_SECONDS", -1.0)
+    wallets = [Wallet(number) for number in range(1, 21)]
+    application = open_application(tmp_path, make_genesis(wallets))
+    for wallet in wallets:
+        application.check_tx(wallet.transfer(wallets[0].address, gas=5_000_000, tip=1))
+    steps = application.prepare_proposal_steps(application.parent_time + SECOND, VALIDATOR.address)
+    assert sum(1 for _ in steps) >= len(wallets)
