@@ -16,7 +16,8 @@ class MachineParams(NamedTuple):
 
     `min_price` base units of QXC per gas; `target_gas_per_second` gas; `price_update_fraction` gas of
     excess that multiplies the price by e; `burn_bps` part of the base fee that is burned;
-    `max_block_gas` gas and `max_block_bytes` bytes of a block; `hook_items` entries that the machine's
+    `max_block_gas` gas and `max_block_bytes` bytes of a block (twice the largest transaction at least, so
+    that each one fits); `hook_items` entries that the machine's
     hook handles in a block; `scheme_...` status of each signature scheme: 0 off, 1 verify-only, 2 on.
     """
 
@@ -25,7 +26,7 @@ class MachineParams(NamedTuple):
     price_update_fraction: Annotated[int, Between(10_000, 10**11)] = 32_000_000
     burn_bps: Bps = 5_000
     max_block_gas: Annotated[int, Between(100_000, 10**9)] = 5_000_000
-    max_block_bytes: Annotated[int, Between(65_536, 4_194_304)] = 4_194_304
+    max_block_bytes: Annotated[int, Between(131_072, 4_194_304)] = 4_194_304
     hook_items: Annotated[int, Between(1, 1_000)] = 1_000
     scheme_ed25519: Annotated[int, Between(0, 2)] = 2
     scheme_ml_dsa_44: Annotated[int, Between(0, 2)] = 2

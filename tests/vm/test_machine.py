@@ -57,6 +57,7 @@ def chain() -> Chain:
         {"machine": {"burn_bps": 10_001}},
         {"machine": {"max_block_gas": 99_999}},
         {"machine": {"max_block_bytes": 4_194_305}},
+        {"machine": {"max_block_bytes": 65_536}},  # the largest transaction would not fit
         {"machine": {"price_update_fraction": 0}},
         {"machine": {"target_gas_per_second": 0}},
         {"machine": {"hook_items": 0}},
