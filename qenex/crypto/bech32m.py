@@ -71,7 +71,7 @@ def decode_values(text: str) -> tuple[str, list[int]]:
     """Return `(prefix, 5-bit values)`. Raises ValueError; looks at no more than 90 characters."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"it is longer than {MAX_LENGTH} characters")
-    if not all("!" <= character <= "~" for character in text):
+    if not (text.isascii() and text.isprintable()) or " " in text:
         raise ValueError("it contains characters outside printable ASCII")
     if text != text.lower() and text != text.upper():
         raise ValueError("it mixes upper and lower case")
@@ -81,12 +81,10 @@ def decode_values(text: str) -> tuple[str, list[int]]:
         raise ValueError("it has no prefix")
     if len(data) < _CHECKSUM_SIZE:
         raise ValueError("it is too short")
-    values = []
-    for character in data:
-        value = _VALUES.get(character)
-        if value is None:
-            raise ValueError(f"it contains {character!r}, which is not in the alphabet")
-        values.append(value)
+    try:
+        values = [_VALUES[character] for character in data]
+    except KeyError as error:
+        raise ValueError(f"it contains {error.args[0]!r}, which is not in the alphabet") from None
     if _polymod(_expand(prefix) + values) != _CONSTANT:
         raise ValueError("its checksum does not match; a character is wrong or missing")
     return prefix, values[:-_CHECKSUM_SIZE]
