@@ -27,6 +27,11 @@ from node.node import Node, open_ledger
 from qenex.errors import DiskFull, InternalError, QenexError
 
 RECOVERY_ROUND: Final = 1_000
+RECOVER_HELP: Final = (
+    "make a lost signer state anew from the data folder, and exit. Only if no other process signs with this key, and "
+    "the data folder is the newest one it ever signed for: from an older copy (a backup, a snapshot of the disk) the "
+    "key would sign a second time at heights it has signed already, which others can prove and the chain punishes"
+)
 EXIT_DONE, EXIT_DEFECT, EXIT_CONFIG, EXIT_DISK = 0, 1, 10, 74
 
 log = logging.getLogger("qenex.node")
@@ -77,7 +82,7 @@ def recover_signer(config: Config) -> int:
     """Make a new signer state that refuses the chain's height and the next one's early rounds.
 
     The key may have signed at the next height without the block being written; the new proposal goes into a
-    round that was surely never reached.
+    round that was surely never reached. Nothing here can tell whether the data folder is an older copy.
     """
     try:
         genesis, key = read_genesis(config.genesis_path), read_key(config.validator_key_path)
@@ -86,7 +91,7 @@ def recover_signer(config: Config) -> int:
             height = ledger.height + 1
         finally:
             ledger.close()
-        SignerGuard.recover(
+        guard = SignerGuard.recover(
             config.signer_state_path,
             chain_id=genesis.chain_id,
             scheme_tag=key.scheme.tag,
@@ -94,10 +99,21 @@ def recover_signer(config: Config) -> int:
             sign=key.sign,
             height=height,
             round=RECOVERY_ROUND,
-        ).close()
+        )
+        guard.close()
+    except (StorageFault, OSError) as error:
+        log.critical("the disk failed: %s; %s", error, DiskFull.default_hint)
+        return EXIT_DISK
     except QenexError as error:
         log.critical("%s (%s); %s", error.message, error.name, error.hint)
         return EXIT_CONFIG
+    log.warning(
+        "this key signs from height %d, round %d on; if it ever signed beyond height %d, "
+        "do not start the node: restore its newest data folder",
+        guard.state.height,
+        guard.state.round + 1,
+        height,
+    )
     return EXIT_DONE
 
 
@@ -113,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--recover-signer",
         action="store_true",
-        help="replace a lost signer state, being certain that nothing else signs",
+        help=RECOVER_HELP,
     )
     options = parser.parse_args(arguments)
     try:

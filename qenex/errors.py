@@ -205,8 +205,8 @@ class UnsupportedVersion(QenexError):
 class SignerStateMissing(QenexError):
     code = 213
     default_hint = (
-        "restore the signer state file; if it is lost and surely nothing else signs with this key, run "
-        "`python -m node --home DIR --recover-signer`"
+        "restore the signer state file; if it is lost, nothing else signs with this key and the data folder is no "
+        "older copy, run `python -m node --home DIR --recover-signer`"
     )
 
 
