@@ -200,7 +200,7 @@ def create_devnet(folder: Path, rpc_port: int) -> DevnetHome:
     devnet = DevnetHome(folder, chain_id, "0x" + genesis.hash.hex(), rpc_port)
     settings: dict[str, dict[str, Any]] = {
         "node": {"name": NODE_NAME},
-        "rpc": {"port": rpc_port, "dev_methods": True},
+        "rpc": {"port": rpc_port},
         "database": {"backend": "leveldb" if has_leveldb() else "sqlite"},
     }
     devnet.node_home.mkdir(parents=True)

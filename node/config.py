@@ -121,7 +121,6 @@ class RpcSettings:
         "", "opens `admin_` methods over HTTP; empty: only the socket does", unit="characters", low=0, high=256,
         secret=True,
     )  # fmt: skip
-    dev_methods: bool = setting(False, "offer `dev_` methods; only on a devnet")
     max_request_kib: int = setting(1_024, "one request", unit="KiB", low=16, high=65_536)
     max_batch: int = setting(100, "calls in one batch", low=1, high=10_000)
     max_connections: int = setting(1_000, "open connections", low=1, high=100_000)
