@@ -273,6 +273,10 @@ class State:
         self._base_get = base.get
         self._undo = []
 
+    def written(self, key: bytes) -> Value | None:
+        """The value written here, None if the base's shows through (or the key was deleted)."""
+        return self._values.get(key)
+
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget written values: the base's show through again. Only outside of any scope."""
         self._undo = []
@@ -288,10 +292,14 @@ class State:
         base_get = self._base_get
         return {key: base_get(key) for key in self._values}
 
-    def changes(self) -> dict[bytes, Value | None]:
-        """What differs from the base now, by key; None where a key was deleted."""
-        base_get = self._base_get
-        return {key: value for key, value in self._values.items() if base_get(key) != value}
+    def changes(self, images: Mapping[bytes, Value | None] | None = None) -> dict[bytes, Value | None]:
+        """What differs from the base now, by key; None where a key was deleted.
+
+        `images` are those of `images()`, if the caller has them.
+        """
+        old = (self.images() if images is None else images).values()
+        written = self._values.items()
+        return {key: value for (key, value), before in zip(written, old, strict=True) if before != value}
 
 
 class EmptyBase:

@@ -20,7 +20,14 @@ from node.mempool import Entry, Mempool
 from node.steps import Slice, Steps
 from node.verifier import Verifier
 from qenex.crypto.address import Address
-from qenex.errors import InvalidSignature, PublicKeyMissing, PublicKeyNotAllowed, QenexError, WrongSequence
+from qenex.errors import (
+    InvalidSignature,
+    PublicKeyMissing,
+    PublicKeyNotAllowed,
+    QenexError,
+    TooManyPending,
+    WrongSequence,
+)
 from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.transaction import Transaction, decode_transaction
 from vm.machine import CheckState
@@ -28,6 +35,9 @@ from vm.machine import CheckState
 log = logging.getLogger("qenex.mempool")
 
 RECORD_PREFIX_SIZE = len(ACCOUNT_RECORDS)
+MAX_CONNECTED = 512
+"""Pending transactions that common signers may tie together: they are all checked again when one of them is
+replaced or evicted (8 us each), so a chain of accounts through the whole pool would stop the node."""
 
 
 def _nothing() -> None:
@@ -191,6 +201,7 @@ class Admission:
         if replaced is not None:
             self._replace(tx, keys, replaced)
         else:
+            self._check_connected(addresses)
             entered = self.check.admit(tx)
             try:
                 if entered.keys != keys:
@@ -241,17 +252,29 @@ class Admission:
                 found[entry.serial] = entry
         return [entry.tx for entry in sorted(found.values(), key=lambda entry: entry.arrival)]
 
+    def _check_connected(self, addresses: list[Address]) -> None:
+        """Raise TooManyPending where too much would hang together with a new transaction."""
+        shares = self.mempool.shares
+        if len(addresses) == 1 and not shares(addresses[0]):
+            return
+        count = len(self._pending(self._connected(addresses)))
+        if count >= MAX_CONNECTED:
+            raise TooManyPending(f"{count} transactions are pending that share signers with this one")
+
     def _connected(self, addresses: Iterable[Address]) -> list[Address]:
         """These accounts and all that sign something pending together with them, however far."""
         known = dict.fromkeys(addresses)
         waiting = list(known)
         while waiting:
-            for entry in self.mempool.entries_of(waiting.pop()):
+            address = waiting.pop()
+            if not self.mempool.shares(address):
+                continue
+            for entry in self.mempool.entries_of(address):
                 if len(entry.lanes) > 1:
-                    for (address, _), _sequence in entry.lanes:
-                        if address not in known:
-                            known[address] = None
-                            waiting.append(address)
+                    for (other, _), _sequence in entry.lanes:
+                        if other not in known:
+                            known[other] = None
+                            waiting.append(other)
         return list(known)
 
     def rebuild(self, addresses: Iterable[Address]) -> list[Transaction]:
@@ -303,19 +326,17 @@ class Admission:
         next_height: int,
     ) -> None:
         """A block was committed: its transactions leave, others expire, changed senders become dirty."""
-        included = list(transactions)
-        gone = self.mempool.include(included)
+        gone = self.mempool.include(transactions)
         gone += self.mempool.expire(next_height)
         self.dropped += len(gone)
         self.check.advance(base, next_height)
-        changed = {
-            Address(key[RECORD_PREFIX_SIZE:]): None
+        # The signers of what was included are among them: their sequences have risen.
+        changed = [
+            Address(key[RECORD_PREFIX_SIZE:])
             for key in changes
             if key[:RECORD_PREFIX_SIZE] == ACCOUNT_RECORDS
-        }
-        for tx in (*included, *gone):
-            for signer in tx.signers:
-                changed[signer.address] = None
+        ]
+        changed += [signer.address for tx in gone for signer in tx.signers]
         self.check.forget(changed)
         for address in changed:
             if self.mempool.has(address):

@@ -28,6 +28,8 @@ Item = tuple[bytes, Sequence[bytes], Sequence[object]]
 
 HEADER_SIZE: Final = 4
 MAX_FRAME: Final = 64 << 20
+NICENESS: Final = 5
+"""Execution before verification: on a full machine the queue waits, not the block."""
 
 
 def verify_item(item: Item) -> bool:
@@ -90,6 +92,8 @@ def main() -> None:
     # Ctrl-C and a service manager's signal reach the whole group: the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     gc.freeze()
     gc.disable()  # plain values without cycles: counting references is enough
     connection = socket.socket(fileno=int(sys.argv[-1]))

@@ -290,8 +290,9 @@ class BlockExecution:
         if self.machine.execution is not self:
             raise MachineFault("another block has begun on this machine")
         end_events = [*self._hooks("end_block", END_ORDER), *self._settle_pot()]
+        images = self.state.images()
         try:
-            check_block_conservation(self.state)
+            check_block_conservation(self.state, images)
         except QenexError as error:
             raise MachineFault(f"block {self.info.height}: {error.message}") from error
         begin, end = self.begin_events, tuple(end_events)
@@ -300,7 +301,7 @@ class BlockExecution:
             encoded_receipts=self.encoded,
             begin_events=begin,
             end_events=end,
-            changes=self.state.changes(),
+            changes=self.state.changes(images),
             gas_used=self.gas_used,
             results_root=results_root(self.encoded, begin, end),
             validators=self.core.validator_set(),

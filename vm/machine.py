@@ -319,10 +319,13 @@ class CheckState:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
         keys = []
         for address in addresses:
-            record = self._state.get(ACCOUNT_RECORDS + address)
-            if record is not None and record.key and record.key[0] in LONG_SCHEMES:
+            key = ACCOUNT_RECORDS + address
+            record = self._state.written(key)
+            if record is None:
+                continue
+            if record.key and record.key[0] in LONG_SCHEMES:
                 keys.append(ACCOUNT_PUBLIC_KEYS + record.key[1:])
-            keys.append(ACCOUNT_RECORDS + address)
+            keys.append(key)
         self._state.drop(keys)
 
     def keys_of(self, tx: Transaction) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ cannot create money.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
 from ledger.collections import Map
 from ledger.state import State, Value
@@ -220,16 +220,18 @@ def check_conservation(state: State, mark: int, supplies: Container[str] | None 
     _check_images(state.touched(mark), state.get, supplies)
 
 
-def check_block_conservation(state: State) -> None:
-    """`check_conservation` over a whole block, fees included: its final values against the base.
+def check_block_conservation(state: State, images: Mapping[bytes, Value | None]) -> None:
+    """`check_conservation` over a whole block, fees included: its final values against the base's `images`.
 
     Two keys a transfer, where walking through the journal would meet six. Raises ConservationViolated.
     """
-    _check_images(state.images(), state.get, None)
+    _check_images(images, state.written, None)
 
 
 def _check_images(
-    images: dict[bytes, Value | None], get: Callable[[bytes], Value | None], supplies: Container[str] | None
+    images: Mapping[bytes, Value | None],
+    get: Callable[[bytes], Value | None],
+    supplies: Container[str] | None,
 ) -> None:
     differences: dict[str, int] = {}
     for key, old in images.items():
