@@ -206,7 +206,7 @@ class Admission:
             try:
                 if entered.keys != keys:
                     raise InvalidSignature("the account's key has changed meanwhile")
-                added = mempool.add(tx)
+                added = mempool.place(tx, None)
             except QenexError:
                 self.rebuild(addresses)
                 raise

@@ -144,6 +144,7 @@ class Mempool:
         self._by_tx: dict[bytes, Entry] = {}
         self._queues: dict[Lane, _Queue] = {}
         self._by_address: dict[Address, dict[Lane, None]] = {}
+        self._shared: dict[Address, int] = {}
         self._worst: list[tuple[int, int, int, Entry]] | None = None
         self._expiry: list[tuple[int, int, Entry]] = []
         self._included = Remembered(self.limits.remembered)
@@ -236,7 +237,10 @@ class Mempool:
         WrongSequence, ReplacementUnderpriced, TooManyPending or MempoolFull; then nothing has changed.
         """
         self.check_known(tx)
-        replaced = self.replaced_by(tx)
+        return self.place(tx, self.replaced_by(tx))
+
+    def place(self, tx: Transaction, replaced: Entry | None) -> Added:
+        """`add` for a caller that has just asked `check_known` and `replaced_by`."""
         lanes = lanes_of(tx)
         if replaced is None:
             self._check_places(lanes)
@@ -321,6 +325,9 @@ class Mempool:
         self._by_witness[tx.witness_id] = entry
         self._by_tx[tx.tx_id] = entry
         self.size += entry.size
+        if len(entry.lanes) > 1:
+            for (address, _), _sequence in entry.lanes:
+                self._shared[address] = self._shared.get(address, 0) + 1
         if self._worst is not None:
             heappush(self._worst, (entry.effective, -entry.arrival, entry.serial, entry))
         heappush(self._expiry, (tx.valid_until, entry.serial, entry))
@@ -365,6 +372,11 @@ class Mempool:
         del self._by_witness[entry.tx.witness_id]
         del self._by_tx[entry.tx.tx_id]
         self.size -= entry.size
+        if len(entry.lanes) > 1:
+            for (address, _), _sequence in entry.lanes:
+                self._shared[address] -= 1
+                if not self._shared[address]:
+                    del self._shared[address]
 
     def _unlist(self, lane: Lane) -> None:
         del self._queues[lane]
@@ -462,6 +474,7 @@ class Mempool:
         self._by_tx.clear()
         self._queues.clear()
         self._by_address.clear()
+        self._shared.clear()
         self._worst = None
         self._expiry.clear()
         self.size = 0
@@ -516,6 +529,10 @@ class Mempool:
     def has(self, address: Address) -> bool:
         """Whether something waits that this account signs."""
         return address in self._by_address
+
+    def shares(self, address: Address) -> bool:
+        """Whether something waits that this account signs together with others."""
+        return address in self._shared
 
     def entries_of(self, address: Address) -> list[Entry]:
         """What waits with this account as a signer, in order of arrival (so predecessors come first)."""

@@ -58,6 +58,12 @@ def item_of(tx: Transaction, keys: tuple[bytes, ...]) -> Item:
     return tx.body_bytes, keys, tx.signatures
 
 
+def size_of(item: Item) -> int:
+    """Bytes that a waiting item holds. A body may have 200 bytes and its signatures 60 KiB."""
+    message, keys, signatures = item
+    return len(message) + sum([len(part) for part in (*keys, *signatures) if isinstance(part, bytes)])
+
+
 class VerifiedCache:
     """Witness id -> the keys with which all its signatures were found valid. Bounded, two generations.
 
@@ -258,7 +264,7 @@ class Verifier:
         Raises LimitExceeded at once when the queue is full; the future fails with ProcessFailed.
         """
         loop = self._loop or asyncio.get_running_loop()
-        size = len(item[0])
+        size = size_of(item)
         self._check_room(1, size)
         future: asyncio.Future[bool] = loop.create_future()
         self._take_room(1, size)
@@ -282,7 +288,7 @@ class Verifier:
         no room for all. Raises ProcessFailed if workers die again and again over them.
         """
         if not wait:
-            self._check_room(len(items), sum([len(item[0]) for item in items]))
+            self._check_room(len(items), sum([size_of(item) for item in items]))
         if not self.alive:
             return await self._verify_here(items)
         loop = asyncio.get_running_loop()
@@ -347,7 +353,7 @@ class Verifier:
 
     def _give_room(self, chunk: _Chunk) -> None:
         self.queued -= len(chunk.items)
-        self.queued_bytes -= sum([len(item[0]) for item in chunk.items])
+        self.queued_bytes -= sum([size_of(item) for item in chunk.items])
         while self._room:
             room = self._room.popleft()
             if not room.done():
@@ -493,10 +499,10 @@ class Verifier:
 
 
 def _chunk_end(items: Sequence[Item], start: int) -> tuple[int, int]:
-    """Where the chunk that begins at `start` ends, and the size of its messages in bytes."""
+    """Where the chunk that begins at `start` ends, and the size of its items in bytes."""
     size = 0
     for index in range(start, min(start + CHUNK_ITEMS, len(items))):
-        size += len(items[index][0])
+        size += size_of(items[index])
         if size >= CHUNK_BYTES:
             return index + 1, size
     return min(start + CHUNK_ITEMS, len(items)), size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from node.admission import Admission
 from node.application import Application
 from node.mempool import Limits, Mempool
 from node.verifier import Verifier
+from qenex.crypto import key_bytes
 from qenex.errors import (
     AccountNotFound,
     AlreadyKnown,
@@ -37,6 +39,8 @@ from qenex.errors import (
     WrongChainId,
     WrongSequence,
 )
+from qenex.transaction import Fee, Message, Signer, assemble, encode_body
+from qenex.types import Coin
 from tests.node.chain_helpers import (
     MONEY,
     VALIDATOR,
@@ -316,3 +320,36 @@ class PoolAndCheckState(RuleBasedStateMachine):
 
 TestPoolAndCheckState = PoolAndCheckState.TestCase
 TestPoolAndCheckState.settings = settings(max_examples=30, stateful_step_count=30)
+
+
+def jointly(first: Wallet, second: Wallet) -> bytes:
+    """A transfer that both sign, the first pays."""
+    signers = [
+        Signer(w.address, w.sequence, None if w.sequence else key_bytes(w.scheme.tag, w.public), None)
+        for w in (first, second)
+    ]
+    messages = [Message("bank.send", (first.address, Coin("QXC", 1)), index) for index in (0, 1)]
+    body = encode_body("test-1", signers, messages, Fee(10**9, 10_000, 0), 5_000)
+    first.sequence += 1
+    second.sequence += 1
+    return assemble(body, [w.scheme.sign(w.secret, body) for w in (first, second)])
+
+
+def test_common_signers_tie_a_bounded_part_of_the_pool_together(tmp_path: Path, monkeypatch):
+    """A chain of accounts through the whole pool would be checked again at every replacement in it."""
+    monkeypatch.setattr("node.admission.MAX_CONNECTED", 10)
+    wallets = [Wallet(number) for number in range(1, 30)]
+    application = open_application(tmp_path, make_genesis(wallets))
+    for first, second in pairwise(wallets[:11]):
+        application.check_tx(jointly(first, second))
+    with pytest.raises(TooManyPending):
+        application.check_tx(jointly(wallets[10], wallets[11]))
+    with pytest.raises(TooManyPending):
+        application.check_tx(wallets[10].transfer(wallets[0].address, step=False))
+    wallets[11].sequence = 0
+    application.check_tx(wallets[11].transfer(wallets[0].address))  # alone: no concern of theirs
+    produce(application)
+    assert len(application.mempool) == 0
+    assert not any(application.mempool.shares(wallet.address) for wallet in wallets)
+    wallets[10].sequence = 1
+    application.check_tx(jointly(wallets[10], wallets[12]))

@@ -233,3 +233,14 @@ def test_the_machine_is_answered_from_the_cache_only_after_a_verification():
     assert verifier.check(good, (KEY,))
     assert verifier.cache.holds(good.witness_id, (KEY,))
     assert item_of(good, (KEY,)) == (body, (KEY,), good.signatures)
+
+
+async def test_the_queue_counts_the_bytes_of_signatures_too():
+    """A short body under 16 KiB of garbage signature: bounding bodies alone bounds nothing."""
+    verifier = Verifier(0, max_queued_bytes=100_000)
+    item = b"body", (KEY,), (bytes(16_384),)
+    waiting = [verifier.verify_one(item) for _ in range(6)]
+    with pytest.raises(LimitExceeded):
+        verifier.verify_one(item)
+    assert await asyncio.gather(*waiting) == [False] * 6
+    assert verifier.queued == verifier.queued_bytes == 0
