@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from qenex.building import build_transaction as build_transaction
     from qenex.building import ref as ref
     from qenex.client import QenexClient as QenexClient
+    from qenex.crypto.address import decode_address as decode_address
+    from qenex.crypto.address import encode_address as encode_address
+    from qenex.crypto.keystore import Keyring as Keyring
     from qenex.errors import OutcomeUnknown as OutcomeUnknown
     from qenex.errors import QenexError as QenexError
     from qenex.errors import TransactionExpired as TransactionExpired
@@ -36,6 +39,7 @@ _HOMES = {
     "AsyncPending": "qenex.async_sender",
     "AsyncQenexClient": "qenex.async_client",
     "Coin": "qenex.types",
+    "Keyring": "qenex.crypto.keystore",
     "OutcomeUnknown": "qenex.errors",
     "Pending": "qenex.sender",
     "QenexClient": "qenex.client",
@@ -46,6 +50,8 @@ _HOMES = {
     "Trust": "qenex.light",
     "Wallet": "qenex.wallet",
     "build_transaction": "qenex.building",
+    "decode_address": "qenex.crypto.address",
+    "encode_address": "qenex.crypto.address",
     "format_coin": "qenex.money",
     "parse_coin": "qenex.money",
     "ref": "qenex.building",

@@ -10,8 +10,8 @@ Everything raises ProofInvalid and returns nothing it has not checked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol, Self
 
 from qenex.block import (
     FLAG_COMMIT,
@@ -28,7 +28,7 @@ from qenex.block import (
 from qenex.codec import Plain, codec_for, decode, encode
 from qenex.crypto.address import Address
 from qenex.crypto.schemes import SCHEMES_BY_TAG
-from qenex.errors import ProofInvalid, QenexError
+from qenex.errors import InvalidArguments, ProofInvalid, QenexError
 from qenex.proof import Terminal, TreeProof, verify_absence, verify_membership
 from qenex.state_keys import (
     EMPTY_ACCOUNT,
@@ -62,16 +62,59 @@ class ProvedValue(Protocol):
     def commit(self) -> Commit | None: ...
 
 
-class Trust(NamedTuple):
+class HasValidators(Protocol):
+    """What `client.chain.get_validators()` returns, for one."""
+
+    @property
+    def validators(self) -> tuple[Validator, ...]: ...
+
+
+class _Trust(NamedTuple):
+    chain_id: str
+    header_hash: bytes | None = None
+    validators: tuple[Validator, ...] = ()
+
+
+class Trust(_Trust):
     """What a caller believes already: the chain, and a header's hash or a validator set.
 
     With `validators` a header counts if more than 2/3 of their power precommitted it and it names
     exactly this set; with `header_hash` it must be that header.
     """
 
-    chain_id: str
-    header_hash: bytes | None = None
-    validators: tuple[Validator, ...] = ()
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        chain_id: str,
+        header_hash: bytes | str | None = None,
+        validators: Iterable[Validator] | HasValidators = (),
+    ) -> Self:
+        """Take `header_hash` as bytes or 0x text, `validators` as records or as the answer that holds them.
+
+        Raises InvalidArguments for anything else.
+        """
+        if isinstance(header_hash, str):
+            try:
+                header_hash = codec_for(bytes).from_json(header_hash)
+            except QenexError as error:
+                raise InvalidArguments(f"header_hash: {error.message}") from None
+        if header_hash is not None and (not isinstance(header_hash, bytes) or len(header_hash) != 32):
+            raise InvalidArguments("header_hash is 32 bytes, or their hexadecimal text with 0x")
+        return super().__new__(cls, chain_id, header_hash, _validators_of(validators))
+
+
+def _validators_of(given: Iterable[Validator] | HasValidators) -> tuple[Validator, ...]:
+    inner = getattr(given, "validators", given)
+    found = tuple(inner) if isinstance(inner, Iterable) else (inner,)
+    if not all(isinstance(item, Validator) for item in found):
+        raise InvalidArguments(
+            "the validators of a Trust are qenex.block.Validator records (address, key, power), not "
+            f"{', '.join(sorted({type(item).__name__ for item in found}))[:80]}",
+            hint="pass client.chain.get_validators(), kept from a node you trust, or read your own list by "
+            "qenex.block.VALIDATOR.from_json(item)",
+        )
+    return found
 
 
 def verify_header(header: Header, expected_hash: bytes) -> None:

@@ -6,15 +6,24 @@ cannot promise to wipe it from memory when the wallet is gone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
+from qenex import crypto
 from qenex.codec import encode
 from qenex.crypto import mnemonic as phrases
 from qenex.crypto.address import PREFIX, Address, address_of, encode_address, key_bytes
 from qenex.crypto.derivation import Role, derive
 from qenex.crypto.schemes import SCHEMES_BY_TAG, scheme_by_name
-from qenex.errors import InvalidAddress, InvalidSignature, UnusedSigner, WrongSignatureCount
+from qenex.errors import (
+    InvalidAddress,
+    InvalidArguments,
+    InvalidSignature,
+    KeyNotFound,
+    UnusedSigner,
+    WrongSignatureCount,
+)
 from qenex.transaction import Transaction, assemble, decode_body, decode_transaction
 
 DEFAULT_SCHEME = "ed25519"
@@ -108,9 +117,15 @@ class Wallet:
         return cls(scheme, secret, address)
 
     @classmethod
-    def from_keyring(cls, keyring: OpensKeys, name: str, password: str | None = None) -> Wallet:
-        """Open the key `name`. Raises what the keyring raises (KeyNotFound, WrongPassword, ...)."""
-        pair = keyring.open(name, password)
+    def from_keyring(
+        cls, keyring: OpensKeys | str | os.PathLike[str], name: str, password: str | None = None
+    ) -> Wallet:
+        """Open the key `name` of a `Keyring`, or of the folder in which one lies.
+
+        The command line's keyring is the folder `keyring` in its home. Raises what the keyring raises
+        (KeyNotFound, WrongPassword, ...), or InvalidArguments for what is no keyring.
+        """
+        pair = _keyring_of(keyring, name).open(name, password)
         return cls(pair.scheme, pair.secret_key, pair.address)
 
     # -- using it ------------------------------------------------------------------------
@@ -147,6 +162,9 @@ class Wallet:
 
     # -- keeping the secret --------------------------------------------------------------
 
+    def __str__(self) -> str:
+        return self.address_text()
+
     def __repr__(self) -> str:
         return f"Wallet({self.scheme}, {encode_address(self.address)})"
 
@@ -166,6 +184,26 @@ class Wallet:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a wallet is not pickled or copied: its secret would be written in the clear")
+
+
+def _keyring_of(given: OpensKeys | str | os.PathLike[str], name: str) -> OpensKeys:
+    """A keyring, also of its folder. Raises KeyNotFound for a folder that has no such key, InvalidArguments."""
+    if isinstance(given, str | os.PathLike):
+        keyring = crypto.Keyring(given)
+        try:
+            keyring.get_public(name)
+        except KeyNotFound:
+            raise KeyNotFound(
+                f"there is no key {name!r} in {keyring.folder}",
+                hint="give the folder `keyring` of the wallet's or devnet's home; `qenex keys list` shows its keys",
+            ) from None
+        return keyring
+    if not callable(getattr(given, "open", None)):
+        raise InvalidArguments(
+            f"a keyring is a Keyring or its folder, not {type(given).__name__}",
+            hint='Wallet.from_keyring(Keyring("HOME/keyring"), name), with `from qenex import Keyring`',
+        )
+    return given
 
 
 def message_bytes(chain_id: str, address: Address, text: str) -> bytes:

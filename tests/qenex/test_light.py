@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qenex.answers import ProofAnswer, read_proof
+from qenex.answers import ProofAnswer, ValidatorSet, read_proof
 from qenex.block import (
     FLAG_ABSENT,
     FLAG_COMMIT,
@@ -27,7 +27,7 @@ from qenex.block import (
 from qenex.codec import codec_for, encode
 from qenex.crypto.address import Address, address_of, key_bytes
 from qenex.crypto.schemes import SCHEMES
-from qenex.errors import InvalidResponse, ProofInvalid, QenexError
+from qenex.errors import InvalidArguments, InvalidResponse, ProofInvalid, QenexError
 from qenex.light import (
     Trust,
     account_of,
@@ -297,6 +297,26 @@ def test_trust_is_a_hash_or_a_set_on_one_chain() -> None:
     ):
         with pytest.raises(ProofInvalid):
             verify_trusted(head, made, trust)
+
+
+def test_trust_takes_what_the_client_s_own_calls_return() -> None:
+    told = ValidatorSet(1, VALIDATORS)
+    for known in (VALIDATORS, list(VALIDATORS), told):
+        assert Trust(CHAIN, validators=known) == TRUST
+        verify_trusted(header(), FULL, Trust(CHAIN, validators=known))
+    hashed = block_hash(header())
+    assert Trust(CHAIN, "0x" + hashed.hex()) == Trust(CHAIN, hashed)
+
+
+def test_trust_says_what_it_takes_where_it_is_given_something_else() -> None:
+    wrong: Any
+    for wrong in ([{"address": "qx1"}], "validators", 7, VALIDATORS[0], [None], {"validators": []}):
+        with pytest.raises(InvalidArguments) as raised:
+            Trust(CHAIN, validators=wrong)
+        assert "get_validators" in raised.value.hint
+    for wrong in (b"short", "0x12", "text", 7):
+        with pytest.raises(InvalidArguments):
+            Trust(CHAIN, wrong)
 
 
 def test_a_node_s_invented_header_is_not_believed_with_trust() -> None:

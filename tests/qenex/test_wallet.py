@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qenex.crypto.address import Address, address_of
+from qenex.crypto.address import Address, address_of, encode_address
 from qenex.crypto.keystore import Keyring
 from qenex.crypto.schemes import SCHEMES, SCHEMES_BY_TAG
 from qenex.errors import (
     InvalidAddress,
+    InvalidArguments,
+    InvalidKeyName,
     InvalidMnemonic,
     InvalidSecretKey,
     InvalidSignature,
@@ -112,6 +115,31 @@ def test_a_keyring_opens_into_a_wallet(tmp_path: Any) -> None:
     assert opened != wallet
     with pytest.raises(KeyNotFound):
         Wallet.from_keyring(keyring, "bob")
+
+
+def test_a_keyring_may_be_given_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keyring = Keyring(folder, development=True)
+    keyring.create("alice", "ed25519", SCHEMES["ed25519"].generate(bytes(32))[1])
+    for given in (folder, str(folder)):
+        assert Wallet.from_keyring(given, "alice") == Wallet.from_keyring(keyring, "alice")
+        with pytest.raises(InvalidKeyName):
+            Wallet.from_keyring(given, "../alice")
+    for empty in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(KeyNotFound) as raised:
+            Wallet.from_keyring(empty, "alice")
+        assert str(empty) in raised.value.message
+        assert "keyring" in raised.value.hint
+    wrong: Any = 7
+    with pytest.raises(InvalidArguments) as refused:
+        Wallet.from_keyring(wrong, "alice")
+    assert "Keyring" in refused.value.hint
+
+
+def test_a_wallet_prints_as_its_address() -> None:
+    wallet = Wallet.from_mnemonic(PHRASE)
+    assert str(wallet) == wallet.address_text() == encode_address(wallet.address)
+    assert repr(wallet) == f"Wallet(ed25519, {wallet})"
 
 
 def test_after_a_rotation_the_address_is_given() -> None:
