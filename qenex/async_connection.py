@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 
-from qenex.connection import parse_endpoint, request_headers
+from qenex.connection import parse_endpoint, request_headers, told
 from qenex.errors import InvalidResponse, NodeUnreachable, UsageError
 from qenex.jsonrpc import MAX_ANSWER_SIZE, ConnectionLost, clean_text, http_failure
 
@@ -37,7 +37,7 @@ class AsyncHttpConnection:
                 answer = await _read_bounded(response)
                 status = response.status
         except aiohttp.ClientConnectorError as error:
-            raise NodeUnreachable(f"cannot reach {where}: {clean_text(str(error))[:120]}") from None
+            raise NodeUnreachable(f"cannot reach {where}: {told(error.os_error)}") from None
         except TimeoutError:
             raise ConnectionLost(
                 f"{where} did not answer in time", hint="the node may be overloaded"

@@ -14,12 +14,11 @@ from typing import Final, NamedTuple, Self
 import aiohttp
 
 from qenex.answers import EventRecord, EventTypes, read_event, unknown_events
-from qenex.connection import parse_endpoint, request_headers
+from qenex.connection import parse_endpoint, request_headers, told
 from qenex.errors import InvalidResponse, NodeUnreachable, QenexError, SubscriptionLagged
 from qenex.jsonrpc import (
     Call,
     Json,
-    clean_text,
     decode_answer,
     decode_notification,
     encode_call,
@@ -125,8 +124,10 @@ class AsyncSubscription:
             if error.status in (502, 503, 504):
                 raise NodeUnreachable(f"{where} answers HTTP {error.status}") from None
             raise InvalidResponse(f"{where} opens no WebSocket: HTTP {error.status}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise NodeUnreachable(f"cannot reach {where}: {told(error.os_error)}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NodeUnreachable(f"cannot reach {where}: {clean_text(str(error))[:120]}") from None
+            raise NodeUnreachable(f"cannot reach {where}: {told(error)}") from None
         number = answer.get("subscription") if isinstance(answer, dict) else None
         cursor = answer.get("cursor") if isinstance(answer, dict) else None
         if type(number) is not int or not isinstance(cursor, str):

@@ -7,8 +7,10 @@ cut off like one that is silent. Nothing is retried here and redirects are not f
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
+import os
 import select
 import socket
 import ssl
@@ -148,9 +150,9 @@ class HttpConnection:
                 f"{where} did not answer in time", hint="the node may be overloaded"
             ) from None
         except (OSError, http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
-            raise ConnectionLost(f"{where} closed the connection: {_told(error)}") from None
+            raise ConnectionLost(f"{where} closed the connection: {told(error)}") from None
         except (http.client.HTTPException, ValueError) as error:
-            raise InvalidResponse(f"{where} does not speak HTTP: {_told(error)}") from None
+            raise InvalidResponse(f"{where} does not speak HTTP: {told(error)}") from None
 
     def _take(self, deadline: float) -> http.client.HTTPConnection:
         while True:
@@ -176,7 +178,7 @@ class HttpConnection:
         except (OSError, ValueError) as error:  # ValueError: a host name that no resolver takes
             if plain is not None:
                 plain.close()
-            raise NodeUnreachable(f"cannot reach {endpoint.authority}: {_told(error)}") from None
+            raise NodeUnreachable(f"cannot reach {endpoint.authority}: {told(error)}") from None
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
         connection.auto_open = 0
         connection.sock = _DeadlineSocket(wrapped, deadline)
@@ -264,6 +266,14 @@ def _read_bounded(response: http.client.HTTPResponse) -> bytes:
     return b"".join(parts)
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """What the system says of a failed connection, in one line of at most 120 characters."""
+    if (
+        isinstance(error, OSError)
+        and not isinstance(error, ssl.SSLError)  # its numbers are of another kind
+        and error.errno is not None
+        and error.errno in errno.errorcode
+    ):
+        return os.strerror(error.errno)  # an event loop's own text says the address once more
     text = str(error) or type(error).__name__
     return "".join(c if c.isprintable() else " " for c in text[:120])

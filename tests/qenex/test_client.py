@@ -516,7 +516,7 @@ def test_nobody_at_the_address_is_node_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with QenexClient(f"http://127.0.0.1:{port}", timeout=1) as client:
-        with pytest.raises(NodeUnreachable):
+        with pytest.raises(NodeUnreachable, match=rf"^cannot reach 127.0.0.1:{port}: Connection refused$"):
             client.node.status()
         with pytest.raises(NodeUnreachable):
             client.bank.send(ALICE, to=BOB, amount="1QXC")
