@@ -89,14 +89,14 @@ def decode_notification(data: bytes) -> Json:
 
 
 def error_from_json(error: Json) -> QenexError:
-    """The typed error of a JSON-RPC error object, texts bounded and printable.
+    """The typed error of a JSON-RPC error object, or of REST's flat one, texts bounded and printable.
 
     Raises InvalidResponse if it is none.
     """
     if not isinstance(error, dict) or type(error.get("code")) is not int or abs(error["code"]) >= 1 << 31:
         raise InvalidResponse("the answer's error is no JSON-RPC error")
     data = error.get("data")
-    details: dict[str, Json] = data if isinstance(data, dict) else {}
+    details: dict[str, Json] = data if isinstance(data, dict) else error
     return error_from_code(
         error["code"],
         clean_text(error.get("message")),

@@ -33,6 +33,9 @@ MAX_ID_SIZE: Final = 256
 SLICE_SECONDS: Final = 0.005
 """A batch gives way to the rest of the node after this long, so that no vote waits for it."""
 
+BYTES_PER_UNIT: Final = 8_192
+"""Bytes of a request that cost one unit of the caller's rate to read, at the worst about 100 us."""
+
 UNKNOWN: Final = "unknown"
 """Stands in the counts for whatever names no method, so that no caller can make new ones."""
 OK, REFUSED, LIMITED, INTERNAL = OUTCOMES = ("ok", "refused", "limited", "internal")
@@ -87,6 +90,12 @@ def error_object(error: QenexError) -> dict[str, Json]:
     return {"code": error.code, "message": error.message, "data": data}
 
 
+def rest_error_object(error: QenexError) -> dict[str, Json]:
+    """A typed error as REST tells it: `{code, name, message, hint, retryable}`, and its `details`, if any."""
+    details = error.__dict__.get("details")
+    return error.to_dict() | (details if isinstance(details, dict) else {})
+
+
 def _error(request_id: Json, error: QenexError) -> str:
     return dumps({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
 
@@ -110,6 +119,8 @@ class Dispatcher:
     async def handle(self, data: bytes, caller: Caller) -> bytes | None:
         """Answer one message; None for what consists of notifications only."""
         try:
+            if len(data) >= BYTES_PER_UNIT:
+                caller.charge(len(data) // BYTES_PER_UNIT)  # reading it is work, whatever it turns out to be
             message = loads(data, max_size=self.bounds.max_request_size)
             if type(message) is list:
                 answers = await self._batch(message, caller)

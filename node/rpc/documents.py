@@ -115,18 +115,12 @@ _ERROR_SCHEMA: Final[Schema] = {
             "type": "object",
             "properties": {
                 "code": {"type": "integer"},
+                "name": {"type": "string"},
                 "message": {"type": "string"},
-                "data": {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string"},
-                        "hint": {"type": "string"},
-                        "retryable": {"type": "boolean"},
-                    },
-                    "required": ["name", "hint", "retryable"],
-                },
+                "hint": {"type": "string"},
+                "retryable": {"type": "boolean"},
             },
-            "required": ["code", "message", "data"],
+            "required": ["code", "name", "message", "hint", "retryable"],
         }
     },
     "required": ["error"],

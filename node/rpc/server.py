@@ -24,7 +24,7 @@ from aiohttp import web
 from ledger.backend import StorageFault
 from node.rpc.connections import BoundedServer, Connection, ConnectionTable
 from node.rpc.declare import Registry
-from node.rpc.dispatcher import Bounds, Caller, Dispatcher, error_object
+from node.rpc.dispatcher import Bounds, Caller, Dispatcher, error_object, rest_error_object
 from node.rpc.documents import openapi
 from node.rpc.limits import Limits, RateLimiter, is_loopback
 from node.rpc.rest import ROOT, Router, status_of
@@ -67,6 +67,14 @@ class _BadBody(LimitExceeded):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class _WrongVerb(InvalidRequest):
+    """Another HTTP method than the path has."""
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message, hint=f"use {allowed}; /openapi.json lists all paths")
+        self.allowed = allowed
 
 
 class Health(Protocol):
@@ -186,8 +194,8 @@ class RpcServer:
             return web.Response(status=503)
         table = self.connections
         table.begin(connection)
+        path = request.raw_path.partition("?")[0]
         try:
-            path = request.raw_path.partition("?")[0]
             if not local:
                 self._check_origin(request)
             handler = self._paths.get(path)
@@ -196,7 +204,7 @@ class RpcServer:
             else:
                 response = await self._rest(path, request, connection)
         except QenexError as error:
-            response = _refusal(error)
+            response = _refusal(error, rest=path != "/rpc")
         except ConnectionAbortedError:
             connection.transport.abort()
             raise
@@ -254,7 +262,9 @@ class RpcServer:
         if request.method != "POST":
             return self._only("POST", request)
         if not _is_json(request):
-            raise InvalidRequest("Content-Type is not application/json")
+            raise InvalidRequest(
+                "Content-Type is not application/json", hint="send the header Content-Type: application/json"
+            )
         body = await self._body(request)
         answer = await self.dispatcher.handle(body, self._caller(request, connection))
         if answer is None:
@@ -280,7 +290,7 @@ class RpcServer:
                 "Vary": "Origin",
             }
             return web.Response(status=204, headers=allow)
-        return web.Response(status=405, headers={"Allow": methods})
+        raise _WrongVerb(f"this path takes {methods}, not {request.method[:16]!a}", methods)
 
     async def _rest(self, path: str, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         if not path.startswith(ROOT + "/"):
@@ -308,7 +318,10 @@ class RpcServer:
         elif request.content_type == "application/octet-stream":
             given = "0x" + body.hex()
         else:
-            raise InvalidRequest("Content-Type is neither application/octet-stream nor application/json")
+            raise InvalidRequest(
+                "Content-Type is neither application/octet-stream nor application/json",
+                hint='raw bytes are application/octet-stream, {"transaction": ...} is application/json',
+            )
         caller = self._caller(request, connection)
         result = await self.dispatcher.call(self._submit, {"transaction": given}, caller)
         return self._response(request, dumps(result).encode())
@@ -370,7 +383,11 @@ def _is_json(request: web.BaseRequest) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def _refusal(error: QenexError) -> web.Response:
+def _refusal(error: QenexError, *, rest: bool) -> web.Response:
+    """The answer to a request that reached no method, or to REST: a status of HTTP and a typed body.
+
+    REST has `{"error": {code, name, message, hint, retryable}}`; JSON-RPC its own form, without an id.
+    """
     status = 400 if isinstance(error, InvalidRequest) else status_of(error)
     headers = dict(JSON_HEADERS)
     if isinstance(error, _BadBody):
@@ -378,8 +395,12 @@ def _refusal(error: QenexError) -> web.Response:
         headers["Connection"] = "close"
     elif isinstance(error, LimitExceeded):
         headers["Retry-After"] = "1"
-    # One form for both faces: to REST it is an object with `error`, to JSON-RPC an answer without id.
-    answer = {"jsonrpc": "2.0", "id": None, "error": error_object(error)}
+    elif isinstance(error, _WrongVerb):
+        status = 405
+        headers["Allow"] = error.allowed
+    answer: dict[str, Json] = {"error": rest_error_object(error)}
+    if not rest:
+        answer = {"jsonrpc": "2.0", "id": None, "error": error_object(error)}
     return web.Response(status=status, body=dumps(answer).encode(), headers=headers)
 
 

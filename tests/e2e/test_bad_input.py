@@ -186,7 +186,7 @@ BAD_TRANSACTIONS: dict[str, tuple[int, Callable[[Bench], str]]] = {
 
 def check_error(error: dict[str, Any], code: int) -> None:
     assert error["code"] == code, error
-    data = error["data"]
+    data = error.get("data", error)  # REST tells them flat
     assert data["name"] == REGISTRY[code].name
     assert data["hint"], "every refusal says what to do"
     assert isinstance(data["retryable"], bool)

@@ -148,7 +148,7 @@ async def test_the_rest_mirror_answers_as_the_rpc_does(running, client):
     status, answer = await running.get("/api/v1/transactions/0x" + "00" * 32)
     assert (status, answer["error"]["code"]) == (404, -32001)
     status, answer = await running.get("/api/v1/accounts/qx1nonsense")
-    assert (status, answer["error"]["data"]["name"]) == (400, "invalid_address")
+    assert (status, answer["error"]["name"]) == (400, "invalid_address")
 
 
 async def test_a_transaction_posted_over_rest_lands(running):

@@ -207,11 +207,14 @@ async def test_a_refused_call_is_an_answer_like_any_other(served):
 
 async def test_only_post_with_json_is_a_call(served):
     async with served.http.get(served.url + "/rpc") as answer:
-        assert answer.status == 405
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        told = await answer.json()
+        assert (told["jsonrpc"], told["id"], told["error"]["code"]) == ("2.0", None, -32600)
     async with served.http.post(
         served.url + "/rpc", data=b"{}", headers={"Content-Type": "text/plain"}
     ) as answer:
         assert answer.status == 400
+        assert "Content-Type: application/json" in (await answer.json())["error"]["data"]["hint"]
     async with served.http.post(served.url + "/rpc", json={}, headers={"Content-Encoding": "gzip"}) as answer:
         assert answer.status == 400
 
@@ -255,7 +258,19 @@ async def test_reads_have_a_rest_mirror(served):
 async def test_rest_refusals_have_a_status_and_the_typed_error(served, path, status, code):
     found, answer = await served.get(path)
     assert (found, answer["error"]["code"]) == (status, code)
-    assert set(answer["error"]["data"]) == {"name", "hint", "retryable"}
+    assert set(answer) == {"error"}
+    assert set(answer["error"]) == {"code", "name", "message", "hint", "retryable"}
+
+
+@pytest.mark.parametrize("verb", ["PUT", "POST", "DELETE", "OPTIONS"])
+async def test_a_wrong_http_method_is_told_like_any_other_error(served, verb):
+    async with served.http.request(verb, served.url + "/api/v1/double/21") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+        error = (await answer.json())["error"]
+    assert set(error) == {"code", "name", "message", "hint", "retryable"}
+    assert (error["code"], error["name"]) == (-32600, "invalid_request")
+    assert verb in error["message"]
+    assert "GET" in error["hint"]
 
 
 async def test_a_transaction_may_be_posted_as_bytes_or_json(served):
