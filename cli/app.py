@@ -27,6 +27,10 @@ class App:
         self.home_option: Path | None = None
         self.node_option: str | None = None
         self.warnings: list[str] = []
+        self.typed_names: dict[bytes, str] = {}
+        """Addresses by the key names that were typed: of two keys of one account, that one is shown."""
+        self.sent: dict[str, object] = {}
+        """Hash and valid_until of a transaction on its way: told even if the command is interrupted."""
         self.started_ns = time.monotonic_ns()
 
     # -- where things are ----------------------------------------------------------------

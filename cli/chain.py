@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.app import App
 from cli.home import client_settings, keyring_of, node_url, pinned_chain_id
-from cli.layout import Style, coin_text, fields, printable
+from cli.layout import Style, coin_text, fields, printable, short_hex
 from qenex.client import QenexClient
 from qenex.crypto.address import PREFIX, TEST_PREFIX, Address, decode_address, encode_address
 from qenex.crypto.keystore import NAME
-from qenex.errors import InvalidAddress, KeyNotFound, UsageError, WrongChainId
-from qenex.money import format_amount
-from qenex.types import QXC
+from qenex.errors import (
+    InvalidAddress,
+    InvalidAmount,
+    KeyNotFound,
+    UnknownDenomination,
+    UsageError,
+    WrongChainId,
+)
+from qenex.money import format_amount, parse_coin
+from qenex.types import QXC, Coin
 
 
 @contextlib.contextmanager
@@ -36,8 +44,10 @@ def connected(app: App, *, timeout: float = 10.0) -> Iterator[QenexClient]:
 
 
 def looks_like_address(text: str) -> bool:
-    """Whether a text is meant as an address, right or wrong (a key's name can look like that, too)."""
-    return text.lower().startswith((PREFIX + "1", TEST_PREFIX + "1")) and len(text) > 30
+    """Whether a text is meant as an address, right, cut short or foreign (a key's name can look like that, too)."""
+    lowered = text.lower()
+    ours = lowered.startswith((PREFIX + "1", TEST_PREFIX + "1"))
+    return ours or re.fullmatch("[a-z]{1,20}1[02-9ac-hj-np-z]{20,}|0x[0-9a-f]{40,}", lowered) is not None
 
 
 def account_of(app: App, text: str) -> Address:
@@ -47,7 +57,9 @@ def account_of(app: App, text: str) -> Address:
     """
     keyring = keyring_of(app)
     if NAME.fullmatch(text) is not None and text in keyring:
-        return keyring.get_public(text).address
+        address = keyring.get_public(text).address
+        app.typed_names.setdefault(address, text)
+        return address
     if looks_like_address(text):
         prefix = client_settings(app).address_prefix
         return decode_address(text, (prefix,))
@@ -57,9 +69,11 @@ def account_of(app: App, text: str) -> Address:
 
 
 def names_by_address(app: App) -> dict[Address, str]:
-    """Return the names of the keyring's keys, for showing."""
+    """Return the names of the keyring's keys, for showing: the one typed, else the key the account changed to."""
     readable, _ = keyring_of(app).scan()
-    return {info.address: info.name for info in readable}
+    ordered = sorted(readable, key=lambda info: info.address != info.own_address)
+    names = {info.address: info.name for info in ordered}
+    return {address: app.typed_names.get(address, name) for address, name in names.items()}
 
 
 def with_name(app: App, address: Address) -> str:
@@ -109,7 +123,7 @@ def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
     def shown(value: object) -> str:
         if isinstance(value, str) and value in names:
             return f"{value} ({names[value]})"
-        return coin_text(value)
+        return short_hex(coin_text(value))
 
     rows: list[tuple[str, str]] = [("chain", printable(str(form["chain_id"])))]
     for number, signer in enumerate(form["signers"]):
@@ -133,6 +147,50 @@ def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
     if form.get("memo"):
         rows.append(("memo", printable(str(form["memo"]))))
     return fields(rows, style)
+
+
+def for_people(app: App, value: object) -> object:
+    """Return a JSON value with amounts in units, our keys' names beside their addresses, and long hex shortened."""
+    prefix = client_settings(app).address_prefix
+    names = {encode_address(address, prefix): name for address, name in names_by_address(app).items()}
+
+    def shown(item: object) -> object:
+        if isinstance(item, str):
+            return f"{item} ({names[item]})" if item in names else short_hex(item)
+        if isinstance(item, list):
+            return [shown(part) for part in item]
+        if not isinstance(item, dict) or item.keys() == {"denom", "amount"}:
+            return item
+        parts = dict(item)
+        if isinstance(parts.get("denom"), str) and isinstance(parts.get("amount"), str):
+            parts["amount"] = {"denom": parts.pop("denom"), "amount": parts["amount"]}
+        if isinstance(parts.get("fee"), str):
+            parts["fee"] = {"denom": QXC, "amount": parts["fee"]}
+        return {name: shown(part) for name, part in parts.items()}
+
+    return shown(value)
+
+
+def read_coin(text: str) -> Coin:
+    """Return the coin that a text writes. Raises as `parse_coin`, and InvalidAmount where QXC is misspelt."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)", text)
+    if match is not None and match[2] != QXC and match[2].upper() == QXC:
+        raise InvalidAmount(
+            f"{match[2]} is not QXC: denominations are written exactly", hint=f"write {match[1]}{QXC}"
+        )
+    return parse_coin(text)
+
+
+def refuse_unknown_denominations(
+    client: QenexClient, messages: Sequence[tuple[str, Mapping[str, Any]]]
+) -> None:
+    """Raise UnknownDenomination if a message names a coin of which nothing exists on this chain."""
+    coins = (value for _, arguments in messages for value in arguments.values() if isinstance(value, Coin))
+    for denom in dict.fromkeys(coin.denom for coin in coins):
+        if denom != QXC and client.bank.get_supply(denom) == 0:
+            raise UnknownDenomination(
+                f"there is no {denom} on this chain", hint="denominations are written exactly, like QXC"
+            )
 
 
 def lease_bytes(text: str | None) -> bytes | None:

@@ -23,7 +23,7 @@ from cli.home import (
 from cli.layout import Style, fields, of_json
 from cli.lazy import Command, Group
 from cli.output import Result
-from qenex.errors import InvalidConfig, UsageError
+from qenex.errors import DataFolderMissing, InvalidConfig, UsageError
 
 NODE_FILE = "qenex.toml"
 
@@ -95,6 +95,8 @@ def validate(app: App) -> Result:
         load_config(app.home)
         found = app.home / NODE_FILE
     else:
+        if not app.home.is_dir():
+            raise DataFolderMissing(f"there is no folder {app.home}", hint="name the right one with --home")
         client_settings(app)
         found = app.home / CLIENT_FILE
     exists = found.is_file()

@@ -40,7 +40,13 @@ def devnet() -> None:
 
 
 @devnet.command("up", cls=Command)
-@click.option("--validators", type=click.IntRange(1, 150), default=1, show_default=True, metavar="N")
+@click.option(
+    "--validators",
+    type=click.IntRange(1, 150),
+    default=1,
+    metavar="N",
+    help="Validators of the chain [1]; this version runs one and refuses more.",
+)
 @click.option(
     "--rpc-port",
     type=click.IntRange(1, 65_535),
@@ -115,7 +121,7 @@ def _bring_up(app: App, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any
         _await_ready(net, 0)
     net.save()
     app.progress_end()
-    return net, _describe(net, resumed=resumed)
+    return net, {**_describe(net, resumed=resumed), "already_running": running is not None}
 
 
 def _start(net: DevnetHome) -> None:
@@ -208,7 +214,7 @@ def _up_text(known: dict[str, Any], style: Style, *, stay: bool) -> str:
     from qenex.money import format_amount
 
     node = known["nodes"][0]
-    state = "resumed" if known["resumed"] else "new"
+    state = "already running" if known["already_running"] else "resumed" if known["resumed"] else "new"
     head = fields(
         [
             ("chain", f"{style.bold(known['chain_id'])} ({state}, height {grouped(node['height'] or 0)})"),

@@ -8,33 +8,45 @@ be found by the simulation, at admission or in the receipt), the command wraps i
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 from qenex import errors
 from qenex.errors import QenexError
 
 
 class ExitCode(IntEnum):
-    """Stable numbers; scripts rely on them."""
+    """Stable numbers; scripts rely on them. MEANINGS says what each tells."""
 
     DONE = 0
     INTERNAL = 1
     USAGE = 2
     REFUSED_AT_ADMISSION = 3
-    """Nothing was charged."""
     FAILED = 4
-    """Included in a block but failed; the fee was charged."""
     UNKNOWN = 5
-    """Sent, outcome not known yet: look it up, do not resubmit."""
     NODE_UNREACHABLE = 6
     NOT_FOUND = 7
     KEY = 8
-    """A key or a password."""
     REFUSED_BEFORE_SIGNING = 9
-    """By the simulation or a policy; nothing was signed."""
     CONFIG = 10
-    """Configuration, data folder, or the processes of a node."""
     DECLINED = 11
     INTERRUPTED = 130
+
+
+MEANINGS: Final[dict[ExitCode, str]] = {
+    ExitCode.DONE: "done",
+    ExitCode.INTERNAL: "a defect of the program",
+    ExitCode.USAGE: "the command line is wrong, or something typed on it",
+    ExitCode.REFUSED_AT_ADMISSION: "refused by the node before inclusion; nothing was charged",
+    ExitCode.FAILED: "included in a block but failed; the fee was charged",
+    ExitCode.UNKNOWN: "sent, outcome not known yet: look it up, do not resubmit",
+    ExitCode.NODE_UNREACHABLE: "the node cannot be reached, is behind, or answers wrongly",
+    ExitCode.NOT_FOUND: "there is no such thing, or the node no longer has it",
+    ExitCode.KEY: "a key or a password",
+    ExitCode.REFUSED_BEFORE_SIGNING: "refused by the simulation or a policy; nothing was signed",
+    ExitCode.CONFIG: "settings, data folder, or the processes of a node",
+    ExitCode.DECLINED: "declined by the user",
+    ExitCode.INTERRUPTED: "interrupted by the user",
+}
 
 
 class Stopped(Exception):
@@ -96,9 +108,9 @@ _BY_RANGE: tuple[tuple[range, ExitCode], ...] = (
 
 def exit_code_of(error: QenexError) -> ExitCode:
     """Return the exit code that `error` gives where no moment decides otherwise."""
-    by_class = _BY_CLASS.get(type(error))
-    if by_class is not None:
-        return by_class
+    for kind in type(error).__mro__:  # a subclass is what its nearest known parent is
+        if kind in _BY_CLASS:
+            return _BY_CLASS[kind]
     for codes, exit_code in _BY_RANGE:
         if error.code in codes:
             return exit_code

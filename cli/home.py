@@ -6,13 +6,14 @@
       devnet.json      only in a devnet's home: its nodes and where they listen (see `cli.devnet`)
       logs/            reports of defects
 
-A node's own home is described in `node.config`; it has `config.toml` and `genesis.json` instead.
+A node's own home is described in `node.config`; it has `qenex.toml` and `genesis.json` instead.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass, fields
@@ -31,6 +32,8 @@ DEVNET_FILE: Final = "devnet.json"
 DEFAULT_NODE: Final = "http://127.0.0.1:7300"
 
 _MAX_FILE = 1 << 20
+_HOST = re.compile(r"[0-9a-z_]([0-9a-z_.-]{0,252}[0-9a-z_.])?|[0-9a-f:.]+(%[0-9a-z]+)?")
+"""A host's name or address as a URL's parts give it, in lower case and without brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def check_url(url: str, where: str) -> str:
     """Return `url` if it names a node's RPC. Raises InvalidConfig."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        good = parts.scheme in ("http", "https") and parts.port != 0 and _HOST.fullmatch(host) is not None
     except ValueError:
         good = False
     if not good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ from cli.layout import Style, fields, table
 from cli.lazy import Command, Group
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options, read_phrase, read_secret_file
-from qenex.crypto.address import encode_address
-from qenex.crypto.keystore import Keyring
+from qenex.crypto.address import encode_address, key_bytes
+from qenex.crypto.keystore import NAME, Keyring
 from qenex.crypto.keystore_file import KeyInfo
 from qenex.crypto.schemes import SCHEMES
-from qenex.errors import InvalidMnemonic, KeyExists, UsageError
+from qenex.errors import InvalidKeyName, InvalidMnemonic, KeyExists, UsageError
 
 DEFAULT_SCHEME = "ed25519"
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    lazy={"rotate": ("cli.rotation:rotate", "Change the key of an account to another key of the keyring.")},
+)
 def keys() -> None:
     """Create, restore and manage keys.
 
@@ -59,6 +63,7 @@ def to_data(info: KeyInfo, prefix: str) -> dict[str, object]:
         "address": encode_address(info.address, prefix),
         "scheme": info.scheme,
         "public_key": "0x" + info.public_key.hex(),
+        "own_address": encode_address(info.own_address, prefix),
         "path": info.path or None,
         "created": info.created,
         "encrypted": info.encrypted,
@@ -70,10 +75,12 @@ def _to_text(info: KeyInfo, prefix: str) -> Callable[[Style], str]:
         shown = info.public_key.hex()
         if len(shown) > 80:
             shown = f"{shown[:64]}... ({len(info.public_key)} bytes)"
+        changed = info.address != info.own_address
         return fields(
             [
                 ("name", style.bold(info.name)),
                 ("address", style.cyan(encode_address(info.address, prefix))),
+                *([("own address", encode_address(info.own_address, prefix))] if changed else []),
                 ("scheme", info.scheme),
                 ("public key", shown),
                 ("path", info.path or "-"),
@@ -107,6 +114,8 @@ def open_password(app: App, keyring: Keyring, name: str, source: PasswordSource)
 
 def _refuse_existing(keyring: Keyring, name: str) -> None:
     # Before the person types a phrase or writes one down.
+    if NAME.fullmatch(name) is None:
+        raise InvalidKeyName(f"{name[:70]!a} is no key name")
     if name in keyring:
         raise KeyExists(f"there is already a key named {name!r}")
 
@@ -190,8 +199,7 @@ def _show_phrase(app: App, name: str, phrase: str, *, yes: bool) -> None:
     app.note(style.dim("Whoever has these words has the key. They are stored nowhere."))
     if yes or not app.can_ask:
         return
-    wanted = (len(words) // 3, len(words) - 1)
-    for position in wanted:
+    for position in sorted(secrets.SystemRandom().sample(range(len(words)), 2)):
         for _ in range(3):
             if app.ask(f"Word {position + 1} of your copy: ").strip().lower() == words[position]:
                 break
@@ -306,7 +314,42 @@ def address(app: App, name: str) -> Result:
     return Result({"name": name, "address": shown}, shown)
 
 
+@keys.command("public-key", cls=Command)
+@click.argument("name")
+@pass_app
+def public_key(app: App, name: str) -> Result:
+    """Print the public key of NAME with its scheme's tag, as `--public-key` takes it, and nothing else."""
+    info = keyring_of(app).get_public(name)
+    shown = "0x" + key_bytes(info.tag, info.public_key).hex()
+    return Result({"name": name, "public_key": shown}, shown)
+
+
 # -- change ----------------------------------------------------------------------------------
+
+
+@keys.command("set-account", cls=Command)
+@click.argument("name")
+@click.argument("address", required=False)
+@click.option("--own", is_flag=True, help="Its own address again.")
+@password_options(meaning="Password of the key")
+@pass_app
+def set_account(app: App, name: str, address: str | None, *, own: bool, password: PasswordSource) -> Result:
+    """Note that key NAME signs for the account ADDRESS, which changed to it.
+
+    `keys rotate` does this by itself. It is for keys restored from a phrase, and where a rotation's outcome
+    was not known. Nothing is asked of a node: a wrong address only makes the chain refuse what NAME signs.
+    """
+    from cli.chain import account_of
+
+    if own == (address is not None):
+        raise UsageError("give an address, or --own")
+    keyring = keyring_of(app)
+    keyring.get_public(name)
+    account = None if address is None else account_of(app, address)
+    return _result(app, keyring.set_account(name, open_password(app, keyring, name, password), account))
+
+
+# -- rename and remove -------------------------------------------------------------------------
 
 
 @keys.command("rename", cls=Command)

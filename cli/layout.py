@@ -128,6 +128,8 @@ def ago(seconds: int) -> str:
 def of_json(value: object, style: Style, *, depth: int = 0) -> str:
     """Return plain JSON data for people: objects as fields, lists of objects as tables where they fit."""
     margin = "  " * depth
+    if isinstance(value, dict | list) and not value:
+        return margin + "none"
     if isinstance(value, dict) and not _is_coin(value):
         return _object(value, style, depth)
     if isinstance(value, list):
@@ -163,6 +165,13 @@ def _list(value: list[object], style: Style, depth: int) -> str:
     return "\n".join(of_json(item, style, depth=depth) for item in value)
 
 
+def short_hex(text: str) -> str:
+    """Return long hex by its beginning, end and length in bytes; any other text as it is."""
+    if len(text) > 150 and text.startswith("0x"):
+        return f"{text[:34]}...{text[-16:]} ({len(text) // 2 - 1} bytes)"
+    return text
+
+
 def _is_coin(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"denom", "amount"}
 
@@ -193,4 +202,4 @@ def _scalar(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | dict) and not value:
         return "none"
-    return coin_text(value)
+    return short_hex(coin_text(value))

@@ -124,6 +124,18 @@ class Group(_Anywhere, click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name.lower(), self.list_commands(ctx), 3)
+            told = f"; did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"no such command {name[:60]!a}{told}")
+        return super().resolve_command(ctx, args)
+
     def short_help_of(self, ctx: click.Context, name: str) -> str:
         """Return one line about a command without importing a lazy one."""
         if name in self._lazy:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,17 @@ from cli.app import App
 from cli.exit_codes import ExitCode, Stopped, exit_code_of
 from cli.layout import printable, style_of
 from cli.lazy import Group
-from cli.output import Result, emit, envelope, error_text, record_defect, silence, write, write_json
+from cli.output import (
+    OutputFailed,
+    Result,
+    emit,
+    envelope,
+    error_text,
+    record_defect,
+    silence,
+    write,
+    write_json,
+)
 from qenex.errors import QenexError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -81,6 +93,29 @@ root = Root(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code. Never raises."""
+    if sys.stderr is None:  # closed by the caller (`2>&-`); what would be said there is lost
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it stays open to the end
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return int(_without_output(OutputFailed("stdout is closed: nothing was done")))
+    try:
+        return _guarded(argv)
+    except OutputFailed as error:
+        return int(_without_output(error))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                silence(stream)
+
+
+def _without_output(error: OutputFailed) -> ExitCode:
+    write(f"error: {error}", sys.stderr)
+    return ExitCode.INTERNAL
+
+
+def _guarded(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "_QENEX_COMPLETE" in os.environ:
         root.main(args=arguments, prog_name="qenex")
@@ -103,14 +138,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.DONE)
     except (KeyboardInterrupt, click.exceptions.Abort):
         return int(_interrupted(app))
+    except OutputFailed:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EBADF, errno.EIO):  # click's help
+            silence(sys.stdout)
+            raise OutputFailed(f"the result cannot be written to stdout: {error.strerror}") from None
+        return int(_failed(app, record_defect(error, _home_or_none(app)), ExitCode.INTERNAL))
     except Exception as defect:  # the last net: a defect must not become a traceback on the terminal
         return int(_failed(app, record_defect(defect, _home_or_none(app)), ExitCode.INTERNAL))
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (BrokenPipeError, ValueError):
-                silence(stream)
 
 
 def _run(arguments: list[str], app: App) -> object:
@@ -153,12 +189,24 @@ def _interrupted(app: App) -> ExitCode:
             "name": "interrupted",
             "message": "interrupted by the user",
         }
-        error = {**stopped, "hint": "", "retryable": True}
+        error = {**stopped, "hint": _sent_hint(app), "retryable": not app.sent}
         meta = {"exit_code": int(ExitCode.INTERRUPTED), "elapsed_ms": app.elapsed_ms}
-        write_json(envelope(None, errors=[error], warnings=app.warnings, meta=meta), sys.stdout)
+        write_json(envelope(app.sent or None, errors=[error], warnings=app.warnings, meta=meta), sys.stdout)
     else:
-        write("\ninterrupted", sys.stderr)
+        hint = _sent_hint(app)
+        write(
+            "\ninterrupted" + (f"\n{style_of(sys.stderr).dim('hint:')}  {hint}" if hint else ""), sys.stderr
+        )
     return ExitCode.INTERRUPTED
+
+
+def _sent_hint(app: App) -> str:
+    if not app.sent:
+        return ""
+    return (
+        f"the transaction was sent and may land up to height {app.sent['valid_until']}: "
+        f"`qenex tx show {app.sent['hash']}`; do not send it again before"
+    )
 
 
 def _usage_error(error: click.exceptions.ClickException) -> UsageError:
@@ -166,6 +214,12 @@ def _usage_error(error: click.exceptions.ClickException) -> UsageError:
     message = printable(error.format_message())
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "qenex"
+    option = str(getattr(error, "option_name", ""))
+    if isinstance(error, click.NoSuchOption) and re.match(r"-[0-9.]", option):
+        return UsageError(
+            "an argument begins with a minus sign; amounts are greater than zero and written without one",
+            hint=f"write it like 1.5QXC; see `{path} --help`",
+        )
     return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see `{path} --help`")
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import click
 
 from cli.app import App, pass_app
-from cli.chain import account_of, connected, parse_at
+from cli.chain import account_of, connected, for_people, parse_at, read_coin
 from cli.layout import Style, of_json
 from cli.lazy import Command, Group
 from cli.output import Result
@@ -82,6 +82,8 @@ def _typed(app: App, parameter: ParameterSpec, text: str) -> Any:
 def _from_text(app: App, hint: Any, text: str) -> Any:
     if hint is Address:
         return account_of(app, text)
+    if hint is Coin:
+        return read_coin(text)
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         if any(isinstance(mark, Quantity) for mark in parts[1:]):
@@ -135,7 +137,11 @@ def _query_command(spec: QuerySpec) -> click.Command:
 
         def text_of(style: Style) -> str:
             amount = isinstance(found, str) and found.isdigit() and "denom" in prefix_params
-            return format_amount(int(str(found)), prefix_params["denom"]) if amount else of_json(found, style)
+            return (
+                format_amount(int(str(found)), prefix_params["denom"])
+                if amount
+                else of_json(for_people(app, found), style)
+            )
 
         return Result(found, text_of)
 

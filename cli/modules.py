@@ -10,6 +10,11 @@ import click
 
 import defi_modules
 
+_CORE = {
+    "accounts": "Who may act: keys, sequences, change of keys.",
+    "machine": "Fees, parameters and pauses of the machine.",
+}
+"""The groups of what every machine has besides its modules."""
 _DOCSTRING = re.compile(r'^(?:#[^\n]*\n)*"""(.+?)(?:\.\s|\.?"""|\n)', re.DOTALL)
 
 
@@ -17,7 +22,7 @@ _DOCSTRING = re.compile(r'^(?:#[^\n]*\n)*"""(.+?)(?:\.\s|\.?"""|\n)', re.DOTALL)
 def module_summaries() -> dict[str, str]:
     """Return the modules' names with one line each, from the folders alone: importing them would take long."""
     folder = Path(defi_modules.__file__).parent
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict(_CORE)
     for path in sorted(folder.glob("*/module.py")):
         name = path.parent.name
         try:

@@ -15,12 +15,25 @@ from cli.home import DEVNET_FILE
 from cli.layout import Style, fields, grouped, of_json, table
 from cli.lazy import Command, Group
 from cli.output import Result
-from qenex.errors import DataFolderCorrupt, DataFolderMissing, QenexError, UsageError
+from qenex.errors import (
+    AddressInUse,
+    DataFolderCorrupt,
+    DataFolderMissing,
+    DiskFull,
+    QenexError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from ledger.findings import CheckReport
     from ledger.store import Ledger
     from vm.machine import Machine
+
+
+NO_NETWORK = (
+    "this node has no validator key, and this version has no peer network: it will not follow a chain whose "
+    "validator runs elsewhere; it makes no blocks and receives none"
+)
 
 
 @click.group(cls=Group)
@@ -52,7 +65,11 @@ def _node_home(app: App) -> Path:
 @click.option("--backend", type=click.Choice(["leveldb", "sqlite"]), default="leveldb", show_default=True)
 @pass_app
 def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
-    """Make the home folder of a full node for the chain of a genesis file."""
+    """Make the home folder of a node for the chain of a genesis file.
+
+    This version has no peer network: a node without the validator's key does not follow a chain that a validator
+    makes elsewhere.
+    """
     from node.home import init_home, read_genesis
 
     if not genesis.is_file():
@@ -64,6 +81,7 @@ def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
         )
     except OSError as error:
         raise UsageError(f"{app.home}: {error.strerror}") from None
+    app.warn(NO_NETWORK)
     data = {"home": str(config.home), "chain_id": chain.chain_id, "genesis_hash": "0x" + chain.hash.hex()}
     return Result(
         data, f"Made {config.home} for {chain.chain_id}.\nStart it: qenex node start --home {config.home}"
@@ -74,20 +92,34 @@ def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
 @pass_app
 def start(app: App, *, overrides: tuple[str, ...]) -> Result:
-    """Run the node in the foreground until Ctrl-C or SIGTERM; it logs to stderr."""
-    from node.__main__ import run
+    """Run the node in the foreground until Ctrl-C or SIGTERM; it logs to stderr.
+
+    This version has no peer network: a node whose home holds no validator key makes no blocks and gets none; it
+    serves what its data folder holds.
+    """
+    import asyncio
+
+    from ledger.backend import StorageFault
+    from node.__main__ import live, loop_factory
     from node.config import load_config
     from node.logging import set_up_logging
 
     home = _node_home(app)
     config = load_config(home, environment=os.environ, overrides=overrides)
     set_up_logging(config.node.log_level, config.node.log_format)
-    code = run(config)
-    exit_code = ExitCode.DONE if code == 0 else ExitCode.INTERNAL if code == 1 else ExitCode.CONFIG
-    if exit_code is not ExitCode.DONE:
-        from qenex.errors import ProcessFailed
-
-        raise Stopped(ProcessFailed("the node ended", hint="the last line of its log says why"), exit_code)
+    if not config.validator_key_path.exists():
+        app.warn(NO_NETWORK)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(live(config))
+    except AddressInUse as error:
+        raise AddressInUse(
+            error.message, hint=f"choose another port: qenex node start --home {home} --set rpc.port=PORT"
+        ) from None
+    except (StorageFault, OSError) as fault:
+        raise DiskFull(f"the disk failed: {fault}") from None
+    except KeyboardInterrupt:
+        pass  # before the node listens for signals
     return Result({"home": str(home), "stopped": True})
 
 

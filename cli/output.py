@@ -67,17 +67,30 @@ def write_json(value: object, stream: TextIO) -> None:
     write(json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=False), stream)
 
 
+class OutputFailed(Exception):
+    """The result cannot be written to stdout: its disk is full, or it is closed."""
+
+
 def write(text: str, stream: TextIO) -> None:
-    """Write `text` and a line end. A reader that has gone away (`| head`) is no error."""
+    """Write `text` and a line end. A reader that has gone away (`| head`) is no error.
+
+    Raises OutputFailed where stdout takes nothing; what is said on stderr is then lost in silence.
+    """
     if not text:
         return
     try:
-        stream.write(text if text.endswith("\n") else text + "\n")
+        try:
+            stream.write(text if text.endswith("\n") else text + "\n")
+        except UnicodeEncodeError:
+            stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
         stream.flush()
     except BrokenPipeError:
         silence(stream)
-    except UnicodeEncodeError:
-        stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+    except (OSError, ValueError) as error:
+        silence(stream)
+        if stream is not sys.stderr:
+            why = error.strerror if isinstance(error, OSError) else "it is closed"
+            raise OutputFailed(f"the result cannot be written to stdout: {why}") from None
 
 
 def silence(stream: TextIO) -> None:

@@ -30,6 +30,12 @@ class PasswordSource:
     file: Path | None
     descriptor: int | None
     what: str = "password"
+    option: str = "password"
+
+    @property
+    def hint(self) -> str:
+        """How to give it."""
+        return f"run in a terminal, or pass --{self.option}-file or --{self.option}-fd"
 
     @property
     def given(self) -> bool:
@@ -48,7 +54,7 @@ class PasswordSource:
         if self.descriptor is not None:
             return _first_line(_read_descriptor(self.descriptor, self.what), self.what)
         if not app.can_ask:
-            raise PasswordRequired(f"the {self.what} is needed and stdin is no terminal")
+            raise PasswordRequired(f"the {self.what} is needed and stdin is no terminal", hint=self.hint)
         return ask_new(question) if new else ask_hidden(question)
 
 
@@ -61,7 +67,7 @@ def password_options(name: str = "password", meaning: str = "The password") -> C
             file = kwargs.pop(f"{attribute}_file")
             descriptor = kwargs.pop(f"{attribute}_fd")
             return command(
-                *args, **kwargs, **{attribute: PasswordSource(file, descriptor, name.replace("-", " "))}
+                *args, **kwargs, **{attribute: PasswordSource(file, descriptor, name.replace("-", " "), name)}
             )
 
         with_source.__name__ = getattr(command, "__name__", attribute)
@@ -89,7 +95,7 @@ def ask_hidden(question: str) -> str:
     except EOFError:
         raise PasswordRequired("the input ended without a password") from None
     if not secret:
-        raise PasswordRequired("an empty password was given")
+        raise PasswordRequired("an empty password was given", hint="type at least one character")
     return secret
 
 
@@ -144,7 +150,7 @@ def _text(data: bytes, what: str) -> str:
 def _first_line(text: str, what: str) -> str:
     line = text.split("\n", 1)[0].removesuffix("\r")
     if not line:
-        raise PasswordRequired(f"the {what} is empty")
+        raise PasswordRequired(f"the {what} is empty", hint="its first line is what counts")
     return line
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app
-from cli.chain import account_of, connected, names_by_address, parse_at, parse_hash
+from cli.chain import account_of, connected, for_people, names_by_address, parse_at, parse_hash
 from cli.home import client_settings
 from cli.layout import Style, fields, grouped, of_json, printable, table
 from cli.lazy import Command, Group
@@ -187,7 +187,7 @@ def events(
         lines = []
         for item in page["items"]:
             head = f"{style.dim(grouped(item['height']).rjust(8))}  {style.bold(printable(item['name']))}"
-            lines.append(head + "\n" + of_json(item["fields"], style, depth=5))
+            lines.append(head + "\n" + of_json(for_people(app, item["fields"]), style, depth=5))
         if page["next_cursor"]:
             lines.append(style.dim(f"more: --cursor {printable(page['next_cursor'])}"))
         return "\n".join(lines) or "No events."
@@ -232,7 +232,7 @@ def _plain(name: str, method: str, help_text: str, *, with_height: bool = False)
         params: dict[str, Any] = {"height": _height(which)} if with_height else {}
         with connected(app) as client:
             found = client.call(method, **params)
-        return Result(found, lambda style: of_json(found, style))
+        return Result(found, lambda style: of_json(for_people(app, found), style))
 
     decorated: Any = pass_app(command)
     if with_height:

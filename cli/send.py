@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app
-from cli.chain import account_of
+from cli.chain import account_of, read_coin
 from cli.lazy import Command
 from cli.output import Result
 from cli.passwords import PasswordSource
 from cli.submit import Choices, carry_out, paid_to, sending_options
-from qenex.money import format_coin, parse_coin
+from qenex.money import format_coin
 
 
 @click.command("send", cls=Command)
@@ -31,7 +31,7 @@ def send(app: App, *, to: str, amount: str, choices: Choices, password: Password
     qenex send qx1... 20QXC --from alice --yes --json
     """
     recipient = account_of(app, to)
-    coin = parse_coin(amount)
+    coin = read_coin(amount)
     arguments: dict[str, Any] = {"to": recipient, "amount": coin}
     done = paid_to(app, format_coin(coin), recipient)
     return carry_out(app, [("bank.send", arguments)], choices, password, done)

@@ -15,29 +15,46 @@ from typing import Any
 import click
 
 from cli.app import App
-from cli.chain import connected, form_of, lease_bytes, transaction_text, with_name
+from cli.chain import (
+    connected,
+    form_of,
+    lease_bytes,
+    refuse_unknown_denominations,
+    transaction_text,
+    with_name,
+)
 from cli.exit_codes import ExitCode, Stopped
 from cli.home import client_settings, keyring_of, write_whole
 from cli.keys import open_password
 from cli.layout import Style, fields, grouped, printable
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options
+from cli.signers import (
+    SigningAccount,
+    key_for_signing,
+    missing_key,
+    refuse_replaced_key,
+    signing_account,
+)
 from qenex.answers import TransactionReceipt
 from qenex.client import QenexClient
-from qenex.crypto.address import Address, encode_address, key_bytes
-from qenex.crypto.keystore_file import KeyInfo
+from qenex.crypto.address import Address, encode_address
 from qenex.errors import (
+    InsufficientBalance,
+    InsufficientFunds,
     OutcomeUnknown,
     PasswordRequired,
+    PublicKeyMissing,
     QenexError,
     TransactionExpired,
     UsageError,
     error_from_code,
 )
+from qenex.jsonrpc import clean_text
 from qenex.money import format_amount, parse_amount
-from qenex.sender import Pending, Prepared, Signatory, TransactionOptions
+from qenex.sender import Pending, Prepared, TransactionOptions
 from qenex.transaction import MAX_VALIDITY, Transaction
-from qenex.types import QXC
+from qenex.types import QXC, Coin
 from qenex.wallet import Wallet
 
 FILE_KIND = "qenex-transaction"
@@ -53,6 +70,7 @@ class Choices:
     yes: bool = False
     dry_run: bool = False
     unsigned: Path | None = None
+    public_key: str | None = None
     memo: str = ""
     max_fee: str | None = None
     tip: str | None = None
@@ -86,7 +104,13 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
     with_choices.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's own mark on functions
     blocks = click.IntRange(1, MAX_VALIDITY)
     options = [
-        click.option("--from", "signer", required=True, metavar="NAME", help="Key that signs and pays."),
+        click.option(
+            "--from",
+            "signer",
+            required=True,
+            metavar="NAME",
+            help="Key that signs and pays; with --unsigned or --dry-run any address.",
+        ),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Simulate and show; sign nothing."),
         click.option(
@@ -95,6 +119,7 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE",
             help="Write it unsigned, for `tx sign`.",
         ),
+        click.option("--public-key", metavar="HEX", help="Of an address that never signed, with --unsigned."),
         click.option("--memo", metavar="TEXT", help="At most 256 bytes, public for ever."),
         click.option("--max-fee", metavar="AMOUNT", help="The most to pay as fee, like 0.01QXC."),
         click.option("--tip", metavar="AMOUNT", help="To the proposer, on top of the fee."),
@@ -119,20 +144,26 @@ def carry_out(
     choices: Choices,
     password: PasswordSource,
     done: str,
+    *,
+    sequence: int | None = None,
 ) -> Result:
     """Send one transaction with these messages by one signer. `done` is what to say when it is final.
+
+    `sequence` is given where a message depends on it.
 
     Raises Stopped with the exit code of the moment: 9 by simulation, 3 at admission, 4 failed, 5 unknown.
     """
     if choices.dry_run and choices.unsigned is not None:
         raise UsageError("--dry-run and --unsigned exclude each other")
-    keyring = keyring_of(app)
-    info = keyring.get_public(choices.signer)
-    signs = not choices.dry_run and choices.unsigned is None
-    if signs and info.encrypted and not password.given and not app.can_ask:
-        raise PasswordRequired(f"key {info.name} needs its password and stdin is no terminal")
+    signer = signing_account(app, choices.signer, choices.public_key)
+    if not choices.dry_run and choices.unsigned is None:
+        info = key_for_signing(app, signer)
+        if info.encrypted and not password.given and not app.can_ask:
+            raise PasswordRequired(
+                f"key {info.name} needs its password and stdin is no terminal", hint=password.hint
+            )
     with connected(app) as client:
-        prepared, preview = _prepare(app, client, messages, info, choices)
+        prepared, preview = _prepare(app, client, messages, signer, choices, sequence)
         shown = not app.json or not (choices.yes or choices.dry_run)
         if shown and not (choices.dry_run and not app.json):
             app.note(_preview_text(app, preview, app.style) + "\n\n")
@@ -142,8 +173,9 @@ def carry_out(
             data = write_transaction_file(app, choices.unsigned, prepared.transaction)
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
         app.confirm("Sign and send this?", yes=choices.yes)
-        secret = open_password(app, keyring, choices.signer, password)
-        signed = Wallet.from_keyring(keyring, choices.signer, secret).sign_transaction(prepared.transaction)
+        keyring, name = keyring_of(app), key_for_signing(app, signer).name
+        secret = open_password(app, keyring, name, password)
+        signed = Wallet.from_keyring(keyring, name, secret).sign_transaction(prepared.transaction)
         return send_signed(app, client, signed, no_wait=choices.no_wait, timeout=choices.timeout, done=done)
 
 
@@ -172,30 +204,67 @@ def _prepare(
     app: App,
     client: QenexClient,
     messages: Sequence[tuple[str, Mapping[str, Any]]],
-    info: KeyInfo,
+    signer: SigningAccount,
     choices: Choices,
+    sequence: int | None,
 ) -> tuple[Prepared, dict[str, Any]]:
     options = _options(app, choices)
-    signer = Signatory(info.address, key_bytes(info.tag, info.public_key))
-    planned = [client.sender.plan(name, arguments, signer) for name, arguments in messages]
+    if sequence is not None:
+        options["sequence"] = sequence
+    planned = [client.sender.plan(name, arguments, signer.signatory) for name, arguments in messages]
     client.node.info()  # an unreachable node is told as that, not as a refusal
+    refuse_unknown_denominations(client, messages)
     try:
-        prepared = client.sender.prepare(signer, planned, options)
-    except QenexError as error:
-        raise refused(error) from None
-    try:
+        refuse_replaced_key(app, client, signer)
+        prepared = client.sender.prepare(signer.signatory, planned, options)
         receipt = client.tx.simulate(prepared.transaction)
+        if receipt.error is not None:
+            raise simulated_failure(receipt)
+    except PublicKeyMissing as error:
+        raise (missing_key(app, signer) if signer.public_key is None else refused(error)) from None
+    except (InsufficientBalance, InsufficientFunds) as error:
+        raise refused(_with_balances(app, client, messages, signer, error)) from None
     except QenexError as error:
         raise refused(error) from None
-    if receipt.error is not None:
-        raise refused(simulated_failure(receipt))
-    return prepared, _preview(app, prepared, receipt, info)
+    return prepared, _preview(app, prepared, receipt, signer.address)
+
+
+def _with_balances(
+    app: App,
+    client: QenexClient,
+    messages: Sequence[tuple[str, Mapping[str, Any]]],
+    signer: SigningAccount,
+    error: QenexError,
+) -> QenexError:
+    """Return the refusal with what the signer holds and what the messages name, as far as the node tells it."""
+    needed: dict[str, int] = {QXC: 0}
+    for _, arguments in messages:
+        for value in arguments.values():
+            if isinstance(value, Coin):
+                needed[value.denom] = needed.get(value.denom, 0) + value.amount
+    try:
+        held = {denom: client.bank.get_balance(signer.address, denom=denom) for denom in needed}
+    except QenexError:
+        return error
+    short = {denom: amount for denom, amount in needed.items() if amount > held[denom]} or {QXC: needed[QXC]}
+    told = "; ".join(
+        f"{with_name(app, signer.address)} holds {format_amount(held[denom], denom)}, this takes "
+        + (f"{format_amount(amount, denom)}" if amount else "")
+        + (" and the fee" if denom == QXC and amount else "the fee" if denom == QXC else "")
+        for denom, amount in short.items()
+    )
+    return error_from_code(
+        error.code, told, hint="send less, or fill the account up first; nothing was signed"
+    )
 
 
 def simulated_failure(receipt: TransactionReceipt[Any]) -> QenexError:
     """Return the error with which a simulated transaction fails, in the words of a simulation."""
     where = f" in message {receipt.failed_message}" if receipt.failed_message is not None else ""
-    failure = error_from_code(receipt.status)
+    answer = receipt.to_dict().get("receipt")
+    told = answer.get("error") if isinstance(answer, dict) else None
+    words = told.get("message") if isinstance(told, dict) else None
+    failure = error_from_code(receipt.status, clean_text(words) if isinstance(words, str) else "")
     return error_from_code(receipt.status, f"the simulation fails{where}: {failure.message}")
 
 
@@ -206,14 +275,16 @@ def refused(error: QenexError) -> Exception:
     return error
 
 
-def _preview(app: App, prepared: Prepared, receipt: TransactionReceipt[Any], info: KeyInfo) -> dict[str, Any]:
+def _preview(
+    app: App, prepared: Prepared, receipt: TransactionReceipt[Any], address: Address
+) -> dict[str, Any]:
     """What the signer pays at most and gets at least, as plain JSON; amounts in base units."""
-    out, incoming = _flows(receipt, info.address)
+    out, incoming = _flows(receipt, address)
     fee = prepared.transaction.fee
     pays = {**out, QXC: out.get(QXC, 0) + fee.max}
     prefix = client_settings(app).address_prefix
     return {
-        "signer": encode_address(info.address, prefix),
+        "signer": encode_address(address, prefix),
         "pays_at_most": [{"denom": denom, "amount": str(pays[denom])} for denom in sorted(pays)],
         "gets_at_least": [{"denom": denom, "amount": str(incoming[denom])} for denom in sorted(incoming)],
         "fee_max": str(fee.max),
@@ -264,6 +335,7 @@ def send_signed(
     tx_hash = "0x" + signed.tx_id.hex()
     known: dict[str, object] = {"hash": tx_hash, "valid_until": signed.valid_until}
     app.note(f"{app.style.dim('hash')}  {tx_hash}")
+    app.sent = known
     try:
         pending: Pending[Any] = client.tx.submit(signed)
         if no_wait:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app
-from cli.chain import connected, form_of, parse_hash, transaction_text
+from cli.chain import connected, for_people, form_of, parse_hash, transaction_text, with_name
 from cli.exit_codes import ExitCode, Stopped
 from cli.home import keyring_of, pinned_chain_id
 from cli.keys import open_password
@@ -84,7 +84,7 @@ def _lookup_text(app: App, data: Mapping[str, Any], style: Style) -> str:
     if isinstance(receipt, dict) and receipt.get("events"):
         parts.append(style.bold("events"))
         parts += [
-            f"  {printable(event['name'])}\n{of_json(event['fields'], style, depth=2)}"
+            f"  {printable(event['name'])}\n{of_json(for_people(app, event['fields']), style, depth=2)}"
             for event in receipt["events"]
         ]
     return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if parts[2:] else "")
@@ -184,7 +184,9 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
     info = keyring.get_public(signer)
     places = [place for place, who in enumerate(body.signers) if who.address == info.address]
     if not places:
-        raise UnusedSigner(f"{signer} is no signer of this transaction")
+        names = " and ".join(with_name(app, who.address) for who in body.signers)
+        error = UnusedSigner(f"{signer} is no signer of this transaction", hint=f"it is signed by {names}")
+        raise Stopped(error, ExitCode.USAGE)
     if out.exists():
         raise UsageError(f"{out} exists already; choose another file")
     if not (app.json and yes):
@@ -235,4 +237,6 @@ def simulate(app: App, *, file: Path) -> Result:
     plain = receipt.to_dict().get("receipt")
     if receipt.error is not None:
         raise Stopped(simulated_failure(receipt), ExitCode.REFUSED_BEFORE_SIGNING, data=plain)
-    return Result(plain, lambda style: style.green("It would succeed.") + "\n" + of_json(plain, style))
+    return Result(
+        plain, lambda style: style.green("It would succeed.") + "\n" + of_json(for_people(app, plain), style)
+    )

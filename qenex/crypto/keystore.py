@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qenex.crypto import eip2335
-from qenex.crypto.address import address_of
+from qenex.crypto.address import Address, address_of
 from qenex.crypto.keystore_file import (
     DEFAULT_KDF,
     KdfParameters,
@@ -145,6 +145,19 @@ class Keyring:
             self._require_development("a key without a password is allowed in a development keyring only")
         info = replace(self.get_public(name), encrypted=new_password is not None)
         _replace(self._path(name), seal(info, pair.secret_key, new_password, self._kdf))
+
+    def set_account(self, name: str, password: str | None, account: Address | None) -> KeyInfo:
+        """Record the account that a key signs for after the account changed to it; None: the key's own.
+
+        Raises what `open` raises.
+        """
+        pair = self.open(name, password)
+        info = self.get_public(name)
+        info = replace(info, address=info.own_address if account is None else account)
+        _replace(
+            self._path(name), seal(info, pair.secret_key, password if info.encrypted else None, self._kdf)
+        )
+        return info
 
     def rename(self, name: str, new_name: str, password: str | None = None) -> KeyInfo:
         """Give a key another name. Needs the password: the name is authenticated with the key.

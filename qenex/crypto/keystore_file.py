@@ -10,6 +10,9 @@ The associated data is `qenex-keystore-1` and the canonical JSON of the header, 
 readable field can be changed without the password being refused. The plaintext is the
 scheme's secret key. A recovery phrase is never stored: it is shown once.
 
+A key that an account changed to has one more field in its header, `account`: the address of the
+account that it signs for. Without it the key signs for its own address.
+
 A development key has `kdf` and `cipher` `{"function": "none"}` and `secret` instead of
 `ciphertext`; `keystore.Keyring` opens it only in a folder marked for development.
 """
@@ -88,6 +91,7 @@ class KeyInfo:
     scheme: str
     public_key: bytes
     address: Address
+    """The account that it signs for: the key's own address, unless the account changed to this key."""
     created: str
     """RFC 3339, UTC."""
     path: str
@@ -98,6 +102,11 @@ class KeyInfo:
     def tag(self) -> int:
         """The scheme's tag byte."""
         return SCHEMES[self.scheme].tag
+
+    @property
+    def own_address(self) -> Address:
+        """The address that this key alone makes."""
+        return address_of(self.tag, self.public_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +157,12 @@ def seal(info: KeyInfo, secret_key: bytes, password: str | None, kdf: KdfParamet
         "name": info.name,
         "scheme": info.scheme,
         "public_key": "0x" + info.public_key.hex(),
-        "address": encode_address(info.address),
+        "address": encode_address(info.own_address),
         "created": info.created,
         "path": info.path,
     }
+    if info.address != info.own_address:
+        header["account"] = encode_address(info.address)
     if password is None:
         none = {"function": "none"}
         header |= {"kdf": none, "cipher": none}
@@ -234,7 +245,16 @@ def _is_encrypted(header: JsonObject, what: str) -> bool:
 
 
 def _parse_info(header: JsonObject, encrypted: bool, what: str) -> KeyInfo:
-    if set(header) != {"name", "scheme", "public_key", "address", "created", "path", "kdf", "cipher"}:
+    if set(header) - {"account"} != {
+        "name",
+        "scheme",
+        "public_key",
+        "address",
+        "created",
+        "path",
+        "kdf",
+        "cipher",
+    }:
         raise KeystoreCorrupt(f"{what} has unknown or missing header fields")
     name = text_field(header, "name", what, 64)
     scheme = SCHEMES.get(text_field(header, "scheme", what, 64))
@@ -244,13 +264,14 @@ def _parse_info(header: JsonObject, encrypted: bool, what: str) -> KeyInfo:
     address = address_of(scheme.tag, public_key)
     try:
         recorded = decode_address(text_field(header, "address", what, 90))
+        account = decode_address(text_field(header, "account", what, 90)) if "account" in header else address
     except InvalidAddress as error:
         raise KeystoreCorrupt(f"{what}: {error.message}") from None
     if recorded != address:
         raise KeystoreCorrupt(f"{what}: the address does not belong to the public key")
     created = text_field(header, "created", what, 40)
     path = text_field(header, "path", what, 64)
-    return KeyInfo(name, scheme.name, public_key, address, created, path, encrypted)
+    return KeyInfo(name, scheme.name, public_key, account, created, path, encrypted)
 
 
 def _decrypt(stored: StoredKey, password: bytes, what: str) -> bytes:
