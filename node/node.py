@@ -53,6 +53,8 @@ log = logging.getLogger("qenex.node")
 
 WATCH_SECONDS: Final = 0.1
 DISK_CHECK_SECONDS: Final = 2.0
+REPORT_SECONDS: Final = 60.0
+"""A line of the log says this often where the node stands."""
 LATE_SECONDS: Final = 0.25
 """A loop that is later than this is worth a line in the log."""
 SIGNED_SEARCH: Final = 1_000
@@ -117,7 +119,7 @@ class Node:
         self._declare_metrics()
         if config.rpc.enabled:
             await self._start_rpc(genesis, key)
-        for work in (self._watch_loop, self._watch_disk):
+        for work in (self._watch_loop, self._watch_disk, self._report):
             self._background(work)
         gc.collect()
         gc.freeze()
@@ -132,6 +134,12 @@ class Node:
                 "verifier_workers": self.verifier.alive,
             },
         )
+        if key is None:
+            log.warning(
+                "this node makes no blocks: it has no validator key, and this version has no peer network that "
+                "would bring it any; it serves what its data folder holds",
+                extra={"key_file": str(config.validator_key_path)},
+            )
 
     def _open_guard(self, key: ValidatorKey, genesis: Genesis) -> SignerGuard:
         """The signer, checked against what the chain has seen of this key."""
@@ -217,6 +225,7 @@ class Node:
     async def _stop_rpc(self) -> None:
         assert self.server is not None
         self.events.close()
+        self.service.close()
         await self.server.stop()
 
     async def _close_ledger(self) -> None:
@@ -244,6 +253,8 @@ class Node:
         if self._fault is not None or self._stop.is_set():
             return "stopping"
         if self.ledger.durable_height < self.ledger.initial_height:
+            if self.engine is None:
+                return "no block, and none will be made here: this node has no validator key"
             return "waiting for the first block"
         return ""
 
@@ -350,6 +361,21 @@ class Node:
             self.metrics.lateness.observe(max(late, 0.0))
             if late > LATE_SECONDS:
                 log.warning("the event loop ran late", extra={"milliseconds": int(late * 1_000)})
+
+    async def _report(self) -> None:
+        height = self.ledger.durable_height
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            before, height = height, self.ledger.durable_height
+            log.info(
+                "status",
+                extra={
+                    "height": height,
+                    "new_blocks": height - before,
+                    "waiting_transactions": len(self.application.mempool),
+                    "makes_blocks": self.engine is not None,
+                },
+            )
 
     async def _watch_disk(self) -> None:
         while True:

@@ -155,6 +155,7 @@ class NodeService:
         self._submit = submit
         self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
         self._waiting = 0
+        self._closed = False
         self._decoded: OrderedDict[int, tuple[Block, Sequence[bytes]]] = OrderedDict()
         self._infos: OrderedDict[int, BlockInfo] = OrderedDict()
 
@@ -173,6 +174,14 @@ class NodeService:
             due = locate(tx_id) is not None
             for future, valid_until in list(waiters.items()):
                 if (due or height >= valid_until) and not future.done():
+                    future.set_result(None)
+
+    def close(self) -> None:
+        """The node stops: whoever waits for a transaction is answered now, and nobody waits any more."""
+        self._closed = True
+        for waiters in self._waiters.values():
+            for future in waiters:
+                if not future.done():
                     future.set_result(None)
 
     # -- heights ------------------------------------------------------------------------------------
@@ -331,14 +340,15 @@ class NodeService:
         """Submit, then wait for inclusion, which is final.
 
         Raises a 1000s error at once, TransactionExpired when `valid_until` has passed without it, and
-        OutcomeUnknown after `seconds`: it may still be included until then.
+        OutcomeUnknown after `seconds` or when the node stops: it may still be included until then.
         """
         tx = await self._submit(raw)
         found = await self.wait_for(tx, seconds)
         if found is not None:
             return found
         kind = TransactionExpired if self.height >= tx.valid_until else OutcomeUnknown
-        error = kind(f"not included so far; it can be until height {tx.valid_until}")
+        why = "the node stops; " if self._closed else ""
+        error = kind(f"{why}not included so far; it can be until height {tx.valid_until}")
         if kind is TransactionExpired:
             error = kind(f"not included until height {tx.valid_until}")
         error.__dict__["details"] = {
@@ -347,11 +357,11 @@ class NodeService:
         raise error
 
     async def wait_for(self, tx: Transaction, seconds: float) -> Included | None:
-        """Wait until a transaction is included; None after `seconds` or its last height."""
+        """Wait until a transaction is included; None after `seconds`, its last height or `close`."""
         if self._waiting >= MAX_WAITERS:
             raise LimitExceeded(f"{MAX_WAITERS} calls wait already", hint="use tx_submit and then tx_get")
         place = self.ledger.blocks.locate(tx.tx_id)
-        if place is None and self.height < tx.valid_until:
+        if place is None and self.height < tx.valid_until and not self._closed:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiters = self._waiters.setdefault(tx.tx_id, {})
             waiters[future] = tx.valid_until
