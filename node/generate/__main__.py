@@ -14,9 +14,11 @@ from node.generate.faces import (
     face_source,
     records_source,
 )
+from node.generate.interfaces import configuration_page, rpc_page
 from node.generate.reference import reference_pages
 from node.generate.synchronous import SOURCES, to_blocking
 from node.modules import make_machine
+from vm.machine import Machine
 from vm.registry import Registry
 
 HEADER: Final = "# Generated from the modules' declarations by `python -m node.generate`. Do not edit."
@@ -25,8 +27,9 @@ HEADER: Final = "# Generated from the modules' declarations by `python -m node.g
 _SORT_IMPORTS: Final = ("--select", "I", "--config", "lint.isort.known-first-party=['qenex']")
 
 
-def derived_files(registry: Registry, root: Path) -> dict[str, str]:
+def derived_files(machine: Machine, root: Path) -> dict[str, str]:
     """Text of every derived file by its path below `root`."""
+    registry = machine.registry
     names = [name for name in registry.modules if _has_face(registry, name)]
     files = {
         target: to_blocking((root / origin).read_text("utf-8"), origin) for origin, target in SOURCES.items()
@@ -40,7 +43,11 @@ def derived_files(registry: Registry, root: Path) -> dict[str, str]:
     files["qenex/async_modules/__init__.py"] = index.text(HEADER, "The faces of all modules, for asyncio.")
     files["qenex/modules/__init__.py"] = _blocking_index(index, names)
     python = _formatted(root, {path: text for path, text in files.items() if path.endswith(".py")})
-    return {**python, **reference_pages(registry)}
+    pages = {
+        "docs/reference/rpc.md": rpc_page(machine),
+        "docs/reference/configuration.md": configuration_page(),
+    }
+    return {**python, **reference_pages(registry), **pages}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     check: bool = parser.parse_args(arguments).check
     root = Path(__file__).resolve().parents[2]
     stale = []
-    for path, text in derived_files(make_machine().registry, root).items():
+    for path, text in derived_files(make_machine(), root).items():
         file = root / path
         if file.is_file() and file.read_text("utf-8") == text:
             continue

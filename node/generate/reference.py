@@ -52,7 +52,7 @@ def messages_page(registry: Registry) -> str:
             f"Returns {_result(spec.result)}.",
             f"```python\nclient.{spec.name}(wallet, {arguments}).wait()\n```",
         ]
-    return _page(parts)
+    return page(parts)
 
 
 def queries_page(registry: Registry) -> str:
@@ -68,7 +68,7 @@ def queries_page(registry: Registry) -> str:
             f"Returns {_result(spec.result)}.",
             f"SDK: `client.{spec.name}({arguments})`. Command line: `{command}`.",
         ]
-    return _page(parts)
+    return page(parts)
 
 
 def events_page(registry: Registry) -> str:
@@ -77,7 +77,7 @@ def events_page(registry: Registry) -> str:
     for event in sorted(registry.events.values(), key=lambda event: event.name):
         rows = [(f"`{name}`", f"`{type_text(hint)}`") for name, hint in fields_of(event.record).items()]
         parts += [f"## `{event.name}`", event.doc, table(("Field", "Type"), rows)]
-    return _page(parts)
+    return page(parts)
 
 
 def errors_page() -> str:
@@ -95,7 +95,7 @@ def errors_page() -> str:
         ]
         if rows:
             parts += [f"## {title}", table(("Code", "Name", "Retry the same", "What to do"), rows)]
-    return _page(parts)
+    return page(parts)
 
 
 def type_text(hint: Any) -> str:
@@ -137,5 +137,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _page(parts: Sequence[str]) -> str:
+def page(parts: Sequence[str]) -> str:
+    """A generated page of these paragraphs; empty ones are left out."""
     return "\n\n".join([NOTE, *[part.strip() for part in parts if part.strip()]]) + "\n"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import stat
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.store import Ledger
 from node import node as node_module
@@ -128,6 +130,23 @@ async def rpc(node: Node, method: str, *params: Any) -> Any:
             return json.load(response)
 
     return await asyncio.to_thread(call)
+
+
+async def test_every_metric_is_in_the_operators_guide_and_no_other(config: Config, repository: Path):
+    node = Node(config)
+    await node.start()
+    await until(lambda: not node.not_ready())
+    told = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in text_string_to_metric_families(node.metrics.text())
+    }
+    await node.stop()
+    guide = (repository / "docs/validators/node.md").read_text("utf-8")
+    written = set(re.findall(r"`((?:qenex|process)_[a-z_]+)`", guide))
+    assert {name for name in written if name.startswith("qenex_")} == {
+        n for n in told if n.startswith("qenex_")
+    }
+    assert {name for name in told if name.startswith("process_")} <= written
 
 
 async def test_a_node_starts_serves_and_stops(config: Config, wallets: list[Wallet]):

@@ -24,7 +24,7 @@ REGISTRY = make_machine().registry
 def test_everything_derived_is_up_to_date(repository: Path) -> None:
     stale = [
         path
-        for path, text in derived_files(REGISTRY, repository).items()
+        for path, text in derived_files(make_machine(), repository).items()
         if not (repository / path).is_file() or (repository / path).read_text("utf-8") != text
     ]
     assert not stale, f"run `python -m node.generate`: {stale}"
@@ -32,7 +32,7 @@ def test_everything_derived_is_up_to_date(repository: Path) -> None:
 
 def test_check_says_what_is_out_of_date(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        "node.generate.__main__.derived_files", lambda registry, root: {"no/such/file.py": "x"}
+        "node.generate.__main__.derived_files", lambda machine, root: {"no/such/file.py": "x"}
     )
     assert main(["--check"]) == 1
     assert "no/such/file.py" in capsys.readouterr().err
