@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from node.events import Cursor
 from node.rpc.event_methods import ChainFeed
 from node.rpc.render import Renderer
+from node.simulation import GAS_MARGIN_PERCENT
 from node.service import MAX_PROVED_KEYS
 from qenex.block import HEADER, block_hash, validators_root
 from qenex.codec import codec_for
@@ -311,8 +312,9 @@ async def test_an_estimate_is_enough_and_not_far_off(chain):
     chain.mine()
     receipt = (await chain.call("tx_get", hash=tx_hash))["receipt"]
     assert receipt["status"] == 0
-    assert receipt["gas_used"] <= estimate["gas_limit"] <= receipt["gas_used"] * 2
-    assert abs(estimate["gas_used"] - receipt["gas_used"]) <= receipt["gas_used"] // 20
+    # A few bytes more: the fee it was simulated with has longer numbers than the one that will do.
+    assert 0 <= estimate["gas_used"] - receipt["gas_used"] <= 8
+    assert estimate["gas_limit"] == -(-estimate["gas_used"] * GAS_MARGIN_PERCENT // 100)
 
 
 async def test_an_estimate_of_what_would_fail_is_that_error(chain):
