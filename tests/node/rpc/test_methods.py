@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from node.events import Cursor
 from node.rpc.event_methods import ChainFeed
 from node.rpc.render import Renderer
-from node.simulation import GAS_MARGIN_PERCENT
 from node.service import MAX_PROVED_KEYS
+from node.simulation import GAS_MARGIN_PERCENT
 from qenex.block import HEADER, block_hash, validators_root
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
