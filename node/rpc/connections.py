@@ -8,12 +8,14 @@ closes these.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from node.rpc.dispatcher import Caller
@@ -119,6 +121,18 @@ def _free(cost: int) -> None:
     """A caller without a rate."""
 
 
+class _NotOurFault(logging.Filter):
+    """Keeps ill-formed requests out of the log: each would leave a traceback there, twenty times its size."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+http_log = logging.getLogger("qenex.rpc.http")
+http_log.addFilter(_NotOurFault())
+
+
 class BoundedServer(web.Server):
     """aiohttp's low-level server with a table of its connections."""
 
@@ -129,6 +143,7 @@ class BoundedServer(web.Server):
             handler,
             request_factory=self._request,
             access_log=None,
+            logger=http_log,
             auto_decompress=False,  # a compressed body could grow a thousandfold
             max_line_size=4_096,
             max_field_size=8_192,

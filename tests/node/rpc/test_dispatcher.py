@@ -439,3 +439,14 @@ def test_docstrings_become_descriptions():
     declared = DISPATCHER.registry.methods["test_add"]
     assert declared.summary == "Return the sum."
     assert declared.parameters[0].doc == "One number, told in two lines."
+
+
+async def test_reading_a_long_request_is_charged_even_if_it_means_nothing():
+    spent: list[int] = []
+    caller = Caller(spent.append)
+    answer = await Dispatcher(Registry(methods_of(Sample(), "qx"))).handle(b'"' + b"x" * (1 << 20) + b'"', caller)
+    assert answer is not None
+    assert sum(spent) >= 100
+    spent.clear()
+    await Dispatcher(Registry(methods_of(Sample(), "qx"))).handle(b'"short"', caller)
+    assert sum(spent) == 0

@@ -524,12 +524,13 @@ async def test_connections_of_one_address_are_bounded():
      b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nzz\r\n",
      b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n"],
 )  # fmt: skip
-async def test_what_is_no_http_harms_nobody(served, data):
+async def test_what_is_no_http_harms_nobody_and_leaves_no_traceback(served, data, caplog):
     reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
     writer.write(data)
     await _closed(reader)
     writer.close()
     assert (await served.rpc(request("test_double", [1])))[0] == 200
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 # -- WebSocket ----------------------------------------------------------------------------------------

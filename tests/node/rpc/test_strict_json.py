@@ -75,3 +75,12 @@ def test_hostile_text_is_scanned_in_linear_time(piece):
 def test_what_has_no_one_meaning_is_refused(text):
     with pytest.raises(ParseError):
         loads(text.encode(), max_size=100)
+
+
+@pytest.mark.parametrize("text", [b"[" + b"{}," * 349_000 + b"{}]", b"[" + b"1," * 524_000 + b"1]"])
+def test_a_mebibyte_of_tiny_values_is_refused_before_it_is_parsed(text: bytes):
+    """Parsed it took 200 ms of the event loop, with nothing charged."""
+    begin = time.perf_counter()
+    with pytest.raises(LimitExceeded):
+        loads(text, max_size=1 << 20)
+    assert time.perf_counter() - begin < 0.1
