@@ -47,7 +47,7 @@ def looks_like_address(text: str) -> bool:
     """Whether a text is meant as an address, right, cut short or foreign (a key's name can look like that, too)."""
     lowered = text.lower()
     ours = lowered.startswith((PREFIX + "1", TEST_PREFIX + "1"))
-    return ours or re.fullmatch("[a-z]{1,20}1[02-9ac-hj-np-z]{20,}|0x[0-9a-f]{40,}", lowered) is not None
+    return ours or re.fullmatch("[a-z]{1,20}1[0-9a-z]{20,}|0x[0-9a-f]{40,}", lowered) is not None
 
 
 def account_of(app: App, text: str) -> Address:
@@ -164,8 +164,9 @@ def for_people(app: App, value: object) -> object:
         parts = dict(item)
         if isinstance(parts.get("denom"), str) and isinstance(parts.get("amount"), str):
             parts["amount"] = {"denom": parts.pop("denom"), "amount": parts["amount"]}
-        if isinstance(parts.get("fee"), str):
-            parts["fee"] = {"denom": QXC, "amount": parts["fee"]}
+        for native in ("fee", "balance") if parts.keys() & {"gas_used", "sequence"} else ():
+            if isinstance(parts.get(native), str):  # of a receipt, of an account
+                parts[native] = {"denom": QXC, "amount": parts[native]}
         return {name: shown(part) for name, part in parts.items()}
 
     return shown(value)

@@ -27,6 +27,8 @@ from qenex.errors import DataFolderMissing, InvalidConfig, UsageError
 
 NODE_FILE = "qenex.toml"
 
+_UNCHANGED = "nothing was changed; `qenex config show` lists the settings"
+
 MEANINGS = {
     "node": "RPC address of the node",
     "chain_id": "the only chain to sign for",
@@ -121,9 +123,12 @@ def set_value(app: App, *, name: str, value: str) -> Result:
     if isinstance(current[name], int):
         digits = value.isascii() and value.isdigit() and len(value) < 19
         if not digits:
-            raise InvalidConfig(f"{name} is an integer, not {value[:40]!a}")
+            raise InvalidConfig(f"{name} is an integer, not {value[:40]!a}", hint=_UNCHANGED)
         typed = int(value)
-    settings = check_client_settings({**current, name: typed}, "config set")
+    try:
+        settings = check_client_settings({**current, name: typed}, "config set")
+    except InvalidConfig as error:
+        raise InvalidConfig(error.message.removeprefix("config set: "), hint=_UNCHANGED) from None
     assert isinstance(settings, ClientSettings)
     try:
         write_client_settings(app.home / CLIENT_FILE, settings)
@@ -135,7 +140,16 @@ def set_value(app: App, *, name: str, value: str) -> Result:
 def _set_node(home: Path, name: str, value: str) -> Result:
     from node.config import config_text, load_config
 
-    loaded = load_config(home, overrides=[f"{name}={value}"])
+    section, dot, key = name.partition(".")
+    if not (section and dot and key):
+        raise UsageError(
+            f"there is no setting {name[:60]!a}",
+            hint="a node's setting is SECTION.KEY, like rpc.port; `qenex config show` lists them",
+        )
+    try:
+        loaded = load_config(home, overrides=[f"{name}={value}"])
+    except InvalidConfig as error:
+        raise InvalidConfig(error.message.removeprefix("--set "), hint=_UNCHANGED) from None
     try:
         write_whole(home / NODE_FILE, config_text(loaded).encode())
     except OSError as error:

@@ -72,6 +72,10 @@ def rotate(
         if stop.data is not None and not stop.error.code // 1000:
             app.warn(f"if the change of key lands after all, note it with {noted}")
         raise
+    except KeyboardInterrupt:
+        if app.sent:
+            app.warn(f"if the change of key lands, note it with {noted}")
+        raise
     if choices.dry_run:
         return result
     if choices.unsigned is not None or choices.no_wait:

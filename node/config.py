@@ -17,6 +17,7 @@ an unknown key or a value out of range is InvalidConfig, naming key, value and a
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -306,6 +307,10 @@ def config_from_tables(home: Path, tables: Mapping[str, Any], *, source: str = C
     return config
 
 
+_HOST: Final = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z_.-]+)?")
+"""A name, an IPv4 or an IPv6 address (with its zone)."""
+
+
 def _check_together(config: Config, source: str) -> None:
     if config.engine.min_interval_ms > config.engine.settle_interval_ms:
         raise InvalidConfig(
@@ -315,6 +320,10 @@ def _check_together(config: Config, source: str) -> None:
     if 0 < config.database.history < MIN_HISTORY:
         raise InvalidConfig(
             f"{source}: database.history = {config.database.history}: allowed is 0, or at least {MIN_HISTORY} blocks"
+        )
+    if _HOST.fullmatch(config.rpc.host) is None:
+        raise InvalidConfig(
+            f"{source}: rpc.host = {config.rpc.host[:80]!a}: allowed is an address or a host's name, without a port"
         )
     if 0 < len(config.rpc.admin_token) < 16:
         raise InvalidConfig(f"{source}: rpc.admin_token: allowed is empty, or at least 16 characters")
