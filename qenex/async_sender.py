@@ -43,6 +43,7 @@ from qenex.errors import (
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
+    PolicyRefused,
     PublicKeyMissing,
     PublicKeyNotAllowed,
     QenexError,
@@ -53,7 +54,7 @@ from qenex.errors import (
     WrongSequence,
 )
 from qenex.jsonrpc import ConnectionLost, Json, clean_text
-from qenex.money import DecimalsLookup
+from qenex.money import DecimalsLookup, format_amount
 from qenex.transaction import Fee, Message, Signer, Transaction
 from qenex.wallet import Wallet
 
@@ -61,6 +62,9 @@ R = TypeVar("R")
 
 FEE_HEADROOM: Final = 2
 """The price of gas may rise this many times before a transaction is refused; the rest returns."""
+MOST_ESTIMATED: Final = 10**9
+"""Base units (1 QXC) that a fee estimated by a node may come to, without the tip: a node that lies about gas or
+price must not have a wallet sign for its whole balance. 50,000 times what a transfer costs in quiet times."""
 FRESH_SECONDS: Final = 1.0
 """How long a height that the node told is used for `valid_until`."""
 FIRST_PAUSE: Final = 0.03
@@ -283,7 +287,14 @@ class AsyncSender:
         estimate = await self.estimate(built(draft))
         gas_limit = options.get("gas_limit", estimate.gas_limit)
         if most is None:
-            most = gas_limit * estimate.price * FEE_HEADROOM + tip
+            most = gas_limit * estimate.price * FEE_HEADROOM
+            if most > MOST_ESTIMATED:
+                raise PolicyRefused(
+                    f"the node estimates a fee of up to {format_amount(most)}; without your word nothing above "
+                    f"{format_amount(MOST_ESTIMATED)} is signed",
+                    hint="say the most you would pay: fee=... in Python, --max-fee on the command line",
+                )
+            most += tip
         return Prepared(built(Fee(most, gas_limit, tip)), estimate)
 
     async def estimate(self, unsigned: Transaction) -> FeeEstimate:

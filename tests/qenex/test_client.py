@@ -29,6 +29,7 @@ from qenex.errors import (
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
+    PolicyRefused,
     PublicKeyNotAllowed,
     QenexError,
     SubscriptionLagged,
@@ -672,3 +673,14 @@ def test_every_public_name_is_there() -> None:
     assert set(qenex.__all__) <= set(dir(qenex))
     with pytest.raises(AttributeError):
         _ = qenex.nothing
+
+
+def test_a_node_that_lies_about_the_fee_gets_no_signature(node: FakeNode, client: QenexClient) -> None:
+    """Within the balance, so nothing else would stop it: 2 * 1,000 gas at 2 million base units."""
+    lie = {"gas_limit": 1_000, "gas_used": 800, "price": "2000000", "max": "4000000000", "tip": "0"}
+    node.do_tx_estimateFee = lambda transaction: lie  # type: ignore[method-assign]  # this node lies
+    with pytest.raises(PolicyRefused):
+        client.bank.send(ALICE, to=BOB, amount="1QXC")
+    assert not node.pool
+    agreed = client.bank.send(ALICE, to=BOB, amount="1QXC", fee="3QXC")
+    assert agreed.transaction.fee == Fee(3 * 10**9, 1_000, 0)
