@@ -3,7 +3,8 @@
     python examples/send.py --home .devnet --from alice --to bob 1.5QXC
 
 On a devnet the names are the keys of its development keyring and need no password. `--to` also takes an
-address (qx1...).
+address (qx1...). Exit codes: 0 included and done, 1 refused or no node at the address (the error says which,
+and what to do), 3 it can no longer be included, 5 not known yet.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import argparse
 import json
 import sys
 
-from qenex import OutcomeUnknown, QenexClient, QenexError, TransactionExpired, Wallet
-from qenex.crypto.keystore import Keyring
+from qenex import Keyring, OutcomeUnknown, QenexClient, QenexError, TransactionExpired, Wallet
 
 
 def main() -> int:

@@ -15,9 +15,8 @@ import json
 import sys
 from pathlib import Path
 
-from qenex import QenexClient, QenexError, Trust, format_coin
+from qenex import Keyring, QenexClient, QenexError, Trust, format_coin
 from qenex.block import VALIDATOR
-from qenex.crypto.keystore import Keyring
 
 
 def main() -> int:
@@ -27,7 +26,11 @@ def main() -> int:
     parser.add_argument("--node", default="http://127.0.0.1:7300")
     parser.add_argument("--home", default=".devnet")
     parser.add_argument("--denom", default="QXC")
-    parser.add_argument("--validators", type=Path, help="JSON list of {address, key, power}")
+    parser.add_argument(
+        "--validators",
+        type=Path,
+        help="JSON list of {address, key, power}, as `validators` of chain_getValidators has it",
+    )
     parser.add_argument("account", help="an address, or the name of a key")
     options = parser.parse_args()
 
@@ -37,12 +40,10 @@ def main() -> int:
 
     with QenexClient(options.node) as client:
         if options.validators is not None:
-            validators = tuple(
-                VALIDATOR.from_json(item) for item in json.loads(options.validators.read_text())
-            )
+            known = [VALIDATOR.from_json(item) for item in json.loads(options.validators.read_text())]
         else:
-            validators = client.chain.get_validators().validators
-        trust = Trust(client.node.info().chain_id, validators=validators)
+            known = list(client.chain.get_validators().validators)
+        trust = Trust(client.node.info().chain_id, validators=known)
         coin = client.state.verified_balance(account, options.denom, trust=trust)
     print(f"{format_coin(coin)} proved")
     return 0

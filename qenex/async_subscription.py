@@ -45,6 +45,10 @@ class Notification(NamedTuple):
     data: Json
     event: EventRecord | None = None
 
+    def to_dict(self) -> dict[str, Json]:
+        """Plain JSON, as the node gave it, with the cursor."""
+        return {**self.data, "cursor": self.cursor} if isinstance(self.data, dict) else {"cursor": self.cursor}
+
 
 class AsyncSubscription:
     """An asynchronous iterator of notifications; opens its connection at the first one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qenex import Trust
+from qenex import Keyring, Trust
+from qenex.crypto import SCHEMES
 from qenex.errors import InsufficientBalance, ProofInvalid
 from tests.e2e.harness import Devnet
 
@@ -70,6 +72,13 @@ def test_the_examples_send_watch_and_verify(devnet: Devnet, run: object) -> None
     assert watching.returncode == 0, errors
     assert json.loads(output)["transaction_hash"] == receipt["hash"]
 
+    done = run("watch_events.py", "--event", "bank.", "--count", "1", "--from-start")
+    output, errors = done.communicate()
+    assert done.returncode == 0, errors
+    first = json.loads(output)
+    assert first["transaction_hash"] == receipt["hash"]
+    assert first["fields"]["amount"] == "1500000000"
+
     with devnet.client() as client:
         height = client.node.status().height
         client.bank.send(devnet.wallet("carol"), to=devnet.wallet("dave"), amount="1QXC").wait()
@@ -83,6 +92,27 @@ def test_the_examples_send_watch_and_verify(devnet: Devnet, run: object) -> None
     output, errors = done.communicate()
     assert (done.returncode, output) == (1, "")
     assert "1.5QXC" in errors
+
+
+@pytest.mark.parametrize("name", ["send.py 1QXC", "watch_events.py", "verify_balance.py alice"])
+def test_an_example_without_a_node_says_so_in_two_lines(repository: Path, tmp_path: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    keyring = Keyring(tmp_path / "keyring", development=True)
+    for number, key in enumerate(("alice", "bob")):
+        keyring.create(key, "ed25519", SCHEMES["ed25519"].generate(bytes([number]) * 32)[1])
+    program, *arguments = name.split()
+    home = [] if program == "watch_events.py" else ["--home", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, str(repository / "examples" / program), "--node", f"http://127.0.0.1:{port}",
+         *home, *arguments],
+        capture_output=True, text=True, timeout=60, check=False, cwd=repository,
+        env={"PYTHONPATH": str(repository), "PATH": ""},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"cannot reach 127.0.0.1:{port}: Connection refused\ncheck the URL and that the node runs\n"
+    )
 
 
 def test_a_balance_is_proved_against_a_header_that_a_known_validator_signed(devnet: Devnet) -> None:
