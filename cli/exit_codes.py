@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.DONE: "done",
-    ExitCode.INTERNAL: "a defect of the program",
+    ExitCode.INTERNAL: "a defect of the program, or stdout takes no result",
     ExitCode.USAGE: "the command line is wrong, or something typed on it",
     ExitCode.REFUSED_AT_ADMISSION: "refused by the node before inclusion; nothing was charged",
     ExitCode.FAILED: "included in a block but failed; the fee was charged",
@@ -44,7 +44,7 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.KEY: "a key or a password",
     ExitCode.REFUSED_BEFORE_SIGNING: "refused by the simulation or a policy; nothing was signed",
     ExitCode.CONFIG: "settings, data folder, or the processes of a node",
-    ExitCode.DECLINED: "declined by the user",
+    ExitCode.DECLINED: "declined by the user, or nobody could be asked: no terminal and no --yes",
     ExitCode.INTERRUPTED: "interrupted by the user",
 }
 

@@ -219,3 +219,76 @@ def test_send_with_an_encrypted_key_and_no_terminal_needs_a_password_source(
         "send", "alice", "1QXC", "--from", "alice", "--yes", "--json", "--node", "http://127.0.0.1:1"
     )
     assert (outcome.code, outcome.error["name"]) == (8, "password_required")
+
+
+def test_a_wrong_name_is_told_before_a_phrase_is_made(run: Run, password_file: str) -> None:
+    outcome = run("keys", "create", "Bad Name!", "--password-file", password_file, "--json")
+    assert (outcome.code, outcome.error["name"], outcome.err) == (8, "invalid_key_name", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["qx1abc", "qx1...", "tqx1", "QX1ABC", "cosmos1vqxrn4qjlrvqywakp2xgcvqpmf7n9wx0ss7ugh", "0x" + "ab" * 20],
+)
+def test_a_cut_or_foreign_address_is_an_invalid_address(run: Run, text: str) -> None:
+    outcome = run("balance", text, "--node", "http://127.0.0.1:1", "--json")
+    assert (outcome.code, outcome.error["code"]) == (2, 1017)
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [("1.5qxc", "write 1.5QXC"), ("2Qxc", "write 2QXC"), ("-1QXC", "like 1.5QXC")],
+)
+def test_an_amount_that_is_nearly_right_gets_the_right_hint(
+    run: Run, password_file: str, amount: str, told: str
+) -> None:
+    run("keys", "create", "alice", "--password-file", password_file)
+    outcome = run("send", "alice", amount, "--from", "alice", "--json")
+    assert outcome.code == 2
+    assert told in outcome.error["hint"]
+
+
+def test_hints_name_the_options_of_the_password_that_is_missing(run: Run, password_file: str) -> None:
+    run("keys", "create", "alice", "--password-file", password_file)
+    changed = run("keys", "change-password", "alice", "--password-file", password_file, "--json")
+    assert changed.code == 8
+    assert "--new-password-file" in changed.error["hint"]
+    empty = Path(password_file).with_name("empty")
+    empty.touch(0o600)
+    outcome = run("keys", "create", "b", "--password-file", str(empty), "--json")
+    assert "first line" in outcome.error["hint"]
+
+
+def test_a_key_can_sign_for_an_account_that_changed_to_it(run: Run, password_file: str) -> None:
+    opened = ["--password-file", password_file]
+    old = run("keys", "create", "old", *opened, "--json").data
+    new = run("keys", "create", "new", "--scheme", "ml-dsa-44", *opened, "--json").data
+    assert run("keys", "set-account", "new", old["address"], *opened, "--json").code == 0
+    shown = run("keys", "show", "new", "--json").data
+    assert (shown["address"], shown["own_address"]) == (old["address"], new["address"])
+    assert run("keys", "rename", "new", "newer", *opened, "--json").data["address"] == old["address"]
+    assert run("keys", "set-account", "newer", "--own", *opened, "--json").data["address"] == new["address"]
+    assert run("keys", "set-account", "newer", *opened, "--json").code == 2
+
+
+def test_the_public_key_is_printed_with_its_tag(run: Run, password_file: str) -> None:
+    made = run("keys", "create", "a", "--password-file", password_file, "--json").data
+    assert run("keys", "public-key", "a").out == made["public_key"].replace("0x", "0x01") + "\n"
+
+
+def test_the_name_that_was_typed_is_shown_of_two_keys_of_one_account(
+    run: Run, password_file: str, home: Path
+) -> None:
+    from cli.app import App
+    from cli.chain import account_of, names_by_address
+
+    opened = ["--password-file", password_file]
+    run("keys", "create", "zoe", *opened)
+    run("keys", "create", "amy", *opened)
+    run("keys", "set-account", "amy", "zoe", *opened)
+    for typed in ("zoe", "amy"):
+        app = App()
+        address = account_of(app, typed)
+        assert names_by_address(app)[address] == typed
+    app = App()
+    assert set(names_by_address(app).values()) == {"amy"}

@@ -72,3 +72,27 @@ def test_times_are_told_in_the_largest_unit() -> None:
 )
 def test_any_json_value_can_be_shown(value: object) -> None:
     assert isinstance(of_json(value, PLAIN), str)
+
+
+def test_long_hex_is_shortened_for_people_and_hashes_are_not() -> None:
+    from cli.layout import short_hex
+
+    whole = "0x" + "ab" * 32
+    assert short_hex(whole) == whole
+    assert short_hex("0x" + "ab" * 1312).endswith("abab (1312 bytes)")
+    assert len(of_json({"key": "0x" + "ab" * 1312}, PLAIN)) < 100
+
+
+def test_nothing_is_shown_as_none() -> None:
+    assert of_json([], PLAIN) == of_json({}, PLAIN) == "none"
+
+
+def test_amounts_of_events_and_fees_of_receipts_are_shown_in_units(home: object) -> None:
+    from cli.app import App
+    from cli.chain import for_people
+
+    event = {"sender": "x", "denom": "QXC", "amount": "1500000000"}
+    receipt = {"gas_used": 5, "fee": "10", "events": [{"name": "bank.transferred", "fields": event}]}
+    shown = of_json(for_people(App(), receipt), PLAIN)
+    assert "1.5QXC" in shown
+    assert "0.00000001QXC" in shown

@@ -18,6 +18,7 @@ import cli.version
 from cli.exit_codes import ExitCode, Stopped, exit_code_of
 from cli.main import COMMANDS, SECTIONS, main
 from qenex import errors
+from qenex.jsonrpc import ConnectionLost
 from tests.cli.conftest import Run
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -27,7 +28,7 @@ def test_help_goes_to_stdout_and_names_every_command(run: Run) -> None:
     outcome = run("--help")
     assert outcome.code == 0
     assert outcome.err == ""
-    for name in (*COMMANDS, "bank"):
+    for name in (*COMMANDS, "bank", "accounts", "machine"):
         assert f"  {name} " in outcome.out
 
 
@@ -35,7 +36,9 @@ def test_every_command_has_a_section_in_the_help() -> None:
     assert {name for names in SECTIONS.values() for name in names} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("group", ["keys", "tx", "query", "devnet", "node", "config", "bank"])
+@pytest.mark.parametrize(
+    "group", ["keys", "tx", "query", "devnet", "node", "config", "bank", "accounts", "machine"]
+)
 def test_every_group_explains_each_of_its_commands(run: Run, group: str) -> None:
     outcome = run(group, "--help")
     assert outcome.code == 0
@@ -85,7 +88,7 @@ def test_without_json_an_error_is_on_stderr_alone_with_its_hint(run: Run) -> Non
     outcome = run("keys", "lst")
     assert outcome.code == 2
     assert outcome.out == ""
-    assert "error: no such command 'lst'" in outcome.err
+    assert "error: no such command 'lst'; did you mean list?" in outcome.err
     assert "hint:  see `qenex keys --help`" in outcome.err
 
 
@@ -162,6 +165,71 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def _shell(command: str) -> subprocess.CompletedProcess[str]:
+    script = command.replace("qenex", f"{sys.executable} -m cli")
+    return subprocess.run(
+        ["sh", "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+@pytest.mark.parametrize("command", ["version", "version --json", "--help", "nonsense --json"])
+def test_a_stdout_that_takes_nothing_is_one_line_and_exit_code_1(command: str) -> None:
+    done = _shell(f"qenex {command} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "error: the result cannot be written to stdout: No space left on device\n"
+
+
+def test_a_closed_stdout_is_told_before_anything_is_done(home: Path) -> None:
+    done = _shell("qenex version >&-")
+    assert (done.returncode, done.stderr) == (1, "error: stdout is closed: nothing was done\n")
+
+
+def test_a_closed_or_full_stderr_changes_neither_result_nor_exit_code(home: Path) -> None:
+    assert "qenex" in _shell("qenex version 2>&-").stdout
+    for redirected in ("2>&-", "2>/dev/full", ">/dev/null 2>&-"):
+        done = _shell(f"qenex keys lst {redirected}")
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
+def test_a_hung_or_dropping_node_has_exit_code_6(run: Run) -> None:
+    import socket
+    import threading
+
+    with socket.socket() as rude:
+        rude.bind(("127.0.0.1", 0))
+        rude.listen()
+
+        def drop() -> None:
+            for _ in range(9):
+                try:
+                    rude.accept()[0].close()
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drop, daemon=True)
+        thread.start()
+        outcome = run("query", "status", "--node", f"http://127.0.0.1:{rude.getsockname()[1]}", "--json")
+        assert outcome.code == 6
+
+
+@pytest.mark.parametrize("url", ["http://a b/", "http://a!b", "http://", "http://x:0", "http://-x"])
+def test_a_node_address_with_an_impossible_host_is_refused(run: Run, url: str) -> None:
+    assert run("query", "status", "--node", url, "--json").code == 2
+
+
+def test_checking_a_home_that_is_not_there_has_exit_code_10(run: Run) -> None:
+    outcome = run("config", "validate", "--json")
+    assert (outcome.code, outcome.error["name"]) == (10, "data_folder_missing")
+
+
+def test_config_set_says_what_is_wrong_in_the_words_that_were_typed(run: Run) -> None:
+    outcome = run("config", "set", "timeout_s", "0", "--json")
+    assert outcome.code == 10
+    assert outcome.error["message"] == "timeout_s = 0 is not between 1 and 86400"
+    assert outcome.error["hint"].startswith("nothing was changed")
+
+
 # -- exit codes -----------------------------------------------------------------------------------
 
 BY_ERROR = {
@@ -171,7 +239,7 @@ BY_ERROR = {
     errors.OutcomeUnknown: 5, errors.Declined: 11, errors.PolicyRefused: 9, errors.UsageError: 2,
     errors.NotFound: 7, errors.Pruned: 7, errors.AccountNotFound: 7, errors.InvalidAmount: 2, errors.InvalidAddress: 2,
     errors.WrongSequence: 3, errors.WrongChainId: 3, errors.MempoolFull: 3, errors.OutOfGas: 4,
-    errors.InsufficientBalance: 4, errors.ModuleFault: 4, errors.ProgramFault: 1,
+    ConnectionLost: 6, errors.InsufficientBalance: 4, errors.ModuleFault: 4, errors.ProgramFault: 1,
 }  # fmt: skip
 
 

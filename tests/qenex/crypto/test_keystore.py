@@ -146,6 +146,25 @@ def test_changing_the_password_leaves_the_key(ring: Keyring) -> None:
         ring.change_password("alice", "new", None)
 
 
+def test_a_key_notes_the_account_that_changed_to_it_and_the_note_is_authenticated(ring: Keyring) -> None:
+    _, _, secret_key = pair("ed25519")
+    own = ring.create("alice", "ed25519", secret_key, PASSWORD)
+    account = address_of(2, bytes(1312))
+    with pytest.raises(WrongPassword):
+        ring.set_account("alice", "wrong", account)
+    noted = ring.set_account("alice", PASSWORD, account)
+    assert (noted.address, noted.own_address) == (account, own.address)
+    assert ring.open("alice", PASSWORD).address == ring.get_public("alice").address == account
+    ring.change_password("alice", PASSWORD, "another")
+    assert ring.open("alice", "another").address == account
+    _edit(ring, "alice", lambda whole: whole["header"].pop("account"))
+    with pytest.raises(WrongPassword):
+        ring.open("alice", "another")
+    _edit(ring, "alice", lambda whole: whole["header"].update(account="qx1nonsense"))
+    with pytest.raises(KeystoreCorrupt):
+        ring.get_public("alice")
+
+
 def test_renaming_and_deleting(ring: Keyring) -> None:
     _, _, secret_key = pair("ed25519")
     ring.create("alice", "ed25519", secret_key, PASSWORD)
