@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import random
@@ -36,10 +35,11 @@ from ledger.backend import open_backend
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
+from node import garbage
+from node.__main__ import loop_factory
 from node.application import Application, Committed
 from node.engine import SingleValidatorEngine
 from node.mempool import Limits, Mempool
-from node.node import GC_THRESHOLDS
 from node.verifier import Verifier
 from qenex.block import Validator
 from qenex.crypto import SCHEMES, address_of, encode_address, key_bytes
@@ -218,6 +218,7 @@ class Chain:
         self.application.admission.on_admitted = self.engine.wake
         self.engine_task: asyncio.Task[None]
         self.all_landed = asyncio.Event()
+        self.block_landed = asyncio.Event()
         self.landed = self.failed = self.expected = 0
 
     async def start(self) -> None:
@@ -249,7 +250,8 @@ class Chain:
             if len(ahead) > AHEAD:
                 await ahead.pop(0)
             while len(self.application.mempool) > POOL and not self.engine_task.done():
-                await asyncio.sleep(0.001)
+                self.block_landed.clear()
+                await self.block_landed.wait()
         await asyncio.gather(*ahead)
         await asyncio.wait(
             {self.engine_task, asyncio.create_task(self.all_landed.wait())}, return_when="FIRST_COMPLETED"
@@ -262,6 +264,7 @@ class Chain:
         """Observer of the application: a block is durable."""
         self.landed += len(block.result.receipts)
         self.failed += sum(1 for receipt in block.result.receipts if receipt.status)
+        self.block_landed.set()
         if self.landed >= self.expected:
             self.all_landed.set()
 
@@ -309,9 +312,7 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     progress("signing")
     raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1)]
     raws = raws[: arguments.transactions]
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    garbage.settle()
     stages = instrument(chain) if not arguments.plain else Stages()
     progress(f"running {len(raws)} transfers")
     height, failed = chain.ledger.height, chain.failed
@@ -355,8 +356,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.accounts < 2 or arguments.transactions < 1:
         parser.error("at least 2 accounts and 1 transaction")
-    with tempfile.TemporaryDirectory(prefix="qenex-pipeline-") as folder:
-        report = asyncio.run(measure(arguments, Path(folder)))
+    with (
+        tempfile.TemporaryDirectory(prefix="qenex-pipeline-") as folder,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
+        report = runner.run(measure(arguments, Path(folder)))
     if arguments.json:
         print(json.dumps(report, indent=2))
         return
