@@ -29,6 +29,8 @@ class App:
         self.warnings: list[str] = []
         self.typed_names: dict[bytes, str] = {}
         """Addresses by the key names that were typed: of two keys of one account, that one is shown."""
+        self.command_path = "qenex"
+        """The command that runs, for hints: `qenex keys list`."""
         self.sent: dict[str, object] = {}
         """Hash and valid_until of a transaction on its way: told even if the command is interrupted."""
         self.started_ns = time.monotonic_ns()

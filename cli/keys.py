@@ -417,6 +417,8 @@ def export_eip2335(
     keyring = keyring_of(app)
     if file.exists():
         raise UsageError(f"{file} exists already; a keystore is never written over a file")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"{file} cannot be written: there is no folder {file.absolute().parent}")
     secret = open_password(app, keyring, name, password)
     text = keyring.export_eip2335(name, secret, file_password.read(app, "Password for the file", new=True))
     try:

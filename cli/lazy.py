@@ -67,6 +67,16 @@ class _Anywhere(click.Command):
         taken = {name for param in own for name in param.opts}
         return [*own, *(option for option in global_options() if option.opts[0] not in taken)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        app: App = ctx.find_root().obj
+        if app is not None:
+            app.command_path = ctx.command_path
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # so that the hint names this command's help
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         shared = {"--home", "--node", "--json", "--help"}
         own: list[tuple[str, str]] = []

@@ -174,6 +174,8 @@ def _failed(
     meta: dict[str, object] | None = None,
 ) -> ExitCode:
     app.progress_end()
+    if isinstance(error, UsageError) and error.hint == UsageError.default_hint:
+        error.hint = f"see `{app.command_path} --help`"
     if app.json:
         known = {"exit_code": int(exit_code), "elapsed_ms": app.elapsed_ms, **(meta or {})}
         write_json(envelope(data, errors=[error.to_dict()], warnings=app.warnings, meta=known), sys.stdout)

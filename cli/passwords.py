@@ -121,7 +121,7 @@ def read_secret_file(app: App, path: Path, what: str) -> str:
                 app.warn(f"{path} can be read by other users; set its mode to 0600")
             data = file.read(MAX_SECRET_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"the file of the {what} cannot be read: {path}: {error.strerror}") from None
+        raise UsageError(f"{path}, which should hold the {what}, cannot be read: {error.strerror}") from None
     return _text(data, what)
 
 

@@ -155,6 +155,8 @@ def carry_out(
     """
     if choices.dry_run and choices.unsigned is not None:
         raise UsageError("--dry-run and --unsigned exclude each other")
+    if choices.public_key is not None and choices.unsigned is None and not choices.dry_run:
+        raise UsageError("--public-key goes with --unsigned or --dry-run: a key that lies here is known")
     signer = signing_account(app, choices.signer, choices.public_key)
     if not choices.dry_run and choices.unsigned is None:
         info = key_for_signing(app, signer)
@@ -393,6 +395,8 @@ def write_transaction_file(
     """
     if path.exists():
         raise UsageError(f"{path} exists already; choose another file")
+    if not path.absolute().parent.is_dir():  # no folders are made from a typing error
+        raise UsageError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
     given = list(signatures) or [None] * len(transaction.signers)
     content: dict[str, Any] = {
         "kind": FILE_KIND,

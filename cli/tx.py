@@ -99,13 +99,14 @@ def read_transaction_file(app: App, path: Path) -> tuple[Transaction, list[bytes
     What a file says in words must be what its bytes say. Raises UsageError, MalformedBytes and the
     typed errors of decoding.
     """
+    shown = "stdin" if str(path) == "-" else str(path)
     try:
         with click.open_file(str(path), "rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
     if len(data) > MAX_FILE_SIZE:
-        raise MalformedBytes(f"{path} has more than {MAX_FILE_SIZE} bytes")
+        raise MalformedBytes(f"{shown} has more than {MAX_FILE_SIZE} bytes")
     text = data.strip()
     if text.startswith(b"0x"):
         return _from_hex(text)
@@ -121,12 +122,12 @@ def read_transaction_file(app: App, path: Path) -> tuple[Transaction, list[bytes
     except QenexError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise MalformedBytes(f"{path} is no transaction file", hint="`--unsigned FILE` writes one") from None
+        raise MalformedBytes(f"{shown} is no transaction file", hint="`--unsigned FILE` writes one") from None
     if len(signatures) != len(body.signers):
-        raise WrongSignatureCount(f"{path}: {len(signatures)} signatures for {len(body.signers)} signers")
+        raise WrongSignatureCount(f"{shown}: {len(signatures)} signatures for {len(body.signers)} signers")
     if words != {**form_of(app, body), "signatures": []}:
         raise MalformedBytes(
-            f"{path}: its words do not say what its bytes do", hint="do not sign it; ask who changed it"
+            f"{shown}: its words do not say what its bytes do", hint="do not sign it; ask who changed it"
         )
     return body, signatures
 

@@ -84,6 +84,15 @@ def test_a_usage_error_is_an_envelope_with_exit_code_2(run: Run, arguments: list
     assert "--help" in outcome.error["hint"]
 
 
+def test_the_hint_of_a_usage_error_names_the_help_of_the_command_that_was_run(run: Run) -> None:
+    for arguments, command in (
+        (["send", "bob", "1QXC", "--from", "bob", "--lease"], "send"),
+        (["tx", "show", "xyz"], "tx show"),
+        (["keys", "show"], "keys show"),
+    ):
+        assert run("--json", *arguments).error["hint"] == f"see `qenex {command} --help`"
+
+
 def test_without_json_an_error_is_on_stderr_alone_with_its_hint(run: Run) -> None:
     outcome = run("keys", "lst")
     assert outcome.code == 2
