@@ -107,9 +107,7 @@ def start(app: App, *, overrides: tuple[str, ...]) -> Result:
     home = _node_home(app)
     config = load_config(home, environment=os.environ, overrides=overrides)
     set_up_logging(config.node.log_level, config.node.log_format)
-    if not config.validator_key_path.exists():
-        app.warn(NO_NETWORK)
-    try:
+    try:  # the node itself warns at its start that it has no validator key
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(live(config))
     except AddressInUse as error:
