@@ -166,8 +166,9 @@ class TransactionBuilder:
     def add(self, message: str, /, *, by: SignatoryLike | None = None, **arguments: Any) -> Self:
         """Add a message such as `bank.send` with its arguments.
 
-        An argument may be `ref(0, "field")`, the result of an earlier message. Raises UnknownMessage,
-        InvalidArguments and the typed errors of arguments at once, before anything is sent.
+        An argument may be `ref(0, "field")`: a field of exactly its type in the result of an earlier
+        message; this version has no two messages that fit. Raises UnknownMessage, InvalidArguments and the
+        typed errors of arguments at once, before anything is sent.
         """
         actor = self._payer if by is None else by
         self._messages.append(self._sender.plan(message, arguments, actor))
