@@ -28,6 +28,10 @@ MAX_SCANNED_EVENTS: Final = 5_000
 LOOKED_PER_UNIT: Final = 5
 """Blocks or events looked at for one unit of a caller's rate."""
 PAGE_ITEMS: Final = 100
+PASSED_PER_UNIT: Final = 50
+"""Events that a subscription's filter passes over for one unit of its caller's rate."""
+ITEMS_PER_UNIT: Final = 10
+"""Items rendered and sent for one unit."""
 
 
 def matcher(chosen: EventFilter | None) -> Callable[[Located], bool]:
@@ -185,6 +189,7 @@ class FeedPage(NamedTuple):
     items: list[tuple[str, Json]]
     cursor: str
     behind: int
+    cost: int
 
 
 class ChainFeed:
@@ -198,6 +203,8 @@ class ChainFeed:
             "transactions": self._transactions,
             "events": self._events,
         }
+        self._looked = 0
+        """Events or transactions that the last page looked at."""
 
     def start(self, topic: str, chosen: EventFilter | None, from_cursor: str | None) -> str:
         """The first cursor of a subscription. Raises InvalidParams or Pruned."""
@@ -217,9 +224,11 @@ class ChainFeed:
         """What follows a cursor, bounded. Raises Pruned."""
         place = Cursor.parse(cursor)
         items: list[tuple[str, Json]] = []
+        self._looked = 0
         if place.height <= self._service.height:
             items, place = self._pages[topic](place, chosen)
-        return FeedPage(items, str(place), max(0, self._service.height - place.height + 1))
+        cost = len(items) // ITEMS_PER_UNIT + self._looked // PASSED_PER_UNIT
+        return FeedPage(items, str(place), max(0, self._service.height - place.height + 1), cost)
 
     async def wait(self, cursor: str) -> None:
         """Return when the block at a cursor exists."""
@@ -246,6 +255,7 @@ class ChainFeed:
         items: list[tuple[str, Json]] = []
         first = max(1, place.part) if height == place.height else 1
         count = len(block.transactions)
+        self._looked = 10 * min(count, PAGE_ITEMS)  # each is decoded, with its receipt
         for part in range(first, min(count, first + PAGE_ITEMS - 1) + 1):
             found = service.included(height, part - 1)
             if address is None or any(signer.address == address for signer in found.tx.signers):
@@ -255,4 +265,5 @@ class ChainFeed:
 
     def _events(self, place: Cursor, chosen: EventFilter | None) -> tuple[list[tuple[str, Json]], Cursor]:
         found = scan(self._service, place, self._service.height, matcher(chosen), PAGE_ITEMS)
+        self._looked = found.looked
         return [(str(item.next), self._renderer.event(item)) for item in found.items], found.cursor

@@ -110,6 +110,7 @@ class RpcServer:
         rates = RateLimiter(limits.rate, limits.burst) if limits.rate else None
         self.dispatcher = Dispatcher(registry, bounds, health.on_fault)
         self.connections = ConnectionTable(limits, rates)
+        self._reading = asyncio.Lock()
         self.sessions = 0
         """Open WebSocket connections."""
         self._settings = settings
@@ -344,7 +345,13 @@ class RpcServer:
         self.sessions += 1
         try:
             session = WebSocketSession(
-                response, self.dispatcher, self._feed, caller, self._limits, connection.transport.abort
+                response,
+                self.dispatcher,
+                self._feed,
+                caller,
+                self._limits,
+                connection.transport.abort,
+                self._reading,
             )
             closing = asyncio.create_task(self._close_at_stop(response))
             try:

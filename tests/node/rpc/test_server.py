@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ import pytest
 from ledger.backend import StorageFault
 from node.rpc.connections import ConnectionTable
 from node.rpc.declare import Access, Registry, method, methods_of
+from node.rpc.dispatcher import Caller
 from node.rpc.limits import Limits, RateLimiter, address_key
 from node.rpc.server import RpcServer, ServerSettings
 from node.rpc.values import TransactionInput
+from node.rpc.websocket import Subscription, WebSocketSession
 from qenex.errors import AddressInUse, LimitExceeded, NotFound
 from qenex.types import U32
 
@@ -97,6 +101,8 @@ class Node:
         self.height = 0
         self.faults: list[StorageFault] = []
         self.size = 0
+        self.cost = 0
+        self.pages = 0
         self._grown = asyncio.Event()
 
     def grow(self, blocks: int = 1) -> None:
@@ -120,7 +126,8 @@ class Node:
         first = int(cursor)
         last = min(self.height, first + 1)
         items = [(str(n + 1), {"number": n, "fill": "x" * self.size}) for n in range(first, last + 1)]
-        return Page(items, str(last + 1) if items else cursor, self.height - max(last, first - 1))
+        self.pages += 1
+        return Page(items, str(last + 1) if items else cursor, self.height - max(last, first - 1), self.cost)
 
     async def wait(self, cursor: str) -> None:
         while self.height < int(cursor):
@@ -128,8 +135,8 @@ class Node:
 
 
 class Page:
-    def __init__(self, items: list[tuple[str, Any]], cursor: str, behind: int) -> None:
-        self.items, self.cursor, self.behind = items, cursor, behind
+    def __init__(self, items: list[tuple[str, Any]], cursor: str, behind: int, cost: int = 0) -> None:
+        self.items, self.cursor, self.behind, self.cost = items, cursor, behind, cost
 
 
 class Served:
@@ -602,6 +609,36 @@ async def test_a_reader_that_stays_behind_is_told_lagged_with_its_cursor(served)
         assert note["method"] == "events_lagged"
         assert note["params"]["cursor"] == "2"
         assert (await ask(ws, "events_subscribe", {"from_cursor": "2"}))["result"]
+
+
+async def test_subscriptions_leave_the_loop_to_others_between_two_pages(served):
+    """A block wakes them all; none may wait until all have read."""
+    async with served.http.ws_connect(served.url + "/ws") as ws:
+        for _ in range(2):
+            assert "result" in await ask(ws, "events_subscribe")
+        await asyncio.sleep(0.05)
+        served.node.pages = 0
+        served.node.grow(1)
+        steps = []
+        for _ in range(200):
+            await asyncio.sleep(0)
+            steps.append(served.node.pages)
+        assert steps[-1] >= 2
+        assert max(after - before for before, after in pairwise([0, *steps])) == 1
+
+
+async def test_a_subscription_waits_while_its_caller_is_in_debt():
+    rates = RateLimiter(rate=1, burst=10)
+    caller = Caller(partial(rates.charge, "a"), owe=partial(rates.owe, "a"))
+    caller.charge(1)
+    node = Node()
+    node.cost = 100
+    session = WebSocketSession(None, None, node, caller, Limits(), lambda: None, asyncio.Lock())
+    subscription = Subscription(1, "events", None, "1")
+    await session._page(subscription)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(session._page(subscription), 0.6)
+    assert node.pages == 1
 
 
 async def _stalled(served: Served) -> aiohttp.ClientWebSocketResponse:
