@@ -151,7 +151,10 @@ class RpcServer:
                 await self._listen(listener, local=True)
         except OSError as error:
             await self.stop()
-            raise AddressInUse(f"cannot listen on {place}: {error.strerror}") from None
+            raise AddressInUse(
+                f"cannot listen on {place}: {error.strerror}",
+                hint="choose another port: rpc.port in qenex.toml, --set rpc.port=PORT, or --rpc-port of a devnet",
+            ) from None
         self._tasks = [asyncio.create_task(work()) for work in self._background]
 
     async def _listen(self, listener: socket.socket, *, local: bool) -> None:
