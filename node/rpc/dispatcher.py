@@ -144,9 +144,14 @@ class Dispatcher:
         size = 0
         slice_end = time.monotonic() + SLICE_SECONDS
         for message in messages:
+            if size > self.bounds.max_answer_size:  # full: what is left is refused before it does anything
+                if type(message) is not dict or "id" in message:
+                    answers.append(self._too_long(message))
+                continue
             answer = await self._single(message, caller)
             if answer is not None:
                 if size + len(answer) > self.bounds.max_answer_size:
+                    size = self.bounds.max_answer_size + 1
                     answer = self._too_long(message)
                 size += len(answer)
                 answers.append(answer)
@@ -155,9 +160,13 @@ class Dispatcher:
                 slice_end = time.monotonic() + SLICE_SECONDS
         return "[" + ",".join(answers) + "]" if answers else None
 
-    def _too_long(self, message: dict[str, Json]) -> str:
-        limit = self.bounds.max_answer_size
-        return _error(message.get("id"), LimitExceeded(f"the answer is longer than {limit} bytes"))
+    def _too_long(self, message: Json) -> str:
+        try:
+            given_id = _id_of(message)
+        except InvalidRequest:
+            given_id = None
+        refusal = LimitExceeded(f"the answer is longer than {self.bounds.max_answer_size} bytes")
+        return _error(None if given_id is _ABSENT else given_id, refusal)
 
     async def _single(self, message: Json, caller: Caller) -> str | None:
         name = UNKNOWN

@@ -444,9 +444,30 @@ def test_docstrings_become_descriptions():
 async def test_reading_a_long_request_is_charged_even_if_it_means_nothing():
     spent: list[int] = []
     caller = Caller(spent.append)
-    answer = await Dispatcher(Registry(methods_of(Sample(), "qx"))).handle(b'"' + b"x" * (1 << 20) + b'"', caller)
+    answer = await Dispatcher(Registry(methods_of(Sample(), "qx"))).handle(
+        b'"' + b"x" * (1 << 20) + b'"', caller
+    )
     assert answer is not None
     assert sum(spent) >= 100
     spent.clear()
     await Dispatcher(Registry(methods_of(Sample(), "qx"))).handle(b'"short"', caller)
     assert sum(spent) == 0
+
+
+async def test_a_batch_whose_answer_is_full_does_no_more_work_and_takes_any_rest():
+    """It ran 100 reads of a full block to show 12; what was no object ended the request without an answer."""
+    spent: list[int] = []
+    dispatcher = Dispatcher(DISPATCHER.registry, Bounds(max_answer_size=300))
+    long = {"jsonrpc": "2.0", "id": 1, "method": "test_wait", "params": ["x" * 400]}
+    rest = [
+        5,
+        {"id": ["x" * 10_000]},
+        {"jsonrpc": "2.0", "method": "test_add", "params": [1]},
+        {**long, "id": "a"},
+    ]
+    answer = await dispatcher.handle(json.dumps([long, *rest]).encode(), Caller(spent.append))
+    assert answer is not None
+    answers = json.loads(answer)
+    assert [item["id"] for item in answers] == [1, None, None, "a"]
+    assert {item["error"]["code"] for item in answers} == {-32005}
+    assert spent == [1, 1, 9]  # reading it, and the one call

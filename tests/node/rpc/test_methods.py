@@ -731,3 +731,24 @@ async def test_a_feed_refuses_wrong_starts_and_filters(chain):
     for topic, chosen, cursor in (("blocks", None, "x"), ("blocks", None, "4.0.0")):
         with pytest.raises(Exception, match="cursor"):
             feed.start(topic, chosen, cursor)
+
+
+async def test_a_page_of_events_ends_within_a_block_and_goes_on_there(chain, monkeypatch):
+    """A full block has 17,000 events: looking through all of them held the event loop for 75 ms."""
+    monkeypatch.setattr("node.rpc.event_methods.MAX_SCANNED_EVENTS", 3)
+    for _ in range(7):
+        await chain.send(amount=1)
+    chain.mine()
+    whole = Reader(chain).read("events")
+    found, cursor, pages = [], None, 0
+    while True:
+        page = await chain.call("events_query", **({} if cursor is None else {"cursor": cursor}))
+        found += page["items"]
+        pages += 1
+        assert len(page["items"]) <= 3
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == [data for _, data in whole]
+    assert len(found) >= 7
+    assert pages >= 3
