@@ -47,7 +47,9 @@ class Notification(NamedTuple):
 
     def to_dict(self) -> dict[str, Json]:
         """Plain JSON, as the node gave it, with the cursor."""
-        return {**self.data, "cursor": self.cursor} if isinstance(self.data, dict) else {"cursor": self.cursor}
+        return (
+            {**self.data, "cursor": self.cursor} if isinstance(self.data, dict) else {"cursor": self.cursor}
+        )
 
 
 class AsyncSubscription:

@@ -220,7 +220,9 @@ def test_an_address_without_a_key_here_is_prepared_here_signed_elsewhere_and_bro
     net.cli(*transfer, "--unsigned", str(unsigned), "--public-key", other, expect=2)
     net.cli(*transfer, "--unsigned", str(unsigned), "--public-key", key)
     nowhere = ["--node", "http://127.0.0.1:1"]
-    run_cli(*cold, *nowhere, "tx", "sign", str(unsigned), "--from", "cold", "--out", str(signed), "--yes", *opened)
+    run_cli(
+        *cold, *nowhere, "tx", "sign", str(unsigned), "--from", "cold", "--out", str(signed), "--yes", *opened
+    )
     assert net.cli("tx", "broadcast", str(signed))["data"]["status"] == 0
     # The second one needs no key: the chain knows it. Nearly all of the rest can be sent.
     left = int(net.cli("balance", address)["data"]["balance"])
@@ -265,7 +267,9 @@ def test_ctrl_c_while_waiting_tells_that_it_was_sent_and_where_to_look(own: Devn
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "cli", "--home", str(tmp_path / "plain"), "--node", url]
         child = subprocess.Popen(
-            [*command, "tx", "broadcast", str(signed), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*command, "tx", "broadcast", str(signed), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         silent.settimeout(30)
         connection, _ = silent.accept()
