@@ -141,3 +141,15 @@ def test_pages_of_any_size_give_each_event_once(
 @given(st.tuples(*[st.integers(0, 2**63)] * 3))
 def test_a_cursor_survives_its_text(parts: tuple[int, int, int]):
     assert Cursor.parse(str(Cursor(*parts))) == Cursor(*parts)
+
+
+def test_who_pages_through_an_old_block_does_not_have_it_decoded_again_each_time():
+    chain = Chain()
+    for _ in range(50):
+        chain.commit(1, 1, 1)
+    chain.bus._recent.clear()
+    reads: list[int] = []
+    chain.bus._read = lambda height: (reads.append(height), chain.read(height))[1]
+    for height in (1, 1, 2, 1, 3, 4, 1, 5, 1, 2):
+        assert chain.bus.block(height).height == height
+    assert reads == [1, 2, 3, 4, 5, 2]
