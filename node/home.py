@@ -7,7 +7,9 @@ never finished and is made anew.
 from __future__ import annotations
 
 import json
+import logging
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,6 +27,8 @@ from qenex.errors import (
     QenexError,
     SignerStateMissing,
 )
+
+log = logging.getLogger("qenex.node")
 
 VALIDATOR_SCHEME: Final = "composite-mldsa44-ed25519"
 """Default for consensus keys."""
@@ -76,6 +80,9 @@ def read_key(path: Path) -> ValidatorKey:
     """Read a validator's key. Raises KeystoreCorrupt; no part of the secret is ever in a message."""
     try:
         with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if os.name == "posix" and mode & 0o077:
+                log.warning("others may read the validator's key", extra={"path": str(path), "mode": f"{mode:o}"})
             fields: dict[str, Any] = json.loads(file.read(MAX_KEY_FILE))
         if fields["schema_version"] != KEY_SCHEMA:
             raise KeystoreCorrupt(f"{path}: schema version {fields['schema_version']!r:.20}")

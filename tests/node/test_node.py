@@ -99,6 +99,14 @@ def test_a_home_that_was_never_finished_is_made_anew(config: Config, wallets: li
     assert read_genesis(config.genesis_path) == make_genesis(wallets)
 
 
+def test_a_key_file_that_others_may_read_is_told(config: Config, caplog):
+    read_key(config.validator_key_path)
+    assert not caplog.records
+    config.validator_key_path.chmod(0o644)
+    assert read_key(config.validator_key_path) == VALIDATOR
+    assert "others may read the validator's key" in caplog.text
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"schema_version": 2}', "\x00"])
 def test_a_damaged_key_file_is_refused_without_telling_it(config: Config, text: str):
     config.validator_key_path.write_text(text)
