@@ -81,9 +81,11 @@ def balance(app: App, *, account: str, denom: str | None, at: str | None, prove:
         if "proof" in data:
             lines += [
                 "",
-                style.green(f"Proved by the state root in header {data['proof']['header_height']},"),
+                style.green(
+                    f"Proved for the state after height {data['proof']['header_height'] - 1}, by its root in"
+                ),
+                f"header {data['proof']['header_height']}, {data['proof']['header_hash']}.",
             ]
-            lines += [f"{data['proof']['header_hash']}."]
         return "\n".join(lines)
 
     return Result(data, text)
