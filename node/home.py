@@ -82,7 +82,9 @@ def read_key(path: Path) -> ValidatorKey:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if os.name == "posix" and mode & 0o077:
-                log.warning("others may read the validator's key", extra={"path": str(path), "mode": f"{mode:o}"})
+                log.warning(
+                    "others may read the validator's key", extra={"path": str(path), "mode": f"{mode:o}"}
+                )
             fields: dict[str, Any] = json.loads(file.read(MAX_KEY_FILE))
         if fields["schema_version"] != KEY_SCHEMA:
             raise KeystoreCorrupt(f"{path}: schema version {fields['schema_version']!r:.20}")
