@@ -149,7 +149,12 @@ def test_who_pages_through_an_old_block_does_not_have_it_decoded_again_each_time
         chain.commit(1, 1, 1)
     chain.bus._recent.clear()
     reads: list[int] = []
-    chain.bus._read = lambda height: (reads.append(height), chain.read(height))[1]
+
+    def read(height: int) -> BlockEvents:
+        reads.append(height)
+        return chain.read(height)
+
+    chain.bus._read = read
     for height in (1, 1, 2, 1, 3, 4, 1, 5, 1, 2):
         assert chain.bus.block(height).height == height
     assert reads == [1, 2, 3, 4, 5, 2]
