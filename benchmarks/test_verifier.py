@@ -8,49 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 
+from benchmarks.limits import verification_limit
 from node.verifier import VerifiedCache, Verifier
 from node.verifier_worker import Item, verify_items
 from qenex.crypto import SCHEMES, key_bytes
 
 CORES = min(os.cpu_count() or 1, 2)
 COUNT = 8_000
-RAW = """
-import sys, time
-from nacl.bindings import crypto_sign_open, crypto_sign_seed_keypair, crypto_sign
-public, secret = crypto_sign_seed_keypair(bytes(32))
-signed = [crypto_sign(b"%200d" % n, secret) for n in range(500)]
-for item in signed: crypto_sign_open(item, public)
-print("ready", flush=True); sys.stdin.readline()
-start = time.perf_counter(); done = 0
-while time.perf_counter() - start < 0.5:
-    for item in signed: crypto_sign_open(item, public)
-    done += 500
-print(done / (time.perf_counter() - start))
-"""
-
-
-def raw_limit() -> float:
-    """Bare Ed25519 verifications per second of CORES processes at once."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RAW], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(CORES)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def signed_items(scheme_name: str, count: int) -> list[Item]:
@@ -75,7 +43,7 @@ def test_verifier_throughput(benchmark, scheme: str):
         await verifier.stop()
         return wall, cpu
 
-    limit = raw_limit()
+    limit = verification_limit(CORES)
     wall, cpu = benchmark.pedantic(lambda: asyncio.run(run()), rounds=1)
     benchmark.extra_info["per_second"] = int(len(items) / wall)
     benchmark.extra_info["raw_ed25519_per_second"] = int(limit)
