@@ -30,7 +30,7 @@ RECOVERY_ROUND: Final = 1_000
 RECOVER_HELP: Final = (
     "make a lost signer state anew from the data folder, and exit. Only if no other process signs with this key, and "
     "the data folder is the newest one it ever signed for: from an older copy (a backup, a snapshot of the disk) the "
-    "key would sign a second time at heights it has signed already, which others can prove and the chain punishes"
+    "key would sign a second time at heights it has signed already, which others can prove"
 )
 EXIT_DONE, EXIT_DEFECT, EXIT_CONFIG, EXIT_DISK = 0, 1, 10, 74
 
