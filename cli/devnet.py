@@ -97,7 +97,7 @@ def _bring_up(app: App, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any
     from dataclasses import replace
 
     from cli import devnet_home as homes
-    from cli.processes import choose_port
+    from cli.processes import choose_port, is_free
 
     net = homes.open_devnet(app.home)
     resumed = net is not None
@@ -108,10 +108,19 @@ def _bring_up(app: App, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any
         net = homes.create_devnet(app.home, choose_port(homes.HOST, rpc_port, [DEFAULT_PORT]))
     running = net.running()
     if running is None:
-        port = choose_port(homes.HOST, rpc_port, [net.rpc_port, DEFAULT_PORT])
-        net = replace(net, rpc_port=port)
-        app.progress(f"starting the node on port {port} ...")
-        _start(net)
+        preferred = [net.rpc_port, DEFAULT_PORT]
+        for last in (False, False, True):
+            port = choose_port(homes.HOST, rpc_port, preferred)
+            net = replace(net, rpc_port=port)
+            app.progress(f"starting the node on port {port} ...")
+            try:
+                _start(net)
+                break
+            except ProcessFailed:
+                # Somebody may have taken the port between the choice and the start.
+                if last or rpc_port is not None or is_free(homes.HOST, port):
+                    raise
+            preferred = []
     else:
         if rpc_port is not None and rpc_port != running.rpc_port:
             app.warn(
@@ -146,7 +155,10 @@ def _start(net: DevnetHome) -> None:
 
 
 def _await_ready(net: DevnetHome, written: int) -> None:
-    """Return when the node serves and has a block. Raises ProcessFailed if it ends before, or hangs."""
+    """Return when the node serves and has a block. Raises ProcessFailed if it ends before, or hangs.
+
+    The answer must be of this chain: another program may have been faster on the port.
+    """
     from cli.processes import POLL_SECONDS
 
     deadline = time.monotonic() + READY_SECONDS
@@ -154,7 +166,7 @@ def _await_ready(net: DevnetHome, written: int) -> None:
         while True:
             try:
                 answer: Any = client.call("node_status")
-                if not answer["not_ready"]:
+                if not answer["not_ready"] and client.call("node_info")["genesis_hash"] == net.genesis_hash:
                     return
             except QenexError:
                 pass  # not listening yet
