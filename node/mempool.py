@@ -342,7 +342,7 @@ class Mempool:
         """Heap for eviction, made when the pool is full for the first time and kept while it stays near that.
 
         In a pool with room nobody asks who is worst, and equal prices are the dearest order to keep: each
-        later arrival is worse than all before it and climbs the whole heap (2.5 us).
+        later arrival is worse than all before it and climbs the whole heap.
         """
         if self._worst is None:
             self._worst = [(e.effective, -e.arrival, e.serial, e) for e in self._by_witness.values()]
