@@ -7,6 +7,9 @@ A node's home:
       genesis.json               the chain
       validator/key.json         a validator's consensus key (mode 0600); absent on a full node
       validator/signer_state.json  what it signed last; never delete it, it lies apart from the data
+      p2p/key.json               the node's own key (mode 0600): made at the first start, its hash is the node's id
+      p2p/peers.json             addresses of other nodes
+      consensus/wal              what consensus has received at the height in progress
       data/                      blocks and state; can be synchronised anew
       admin.sock                 the local administration socket, while the node runs
 
@@ -24,6 +27,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from node.settings import (
+    ConsensusSettings,
+    DatabaseSettings,
+    EngineSettings,
+    MempoolSettings,
+    NodeSettings,
+    P2pSettings,
+    RpcSettings,
+    SignerSettings,
+    SnapshotSettings,
+    Spec,
+    VerifierSettings,
+)
 from qenex.errors import InvalidConfig
 
 CONFIG_FILE: Final = "qenex.toml"
@@ -33,169 +49,16 @@ VALIDATOR_KEY_FILE: Final = "key.json"
 SIGNER_STATE_FILE: Final = "signer_state.json"
 DATA_FOLDER: Final = "data"
 ADMIN_SOCKET: Final = "admin.sock"
+P2P_FOLDER: Final = "p2p"
+NODE_KEY_FILE: Final = "key.json"
+PEERS_FILE: Final = "peers.json"
+CONSENSUS_FOLDER: Final = "consensus"
+WAL_FILE: Final = "wal"
 ENVIRONMENT_PREFIX: Final = "QENEX_"
 MAX_CONFIG_SIZE: Final = 1 << 20
 
 MIN_HISTORY: Final = 10
 """Validator sets and proofs reach a few blocks back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a setting may be. `low` and `high` bound numbers, text lengths and list lengths."""
-
-    doc: str
-    unit: str = ""
-    low: int | None = None
-    high: int | None = None
-    choices: tuple[str, ...] = ()
-    secret: bool = False
-
-    @property
-    def allowed(self) -> str:
-        """The allowed values in words."""
-        if self.choices:
-            return " or ".join(f'"{choice}"' for choice in self.choices)
-        if self.low is None or self.high is None:
-            return "true or false"
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.low} to {self.high}{unit}"
-
-
-def setting(
-    default: Any,
-    doc: str,
-    *,
-    unit: str = "",
-    low: int | None = None,
-    high: int | None = None,
-    choices: tuple[str, ...] = (),
-    secret: bool = False,
-) -> Any:
-    """A dataclass field with its `Spec`."""
-    return field(default=default, metadata={"spec": Spec(doc, unit, low, high, choices, secret)})
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
-    """The process."""
-
-    name: str = setting(
-        "node", "name of this node in logs and `node_info`", unit="characters", low=1, high=64
-    )
-    log_level: str = setting(
-        "info", "least level that is logged", choices=("debug", "info", "warning", "error")
-    )
-    log_format: str = setting(
-        "text", "one line of text or one JSON object a record", choices=("text", "json")
-    )
-    min_free_disk_mib: int = setting(
-        256,
-        "the node stops cleanly when its disk has less free space; 0 never",
-        unit="MiB",
-        low=0,
-        high=1 << 20,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class RpcSettings:
-    """JSON-RPC, WebSocket and REST."""
-
-    enabled: bool = setting(True, "whether to listen at all")
-    host: str = setting(
-        "127.0.0.1",
-        "address to listen on; anything but loopback is public",
-        unit="characters",
-        low=1,
-        high=255,
-    )
-    port: int = setting(7300, "TCP port; 0 takes any free one", low=0, high=65_535)
-    allowed_origins: tuple[str, ...] = setting(
-        (), "web origins whose pages may call, such as https://app.example", unit="entries", low=0, high=64
-    )
-    allowed_hosts: tuple[str, ...] = setting(
-        (), "names accepted in the Host header besides loopback ones", unit="entries", low=0, high=64
-    )
-    admin_socket: bool = setting(True, "open admin.sock in the home for `admin_` methods")
-    admin_token: str = setting(
-        "", "opens `admin_` methods over HTTP; empty: only the socket does", unit="characters", low=0, high=256,
-        secret=True,
-    )  # fmt: skip
-    max_request_kib: int = setting(1_024, "one request", unit="KiB", low=16, high=65_536)
-    max_batch: int = setting(100, "calls in one batch", low=1, high=10_000)
-    max_connections: int = setting(1_000, "open connections", low=1, high=100_000)
-    max_connections_per_address: int = setting(200, "open connections of one address", low=1, high=100_000)
-    max_sessions: int = setting(200, "open WebSocket sessions", low=1, high=100_000)
-    rate: int = setting(500, "cost units a second for one address; 0: no limit", low=0, high=1_000_000)
-    burst: int = setting(2_000, "cost units at once for one address", low=1, high=1_000_000)
-    limit_loopback: bool = setting(False, "callers on this machine have a rate too; set it behind a proxy")
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
-    """The store under the ledger."""
-
-    backend: str = setting(
-        "leveldb", "leveldb needs `qenex[node]`; memory forgets all", choices=("leveldb", "sqlite", "memory")
-    )
-    cache_mib: int = setting(64, "the database's own cache of blocks", unit="MiB", low=1, high=65_536)
-    history: int = setting(
-        1_000,
-        "past state versions kept for reads and proofs; 0 keeps all",
-        unit="blocks",
-        low=0,
-        high=1 << 32,
-    )
-    retain_blocks: int = setting(
-        0, "blocks and receipts kept; 0 keeps all", unit="blocks", low=0, high=1 << 32
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class MempoolSettings:
-    """Transactions that wait for a block."""
-
-    max_transactions: int = setting(50_000, "waiting transactions", low=1, high=10_000_000)
-    max_mib: int = setting(64, "their bytes on the wire", unit="MiB", low=1, high=65_536)
-    max_pending_per_sender: int = setting(64, "waiting transactions of one sender", low=1, high=64)
-    remembered: int = setting(
-        200_000, "identifiers of lately included transactions", low=100, high=10_000_000
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierSettings:
-    """Signature verification."""
-
-    workers: int = setting(
-        -1, "processes; 0 verifies in the node itself, -1 takes one for each core, at most 8", low=-1, high=64
-    )
-    max_queued: int = setting(32_768, "signatures that may wait", low=256, high=1 << 20)
-    remembered: int = setting(100_000, "transactions remembered as verified", low=100, high=10_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Block production."""
-
-    min_interval_ms: int = setting(
-        20,
-        "least time between two blocks; what arrives meanwhile goes together",
-        unit="ms",
-        low=0,
-        high=60_000,
-    )
-    settle_interval_ms: int = setting(
-        1_000, "an empty block follows one with transactions after this, so that its root gets a header",
-        unit="ms", low=10, high=60_000,
-    )  # fmt: skip
-    idle_interval_ms: int = setting(
-        10_000, "an empty block follows an empty one after this", unit="ms", low=10, high=3_600_000
-    )
-    max_block_kib: int = setting(
-        4_096, "transactions' bytes that this node proposes in a block", unit="KiB", low=128, high=4_096
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +72,10 @@ class Config:
     mempool: MempoolSettings = field(default_factory=MempoolSettings)
     verifier: VerifierSettings = field(default_factory=VerifierSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    p2p: P2pSettings = field(default_factory=P2pSettings)
+    consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    signer: SignerSettings = field(default_factory=SignerSettings)
 
     @property
     def genesis_path(self) -> Path:
@@ -231,6 +98,21 @@ class Config:
         return self.home / VALIDATOR_FOLDER / SIGNER_STATE_FILE
 
     @property
+    def node_key_path(self) -> Path:
+        """The node's own key in the network."""
+        return self.home / P2P_FOLDER / NODE_KEY_FILE
+
+    @property
+    def peers_path(self) -> Path:
+        """Addresses of other nodes."""
+        return self.home / P2P_FOLDER / PEERS_FILE
+
+    @property
+    def wal_path(self) -> Path:
+        """What consensus has received at the height in progress."""
+        return self.home / CONSENSUS_FOLDER / WAL_FILE
+
+    @property
     def socket_path(self) -> Path | None:
         """The administration socket, or None where it is switched off."""
         return self.home / ADMIN_SOCKET if self.rpc.admin_socket else None
@@ -243,6 +125,10 @@ SECTIONS: Final[dict[str, type]] = {
     "mempool": MempoolSettings,
     "verifier": VerifierSettings,
     "engine": EngineSettings,
+    "p2p": P2pSettings,
+    "consensus": ConsensusSettings,
+    "snapshots": SnapshotSettings,
+    "signer": SignerSettings,
 }
 
 
@@ -309,6 +195,8 @@ def config_from_tables(home: Path, tables: Mapping[str, Any], *, source: str = C
 
 _HOST: Final = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z_.-]+)?")
 """A name, an IPv4 or an IPv6 address (with its zone)."""
+_NODE_ID: Final = re.compile(r"[0-9a-f]{40}")
+_PEER: Final = re.compile(r"[0-9a-f]{40}@([0-9A-Za-z_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 def _check_together(config: Config, source: str) -> None:
@@ -324,6 +212,26 @@ def _check_together(config: Config, source: str) -> None:
     if _HOST.fullmatch(config.rpc.host) is None:
         raise InvalidConfig(
             f"{source}: rpc.host = {config.rpc.host[:80]!a}: allowed is an address or a host's name, without a port"
+        )
+    if _HOST.fullmatch(config.p2p.host) is None:
+        raise InvalidConfig(
+            f"{source}: p2p.host = {config.p2p.host[:80]!a}: allowed is an address or a host's name, without a port"
+        )
+    for name in ("persistent_peers", "seeds"):
+        for peer in getattr(config.p2p, name):
+            if _PEER.fullmatch(peer) is None:
+                raise InvalidConfig(
+                    f"{source}: p2p.{name} holds {peer[:120]!a}: allowed is `<node id>@host:port`, the id being 40 "
+                    "hexadecimal digits"
+                )
+    for peer in config.p2p.private_peer_ids:
+        if _NODE_ID.fullmatch(peer) is None:
+            raise InvalidConfig(
+                f"{source}: p2p.private_peer_ids holds {peer[:80]!a}: allowed are ids of 40 hexadecimal digits"
+            )
+    if config.signer.address and not config.signer.address.startswith("unix:/"):
+        raise InvalidConfig(
+            f"{source}: signer.address = {config.signer.address[:80]!a}: allowed is unix: and an absolute path"
         )
     if 0 < len(config.rpc.admin_token) < 16:
         raise InvalidConfig(f"{source}: rpc.admin_token: allowed is empty, or at least 16 characters")
