@@ -1,4 +1,4 @@
-"""`python -m node --home DIR`: run one node in the foreground.
+"""`python -m node --home DIR`: run one node in the foreground. `python -m node signer ...` guards its key apart.
 
 Exit codes: 0 stopped as asked; 1 a defect; 10 settings, genesis, key or data folder refused; 74 the disk
 failed or is full (nothing was half-written).
@@ -19,6 +19,7 @@ from typing import Final, cast
 
 from consensus.signer import SignerGuard
 from ledger.backend import StorageFault
+from node import remote_signer_process
 from node.config import Config, load_config
 from node.home import read_genesis, read_key
 from node.logging import set_up_logging
@@ -119,6 +120,9 @@ def recover_signer(config: Config) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `python -m node`."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["signer"]:
+        return remote_signer_process.main(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m node", description="Run one QENEX node in the foreground."
     )
@@ -131,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help=RECOVER_HELP,
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     try:
         config = load_config(options.home.absolute(), environment=os.environ, overrides=options.set)
     except QenexError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgpack
 
@@ -11,7 +11,7 @@ from qenex.codec import Codec, Plain, codec_for, decode, encode
 from qenex.crypto.address import Address
 from qenex.errors import MalformedBytes, TooLarge
 from qenex.hashing import hasher, list_root
-from qenex.types import U8, U32, U64, Amount, Bytes32, TimeNs
+from qenex.types import U8, U32, U64, Amount, Between, Bytes32, TimeNs
 
 MAX_BLOCK_SIZE: Final = 4 * 1024 * 1024
 MAX_BLOCK_TRANSACTIONS: Final = 32_768
@@ -86,6 +86,17 @@ class SignedVote(NamedTuple):
     signature: bytes
 
 
+class SignedProposal(NamedTuple):
+    """A proposer's statement which block he proposes; `pol_round` -1: none, else the round of its proof of lock."""
+
+    address: Address
+    height: U64
+    round: U32
+    pol_round: Annotated[int, Between(-1, (1 << 32) - 1)]
+    block_hash: Bytes32
+    signature: bytes
+
+
 class Evidence(NamedTuple):
     """`kind` is `duplicate_vote`; the votes are ordered by block hash."""
 
@@ -129,6 +140,8 @@ HEADER: Codec[Header] = codec_for(Header)
 COMMIT: Codec[Commit] = codec_for(Commit)
 VALIDATOR: Codec[Validator] = codec_for(Validator)
 EVIDENCE: Codec[Evidence] = codec_for(Evidence)
+VOTE: Codec[SignedVote] = codec_for(SignedVote)
+PROPOSAL: Codec[SignedProposal] = codec_for(SignedProposal)
 
 
 def block_hash(header: Header) -> bytes:

@@ -240,6 +240,12 @@ class DiskFull(QenexError):
     )
 
 
+class SignerUnavailable(QenexError):
+    code = 219
+    retryable = True
+    default_hint = "start the signer process, and look at its log; the node follows the chain and signs nothing meanwhile"
+
+
 # -- 300s: client ------------------------------------------------------------------------
 
 
