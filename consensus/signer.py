@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from qenex.block import PRECOMMIT, PREVOTE, proposal_sign_bytes, vote_sign_bytes
 from qenex.crypto.address import key_hash
@@ -121,45 +121,90 @@ def write_durably(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+class Vault(Protocol):
+    """Where one guard's state lies, and nobody else's while it is open."""
+
+    def read(self) -> bytes:
+        """What was written last. Raises SignerStateMissing, SignerStateInvalid."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Replace all, durable on return; after a crash it holds the old bytes or the new. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Let another guard have it."""
+        ...
+
+
+class FileVault:
+    """A file, and a lock beside it. Raises SignerLocked or SignerStateInvalid when it cannot be taken."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = _take_lock(path)
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read(self) -> bytes:
+        """The file's bytes."""
+        return _read_file(self._path)
+
+    def write(self, data: bytes) -> None:
+        """See `write_durably`."""
+        write_durably(self._path, data)
+
+    def close(self) -> None:
+        """Release the lock."""
+        os.close(self._lock)
+
+
 class SignerGuard:
     """Guards one key on one chain. Made by `create`, `open` or `recover`; `close` releases the lock.
 
-    `sign` makes a signature of bytes: a secret key here, or a device elsewhere.
+    `sign` makes a signature of bytes: a secret key here, or a device elsewhere. `where` is a file's path, or
+    a vault of another kind.
     """
 
-    def __init__(self, path: Path, state: SignerState, sign: Callable[[bytes], bytes], lock: int) -> None:
-        self._path = path
+    def __init__(self, vault: Vault, state: SignerState, sign: Callable[[bytes], bytes]) -> None:
+        self._vault: Vault | None = vault
         self._sign = sign
-        self._lock: int | None = lock
         self.state = state
 
     # -- opening ----------------------------------------------------------------------------
 
     @classmethod
     def create(
-        cls, path: Path, *, chain_id: str, scheme_tag: int, public_key: bytes, sign: Callable[[bytes], bytes]
+        cls,
+        where: Path | Vault,
+        *,
+        chain_id: str,
+        scheme_tag: int,
+        public_key: bytes,
+        sign: Callable[[bytes], bytes],
     ) -> SignerGuard:
         """Begin a state for a key that has never signed on this chain.
 
         Raises SignerStateInvalid if there is one already: it is never overwritten. SignerLocked.
         """
-        lock = _take_lock(path)
+        vault = _open_vault(where)
         try:
-            if path.exists():
+            if _has_state(vault):
                 raise SignerStateInvalid(
-                    f"{path} exists already", hint="a signer state is never overwritten; open it instead"
+                    f"{vault} exists already", hint="a signer state is never overwritten; open it instead"
                 )
             state = SignerState(chain_id, key_hash(scheme_tag, public_key), 0, 0, STEP_NONE, b"", b"")
-            write_durably(path, encode_state(state))
+            vault.write(encode_state(state))
         except BaseException:
-            os.close(lock)
+            vault.close()
             raise
-        return cls(path, state, sign, lock)
+        return cls(vault, state, sign)
 
     @classmethod
     def open(
         cls,
-        path: Path,
+        where: Path | Vault,
         *,
         chain_id: str,
         scheme_tag: int,
@@ -174,27 +219,29 @@ class SignerGuard:
 
         Raises SignerStateMissing, SignerStateInvalid, SignerStateBehind or SignerLocked.
         """
-        lock = _take_lock(path)
+        vault = _open_vault(where)
         try:
-            state = read_state(path)
+            state = decode_state(vault.read())
             if state.chain_id != chain_id:
-                raise SignerStateInvalid(f"{path} is for chain {state.chain_id[:64]!r}, this is {chain_id!r}")
+                raise SignerStateInvalid(
+                    f"{vault} is for chain {state.chain_id[:64]!r}, this is {chain_id!r}"
+                )
             if state.key != key_hash(scheme_tag, public_key):
-                raise SignerStateInvalid(f"{path} is for another key")
+                raise SignerStateInvalid(f"{vault} is for another key")
             if state.height < signed_height:
                 raise SignerStateBehind(
-                    f"{path} last signed at height {state.height}, but the chain holds a signature of this "
+                    f"{vault} last signed at height {state.height}, but the chain holds a signature of this "
                     f"key at height {signed_height}"
                 )
         except BaseException:
-            os.close(lock)
+            vault.close()
             raise
-        return cls(path, state, sign, lock)
+        return cls(vault, state, sign)
 
     @classmethod
     def recover(
         cls,
-        path: Path,
+        where: Path | Vault,
         *,
         chain_id: str,
         scheme_tag: int,
@@ -208,25 +255,25 @@ class SignerGuard:
         Only for an operator who is certain that nothing else signs with this key, and who names a place
         at or above everything it may have signed. A state that is newer stays as it is.
         """
-        lock = _take_lock(path)
+        vault = _open_vault(where)
         try:
             key = key_hash(scheme_tag, public_key)
             state = SignerState(chain_id, key, height, round, STEP_PRECOMMIT, b"", b"")
             with suppress(SignerStateMissing, SignerStateInvalid):
-                present = read_state(path)
+                present = decode_state(vault.read())
                 if (present.chain_id, present.key) == (chain_id, key) and present.place > state.place:
                     state = present
-            write_durably(path, encode_state(state))
+            vault.write(encode_state(state))
         except BaseException:
-            os.close(lock)
+            vault.close()
             raise
-        return cls(path, state, sign, lock)
+        return cls(vault, state, sign)
 
     def close(self) -> None:
         """Release the lock; nothing can be signed after."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._vault is not None:
+            self._vault.close()
+            self._vault = None
 
     # -- signing ----------------------------------------------------------------------------
 
@@ -256,7 +303,7 @@ class SignerGuard:
     def _sign_once(self, height: int, round: int, step: int, message: bytes) -> bytes:
         state = self.state
         place = (height, round, step)
-        if self._lock is None:
+        if self._vault is None:
             raise SignerLocked("the signer is closed")
         if place == state.place and message == state.sign_bytes:
             return state.signature
@@ -271,13 +318,32 @@ class SignerGuard:
         new = state._replace(height=height, round=round, step=step, sign_bytes=message, signature=signature)
         # Remembered before it is durable: after a failed write this process, too, refuses anything else.
         self.state = new._replace(sign_bytes=b"", signature=b"")
-        write_durably(self._path, encode_state(new))
+        self._vault.write(encode_state(new))
         self.state = new
         return signature
 
 
 def read_state(path: Path) -> SignerState:
     """The stored state. Raises SignerStateMissing or SignerStateInvalid."""
+    return decode_state(_read_file(path))
+
+
+def _open_vault(where: Path | Vault) -> Vault:
+    return FileVault(where) if isinstance(where, Path) else where
+
+
+def _has_state(vault: Vault) -> bool:
+    """Whether anything was ever written there, good or not."""
+    try:
+        vault.read()
+    except SignerStateMissing:
+        return False
+    except SignerStateInvalid:
+        return True
+    return True
+
+
+def _read_file(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -292,7 +358,7 @@ def read_state(path: Path) -> SignerState:
         os.close(descriptor)
     if len(data) > MAX_STATE_SIZE:
         raise SignerStateInvalid(f"{path} is larger than any signer state")
-    return decode_state(data)
+    return data
 
 
 def _take_lock(path: Path) -> int:

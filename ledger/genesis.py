@@ -43,6 +43,8 @@ MAX_NAME_SIZE: Final = 256
 MAX_TOTAL_POWER: Final = (1 << 60) - 1
 """Voting power of all validators together: a third of it and its products stay far inside 64 bits."""
 MAX_HEIGHT: Final = (1 << 63) - 1
+SIMULATED: Final = "sim-"
+"""Such chains are signed with a scheme that anybody can forge: no genesis may name one."""
 
 _FIELDS = (
     "schema_version",
@@ -95,6 +97,8 @@ class Genesis:
             raise _invalid(
                 "chain_id", "3 to 32 characters of a-z 0-9 -, the first a letter, the last no hyphen"
             )
+        if self.chain_id.startswith(SIMULATED):
+            raise _invalid("chain_id", f"chains that begin with {SIMULATED} exist in the simulator only")
         _integer("time", self.time, 0, (1 << 63) - 1)
         _integer("initial_height", self.initial_height, 1, MAX_HEIGHT)
         _integer("protocol_version", self.protocol_version, 1, (1 << 32) - 1)

@@ -251,3 +251,45 @@ def test_whatever_is_asked_no_step_gets_two_signatures(tmp_path_factory: Any, re
                 path, signed_height=0, **{**key(), "sign": lambda message: b"signed " + message}
             )
     guard.close()
+
+
+# -- another place for the state -------------------------------------------------------------
+
+
+class Drawer:
+    """A vault in memory that counts its writes."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        self.writes = 0
+        self.closed = False
+
+    def read(self) -> bytes:
+        if self.data is None:
+            raise SignerStateMissing("empty")
+        return self.data
+
+    def write(self, data: bytes) -> None:
+        self.data = data
+        self.writes += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_vault_of_another_kind_guards_as_a_file_does() -> None:
+    drawer = Drawer()
+    identity: dict[str, Any] = {"chain_id": "test-1", "scheme_tag": 1, "public_key": bytes(32)}
+    guard = SignerGuard.create(drawer, sign=lambda data: b"first" + data[:4], **identity)
+    signature = guard.sign_prevote(1, 0, None)
+    guard.close()
+    assert drawer.closed
+    assert drawer.writes == 2
+    again = SignerGuard.open(drawer, sign=lambda data: b"second", signed_height=1, **identity)
+    assert again.sign_prevote(1, 0, None) == signature, (
+        "the stored signature, although the key signs otherwise"
+    )
+    with pytest.raises(DoubleSignRefused):
+        again.sign_prevote(1, 0, bytes(32))
+    with pytest.raises(SignerStateInvalid, match="exists already"):
+        SignerGuard.create(drawer, sign=lambda data: b"", **identity)

@@ -121,6 +121,7 @@ def test_the_hash_of_a_known_genesis_stands_for_ever() -> None:
         (edited(chain_id="Chain"), "chain_id"),
         (edited(chain_id="chain-"), "chain_id"),
         (edited(chain_id="1chain"), "chain_id"),
+        (edited(chain_id="sim-1"), "simulator"),
         (edited(chain_id="chain\n"), "chain_id"),
         (edited(chain_id=7), "chain_id"),
         (edited(time=5), "time"),
