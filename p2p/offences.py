@@ -1,0 +1,28 @@
+"""What peers do wrong, as those who notice it say it. How much each counts is for the peers' scores to say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Offence(StrEnum):
+    """What a peer did that no honest one does, or does seldom."""
+
+    MALFORMED = "malformed"
+    """Bytes that are no message, or a transaction that is none."""
+    OVERSIZED = "oversized"
+    """More than the bound of a message."""
+    UNSOLICITED = "unsolicited"
+    """An answer to nothing that was asked."""
+    UNDELIVERED = "undelivered"
+    """It announced what it does not deliver."""
+    UNRESPONSIVE = "unresponsive"
+    """It does not answer in time."""
+    FALSE_CONTENT = "false_content"
+    """Contents that do not hash to what they are said to be."""
+    INVALID_SIGNATURE = "invalid_signature"
+    """A vote, proposal, evidence or transaction with a signature that is none."""
+    INVALID_CONSENSUS = "invalid_consensus"
+    """A message that no honest validator's peer passes on."""
+    FLOOD = "flood"
+    """More than a peer may send."""
