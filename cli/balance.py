@@ -13,7 +13,7 @@ from cli.layout import Style, table
 from cli.lazy import Command
 from cli.output import Result
 from qenex.crypto.address import encode_address
-from qenex.errors import UnknownDenomination
+from qenex.errors import UnknownDenomination, UsageError
 from qenex.money import format_amount
 from qenex.types import QXC
 
@@ -25,8 +25,25 @@ MAX_PAGES = 100
 @click.option("--denom", metavar="DENOM", help="Only this denomination.")
 @click.option("--at", metavar="HEIGHT", help="State after this height instead of the latest.")
 @click.option("--prove", is_flag=True, help="Ask for a proof and check it against the block header.")
+@click.option(
+    "--trusted",
+    metavar="HEIGHT:HASH",
+    help="A block you trust: the header is verified from there. Implies --prove.",
+)
+@click.option(
+    "--witness", "witnesses", multiple=True, metavar="URL", help="Another node to ask for the same header."
+)
 @pass_app
-def balance(app: App, *, account: str, denom: str | None, at: str | None, prove: bool) -> Result:
+def balance(
+    app: App,
+    *,
+    account: str,
+    denom: str | None,
+    at: str | None,
+    prove: bool,
+    trusted: str | None,
+    witnesses: tuple[str, ...],
+) -> Result:
     """Show the balances of a key or an address."""
     from qenex.codec import is_denom
 
@@ -39,8 +56,10 @@ def balance(app: App, *, account: str, denom: str | None, at: str | None, prove:
         "address": encode_address(address, client_settings(app).address_prefix),
     }
     coins: list[tuple[str, int]] = []
-    with connected(app) as client:
-        if prove:
+    if witnesses and trusted is None:
+        raise UsageError("--witness needs --trusted HEIGHT:HASH")
+    with connected(app, trusted=trusted, witnesses=witnesses) as client:
+        if prove or trusted is not None:
             from qenex.light import verified_balance
             from qenex.state_keys import account_state_key, balance_state_key
 
@@ -48,13 +67,19 @@ def balance(app: App, *, account: str, denom: str | None, at: str | None, prove:
             key = account_state_key(address) if wanted == QXC else balance_state_key(address, wanted)
             proof = client.state.get_proof(key, height)
             coins = [(wanted, verified_balance(address, wanted, proof).amount)]
+            client.light.believe(proof.header)
             shown_hash = "0x" + _hash(proof.header)
             data["proof"] = {
                 "header_height": proof.header.height,
                 "header_hash": shown_hash,
                 "verified": True,
+                "checkpoint": None if trusted is None else str(client.light.chain.checkpoint),
             }
-            app.warn("proved against the header that this node gave; compare its hash with another source")
+            if trusted is None:
+                app.warn(
+                    "proved against the header that this node gave; compare its hash with another source, or "
+                    "give --trusted HEIGHT:HASH"
+                )
         elif denom is not None:
             coins = [(denom, client.bank.get_balance(address, denom=denom, at=height))]
         else:

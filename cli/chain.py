@@ -16,22 +16,31 @@ from qenex.crypto.keystore import NAME
 from qenex.errors import (
     InvalidAddress,
     InvalidAmount,
+    InvalidArguments,
     KeyNotFound,
     UnknownDenomination,
     UsageError,
     WrongChainId,
 )
+from qenex.light_rules import Checkpoint
 from qenex.money import format_amount, parse_coin
 from qenex.types import QXC, Coin
 
 
 @contextlib.contextmanager
-def connected(app: App, *, timeout: float = 10.0) -> Iterator[QenexClient]:
+def connected(
+    app: App, *, timeout: float = 10.0, trusted: str | None = None, witnesses: Sequence[str] = ()
+) -> Iterator[QenexClient]:
     """Give a client of the chosen node, after a look whether it is of the home's chain.
 
-    Raises WrongChainId if the home is pinned to another one, NodeUnreachable.
+    With `trusted` (`HEIGHT:HASH`) it verifies headers from there. Raises UsageError for what is no checkpoint,
+    WrongChainId if the home is pinned to another one, NodeUnreachable.
     """
-    with QenexClient(node_url(app), timeout=timeout) as client:
+    try:
+        checkpoint = None if trusted is None else Checkpoint.parse(trusted)
+    except InvalidArguments as error:
+        raise UsageError(f"--trusted: {error.message}", hint=error.hint) from None
+    with QenexClient(node_url(app), timeout=timeout, trusted=checkpoint, witnesses=witnesses) as client:
         pinned = pinned_chain_id(app)
         if pinned:
             found = client.node.info().chain_id

@@ -18,8 +18,18 @@ from ledger.blocks import (
     unpack_receipts,
 )
 from ledger.findings import Findings
-from ledger.keys import BLOCK, BLOCK_HASH, RECEIPT, ROOT, TRANSACTION, VERSION_SIZE, version_key
+from ledger.keys import (
+    BLOCK,
+    BLOCK_HASH,
+    RECEIPT,
+    ROOT,
+    TRANSACTION,
+    VALIDATORS,
+    VERSION_SIZE,
+    version_key,
+)
 from ledger.meta import Meta
+from ledger.validator_sets import unpack_set
 from qenex.block import (
     Block,
     Header,
@@ -28,6 +38,7 @@ from qenex.block import (
     evidence_root,
     header_hash,
     transactions_root,
+    validators_root,
 )
 from qenex.errors import QenexError
 from qenex.hashing import HASH_SIZE, list_root
@@ -182,9 +193,41 @@ def check_blocks(findings: Findings, meta: Meta, earliest: int, oldest_state: in
     for key, _ in findings.scan(RECEIPT):
         if len(key) != 1 + VERSION_SIZE or not max(first, earliest) <= int.from_bytes(key[1:], "big") <= last:
             findings.add("unknown_record", key[:80].hex(), "no receipts of a kept block")
+    _check_sets(findings, first, last)
     hashes = sum(1 for _ in findings.scan(BLOCK_HASH))
     if hashes != last + 1 - first:
         findings.add("mismatch", "block_hashes", f"{hashes} entries for {last + 1 - first} blocks")
     entries = sum(1 for _ in findings.scan(TRANSACTION))
     if entries != chain.indexed:
         findings.add("mismatch", "transactions", f"{entries} entries for {chain.indexed} transactions")
+
+
+def _check_sets(findings: Findings, first: int, last: int) -> None:
+    """Each stored validator set is the one that the header of its height names, and no header names another."""
+    roots: dict[int, bytes] = {}
+    for key, record in findings.scan(VALIDATORS):
+        height = int.from_bytes(key[1:], "big")
+        if len(key) != 1 + VERSION_SIZE or not first <= height <= last + 1:
+            findings.add("unknown_record", key[:80].hex(), "the validator set of no kept height")
+            continue
+        try:
+            roots[height] = validators_root(unpack_set(record))
+        except QenexError as error:
+            findings.add("damaged", f"validator set {height}", error.message)
+    current = b""
+    for height in range(first, last + 1):
+        current = roots.get(height, current)
+        record_of = findings.get(part_key(height, HEADER_PART))
+        try:
+            header = None if record_of is None else unpack_header(record_of)
+        except QenexError:  # reported where headers are checked
+            continue
+        if header is None:
+            continue
+        if header.validators_hash != current:
+            findings.add("mismatch", f"block {height}", "the stored validator set is not the one it names")
+            current = header.validators_hash
+        if header.next_validators_hash != roots.get(height + 1, current):
+            findings.add(
+                "mismatch", f"block {height}", "the stored next validator set is not the one it names"
+            )

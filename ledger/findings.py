@@ -18,6 +18,7 @@ from ledger.keys import (
     ROOT,
     STALE,
     TRANSACTION,
+    VALIDATORS,
     VALUE,
     prefix_end,
 )
@@ -34,6 +35,7 @@ FAMILIES: Final = {
     RECEIPT: "receipts",
     VALUE: "values",
     TRANSACTION: "transactions",
+    VALIDATORS: "validator_sets",
     HORIZON: "horizons",
 }
 """Name of each record family in the report, by the first byte of its keys."""

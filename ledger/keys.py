@@ -30,6 +30,8 @@ RECEIPT = b"R"
 """`R | height` -> all receipts of a block."""
 TRANSACTION = b"T"
 """`T | tx id` -> height and index."""
+VALIDATORS = b"Y"
+"""`Y | height` -> the validator set from this height on, where it differs from that of the height before."""
 META = b"M"
 """`M | name` -> small records (`ledger/meta.py`)."""
 

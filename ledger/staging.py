@@ -12,7 +12,7 @@ from ledger.meta import Meta
 from ledger.state import Value
 from ledger.tree_nodes import pack_ref
 from ledger.tree_update import TreeUpdate
-from qenex.block import Commit, Event, Header
+from qenex.block import Commit, Event, Header, Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class BlockParts(TypedDict):
     begin_events: Sequence[Event]
     end_events: Sequence[Event]
     results_root: bytes
+    validators: Sequence[Validator]
+    """The set of this height."""
+    next_validators: Sequence[Validator]
+    """The set of the next height."""
 
 
 class Staged:

@@ -45,8 +45,9 @@ from ledger.options import DEFAULT_OPTIONS, Options
 from ledger.staging import Ahead, BlockParts, Encoded, Prepared, Staged
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
+from ledger.validator_sets import ValidatorSets
 from ledger.versions import Versions
-from qenex.block import Header, header_hash
+from qenex.block import Header, Validator, header_hash
 from qenex.codec import encode
 from qenex.errors import (
     DataFolderCorrupt,
@@ -98,6 +99,7 @@ class Ledger:
             capacity=options.capacity,
         )
         self.blocks = BlockStore(store, meta.initial_height)
+        self._sets = ValidatorSets(store)
         self.initialised = genesis is None
         self.header: Header | None = None
         """Header of the last block; None before the first."""
@@ -422,6 +424,13 @@ class Ledger:
             receipts=receipts,
             hook_events=encode((tuple(block["begin_events"]), tuple(block["end_events"]))),
         )
+        self._sets.stage(
+            batch,
+            header,
+            first=height == meta.initial_height,
+            validators=block["validators"],
+            next_validators=block["next_validators"],
+        )
         batch.put(STATE_KEY, META_CODEC.encode(meta))
         return Staged(prepared, batch, meta, header)
 
@@ -500,6 +509,15 @@ class Ledger:
     def root_of(self, height: int) -> bytes:
         """Return the root of the state tree after a kept `height`. Raises NotFound, Pruned."""
         return self._tree.root(height, reader=self._present().reader)
+
+    def validators_at(self, height: int) -> tuple[Validator, ...]:
+        """Return the validator set of a height, in canonical order, up to the one after the last durable block.
+
+        Raises NotFound for a height to come, or one of before the snapshot that this chain began with here.
+        """
+        if height > self._durable.height + 1:
+            raise NotFound(f"the validator set of height {height} is not known yet")
+        return self._sets.at(height)
 
     @property
     def oldest_height(self) -> int:

@@ -190,8 +190,8 @@ class Application:
         self.validators = self.last_validators = self.next_validators = machine.validators(ledger.committed)
         if height >= first:
             self.seen_commit = ledger.blocks.commit(height)
-            self.validators = machine.validators(ledger.view(height - 1))
-            self.last_validators = machine.validators(ledger.view(max(height - 2, first - 1)))
+            self.validators = ledger.validators_at(height + 1)
+            self.last_validators = ledger.validators_at(height)
         check = CheckState(machine, ledger.committed, self.genesis.chain_id, height + 1)
         self.admission = Admission(check, self.mempool, self.verifier)
 
@@ -497,6 +497,8 @@ class Application:
             begin_events=result.begin_events,
             end_events=result.end_events,
             results_root=result.results_root,
+            validators=self.validators,
+            next_validators=self.next_validators,
         )
         self.ledger.advance(staged)
         self._kept.clear()

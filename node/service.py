@@ -20,7 +20,7 @@ from ledger.store import Ledger
 from node.events import EventBus
 from node.mempool import Mempool
 from node.simulation import Estimate, Simulator
-from qenex.block import Block, Commit, Header, Receipt, Validator, validators_root
+from qenex.block import Block, Commit, Header, Receipt, Validator
 from qenex.crypto.address import Address
 from qenex.errors import (
     InvalidParams,
@@ -260,17 +260,11 @@ class NodeService:
         )  # fmt: skip
 
     def validators_of(self, height: int) -> tuple[Validator, ...]:
-        """The set that `validators_hash` of the header at `height` commits to. Raises Pruned."""
-        wanted = self.ledger.blocks.header(height).validators_hash
-        first = self.genesis.initial_height - 1
-        for version in range(
-            height, max(height - 3, first - 1), -1
-        ):  # updates become active two heights later
-            _, base = self.state_at(version)
-            validators = self.machine.validators(base)
-            if validators_root(validators) == wanted:
-                return validators
-        raise Pruned(f"the validator set of height {height} is no longer kept")
+        """The set that `validators_hash` of the header at `height` commits to.
+
+        Raises NotFound for a height below the snapshot with which this node began.
+        """
+        return self.ledger.validators_at(height)
 
     # -- state --------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from qenex.errors import QenexError as QenexError
     from qenex.errors import TransactionExpired as TransactionExpired
     from qenex.light import Trust as Trust
+    from qenex.light_rules import Checkpoint as Checkpoint
+    from qenex.light_rules import LightOptions as LightOptions
     from qenex.money import format_coin as format_coin
     from qenex.money import parse_coin as parse_coin
     from qenex.sender import Pending as Pending
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsyncPending": "qenex.async_sender",
     "AsyncQenexClient": "qenex.async_client",
+    "Checkpoint": "qenex.light_rules",
     "Coin": "qenex.types",
     "Keyring": "qenex.crypto.keystore",
+    "LightOptions": "qenex.light_rules",
     "OutcomeUnknown": "qenex.errors",
     "Pending": "qenex.sender",
     "QenexClient": "qenex.client",

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from qenex.async_connection import AsyncHttpConnection
+from qenex.async_light_client import AsyncLightNamespace
 from qenex.async_modules import AsyncModuleFaces
 from qenex.async_namespaces import (
     AsyncChainNamespace,
@@ -31,6 +32,7 @@ from qenex.async_sender import (
 )
 from qenex.errors import InvalidArguments, LimitExceeded, NodeUnreachable, QenexError
 from qenex.jsonrpc import MAX_BATCH, Call, Json, decode_answer, decode_batch, encode_batch, encode_call
+from qenex.light_rules import Checkpoint, LightOptions
 from qenex.modules import EVENTS, MESSAGES
 from qenex.money import DecimalsLookup
 from qenex.wallet import Wallet
@@ -50,7 +52,9 @@ class AsyncQenexClient(AsyncModuleFaces):
 
     `url` is `http://host:port`; `timeout` bounds each request in seconds, as a whole; `token` opens
     admin methods; `chain_id` is the only chain for which anything is signed; `decimals` tells how many decimals people write for a denomination (QXC has 9,
-    others 0 unless it says otherwise). Nothing is sent before the first call. Raises InvalidConfig.
+    others 0 unless it says otherwise). With `trusted`, a checkpoint, `client.light` and the `verified_` reads check
+    what the node tells from there; `witnesses` are URLs of other nodes, asked for the same headers, and `light`
+    sets trusting period and clock drift. Nothing is sent before the first call. Raises InvalidConfig, InvalidArguments.
     """
 
     def __init__(
@@ -61,6 +65,9 @@ class AsyncQenexClient(AsyncModuleFaces):
         token: str | None = None,
         chain_id: str | None = None,
         decimals: DecimalsLookup | None = None,
+        trusted: Checkpoint | str | None = None,
+        witnesses: Sequence[str] = (),
+        light: LightOptions | None = None,
     ) -> None:
         self.url = url
         self.decimals = decimals
@@ -73,6 +80,9 @@ class AsyncQenexClient(AsyncModuleFaces):
         self.state = AsyncStateNamespace(self)
         self.mempool = AsyncMempoolNamespace(self)
         self.events = AsyncEventsNamespace(self, token, EVENTS.get)
+        self._witnesses = [AsyncQenexClient(witness, timeout=timeout) for witness in witnesses]
+        sources = [self.chain, *[witness.chain for witness in self._witnesses]]
+        self.light = AsyncLightNamespace(sources, trusted, light, chain_id)
         self._attach(self)
 
     def __repr__(self) -> str:
@@ -89,6 +99,8 @@ class AsyncQenexClient(AsyncModuleFaces):
     async def close(self) -> None:
         """Close all connections. Calls after this raise NodeUnreachable."""
         await self._connection.close()
+        for witness in self._witnesses:
+            await witness.close()
 
     # -- any method ----------------------------------------------------------------------
 

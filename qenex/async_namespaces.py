@@ -27,6 +27,7 @@ from qenex.answers import (
     read_proof,
     unknown_events,
 )
+from qenex.async_light_client import AsyncLightNamespace
 from qenex.async_sender import AsyncPending, AsyncSender
 from qenex.async_subscription import AsyncSubscription
 from qenex.block import Commit
@@ -51,6 +52,9 @@ class AsyncCoreAccess(Protocol):
 
     @property
     def sender(self) -> AsyncSender: ...
+
+    @property
+    def light(self) -> AsyncLightNamespace: ...
 
     async def call(self, method: str, /, **params: Json) -> Json: ...
 
@@ -175,17 +179,18 @@ class AsyncStateNamespace(AsyncNamespace):
     ) -> bytes | None:
         """The encoded value under a state key (None: absent), proved against a header.
 
-        Without `trust` the header is the node's own word; with it, the header must be the trusted
-        one or carry a commit of more than 2/3 of the trusted validators. Raises ProofInvalid.
+        With `trust`, the header must be the trusted one or carry a commit of more than 2/3 of the trusted
+        validators. Without it, the header is verified from the client's checkpoint (`QenexClient(trusted=...)`); a
+        client that has none takes the node's own word for it. Raises ProofInvalid, and what `client.light` raises.
         """
-        return verified_value(key, await self.get_proof(key, at), trust)
+        return verified_value(key, await self._believed(key, at, trust), trust)
 
     async def verified_account(
         self, address: AddressLike, at: At | None = None, trust: Trust | None = None
     ) -> Account:
         """An account's record (empty if there is none), proved as in `verified_value`."""
         own = read_address(address)
-        return verified_account(own, await self.get_proof(account_state_key(own), at), trust)
+        return verified_account(own, await self._believed(account_state_key(own), at, trust), trust)
 
     async def verified_balance(
         self, address: AddressLike, denom: str = QXC, at: At | None = None, trust: Trust | None = None
@@ -193,7 +198,14 @@ class AsyncStateNamespace(AsyncNamespace):
         """A balance (zero if there is none), proved as in `verified_value`."""
         own = read_address(address)
         key = account_state_key(own) if denom == QXC else balance_state_key(own, denom)
-        return verified_balance(own, denom, await self.get_proof(key, at), trust)
+        return verified_balance(own, denom, await self._believed(key, at, trust), trust)
+
+    async def _believed(self, key: bytes, at: At | None, trust: Trust | None) -> ProofAnswer:
+        """The answer; without `trust` its header must be one that the client's checkpoint, if any, vouches for."""
+        answer = await self.get_proof(key, at)
+        if trust is None:
+            await self._client.light.believe(answer.header)
+        return answer
 
 
 class AsyncMempoolNamespace(AsyncNamespace):

@@ -15,6 +15,8 @@ from typing import Any, Final, Self, Unpack
 from qenex.connection import HttpConnection
 from qenex.errors import InvalidArguments, LimitExceeded, NodeUnreachable, QenexError
 from qenex.jsonrpc import MAX_BATCH, Call, Json, decode_answer, decode_batch, encode_batch, encode_call
+from qenex.light_client import LightNamespace
+from qenex.light_rules import Checkpoint, LightOptions
 from qenex.modules import EVENTS, MESSAGES, ModuleFaces
 from qenex.money import DecimalsLookup
 from qenex.namespaces import (
@@ -50,7 +52,9 @@ class QenexClient(ModuleFaces):
 
     `url` is `http://host:port`; `timeout` bounds each request in seconds, as a whole; `token` opens
     admin methods; `chain_id` is the only chain for which anything is signed; `decimals` tells how many decimals people write for a denomination (QXC has 9,
-    others 0 unless it says otherwise). Nothing is sent before the first call. Raises InvalidConfig.
+    others 0 unless it says otherwise). With `trusted`, a checkpoint, `client.light` and the `verified_` reads check
+    what the node tells from there; `witnesses` are URLs of other nodes, asked for the same headers, and `light`
+    sets trusting period and clock drift. Nothing is sent before the first call. Raises InvalidConfig, InvalidArguments.
     """
 
     def __init__(
@@ -61,6 +65,9 @@ class QenexClient(ModuleFaces):
         token: str | None = None,
         chain_id: str | None = None,
         decimals: DecimalsLookup | None = None,
+        trusted: Checkpoint | str | None = None,
+        witnesses: Sequence[str] = (),
+        light: LightOptions | None = None,
     ) -> None:
         self.url = url
         self.decimals = decimals
@@ -73,6 +80,9 @@ class QenexClient(ModuleFaces):
         self.state = StateNamespace(self)
         self.mempool = MempoolNamespace(self)
         self.events = EventsNamespace(self, token, EVENTS.get)
+        self._witnesses = [QenexClient(witness, timeout=timeout) for witness in witnesses]
+        sources = [self.chain, *[witness.chain for witness in self._witnesses]]
+        self.light = LightNamespace(sources, trusted, light, chain_id)
         self._attach(self)
 
     def __repr__(self) -> str:
@@ -89,6 +99,8 @@ class QenexClient(ModuleFaces):
     def close(self) -> None:
         """Close all connections. Calls after this raise NodeUnreachable."""
         self._connection.close()
+        for witness in self._witnesses:
+            witness.close()
 
     # -- any method ----------------------------------------------------------------------
 

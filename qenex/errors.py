@@ -300,6 +300,42 @@ class SubscriptionLagged(QenexError):
     default_hint = "subscribe again with from_cursor set to the last cursor you handled, and read faster"
 
 
+class TrustExpired(QenexError):
+    code = 310
+    default_hint = "get a newer checkpoint (height and block hash) from a source you trust"
+
+
+class NotEnoughTrust(QenexError):
+    code = 311
+    default_hint = (
+        "the validators have changed too much since the trusted header; verify a height between first"
+    )
+
+
+class HeaderConflict(QenexError):
+    code = 312
+    default_hint = (
+        "validators signed two histories; trust neither node, and report the evidence kept in this error"
+    )
+
+    kind: str = ""
+    """`lunatic`, `equivocation` or `amnesia`; see `qenex.light_chain.conflict_of`."""
+    common: Any = None
+    """The last header on which both sources agree."""
+    primary: Any = None
+    """The LightBlock that the primary told."""
+    witness: Any = None
+    """The LightBlock that the witness told."""
+    evidence: Any = ()
+    """Pairs of votes (qenex.block.Evidence) of validators who signed both."""
+
+
+class NoWitness(QenexError):
+    code = 313
+    retryable = True
+    default_hint = "check the addresses of the witnesses; without a second source a lie cannot be seen"
+
+
 # -- JSON-RPC ----------------------------------------------------------------------------
 
 

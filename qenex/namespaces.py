@@ -34,6 +34,7 @@ from qenex.crypto.address import encode_address
 from qenex.errors import InvalidResponse
 from qenex.jsonrpc import Json
 from qenex.light import Trust, verified_account, verified_balance, verified_value
+from qenex.light_client import LightNamespace
 from qenex.sender import Pending, Sender
 from qenex.state_keys import Account, account_state_key, balance_state_key
 from qenex.subscription import Subscription
@@ -52,6 +53,9 @@ class CoreAccess(Protocol):
 
     @property
     def sender(self) -> Sender: ...
+
+    @property
+    def light(self) -> LightNamespace: ...
 
     def call(self, method: str, /, **params: Json) -> Json: ...
 
@@ -174,17 +178,18 @@ class StateNamespace(Namespace):
     def verified_value(self, key: bytes, at: At | None = None, trust: Trust | None = None) -> bytes | None:
         """The encoded value under a state key (None: absent), proved against a header.
 
-        Without `trust` the header is the node's own word; with it, the header must be the trusted
-        one or carry a commit of more than 2/3 of the trusted validators. Raises ProofInvalid.
+        With `trust`, the header must be the trusted one or carry a commit of more than 2/3 of the trusted
+        validators. Without it, the header is verified from the client's checkpoint (`QenexClient(trusted=...)`); a
+        client that has none takes the node's own word for it. Raises ProofInvalid, and what `client.light` raises.
         """
-        return verified_value(key, self.get_proof(key, at), trust)
+        return verified_value(key, self._believed(key, at, trust), trust)
 
     def verified_account(
         self, address: AddressLike, at: At | None = None, trust: Trust | None = None
     ) -> Account:
         """An account's record (empty if there is none), proved as in `verified_value`."""
         own = read_address(address)
-        return verified_account(own, self.get_proof(account_state_key(own), at), trust)
+        return verified_account(own, self._believed(account_state_key(own), at, trust), trust)
 
     def verified_balance(
         self, address: AddressLike, denom: str = QXC, at: At | None = None, trust: Trust | None = None
@@ -192,7 +197,14 @@ class StateNamespace(Namespace):
         """A balance (zero if there is none), proved as in `verified_value`."""
         own = read_address(address)
         key = account_state_key(own) if denom == QXC else balance_state_key(own, denom)
-        return verified_balance(own, denom, self.get_proof(key, at), trust)
+        return verified_balance(own, denom, self._believed(key, at, trust), trust)
+
+    def _believed(self, key: bytes, at: At | None, trust: Trust | None) -> ProofAnswer:
+        """The answer; without `trust` its header must be one that the client's checkpoint, if any, vouches for."""
+        answer = self.get_proof(key, at)
+        if trust is None:
+            self._client.light.believe(answer.header)
+        return answer
 
 
 class MempoolNamespace(Namespace):

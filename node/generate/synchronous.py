@@ -14,6 +14,7 @@ from typing import Final
 
 SOURCES: Final = {
     "qenex/async_sender.py": "qenex/sender.py",
+    "qenex/async_light_client.py": "qenex/light_client.py",
     "qenex/async_faces.py": "qenex/faces.py",
     "qenex/async_namespaces.py": "qenex/namespaces.py",
     "qenex/async_client.py": "qenex/client.py",

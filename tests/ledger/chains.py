@@ -28,6 +28,7 @@ from qenex.block import (
     evidence_root,
     results_root,
     transactions_root,
+    validators_root,
 )
 from qenex.codec import encode
 from qenex.crypto import SCHEMES, address_of, key_bytes
@@ -54,6 +55,11 @@ def genesis(chain_id: str = "test-chain", initial_height: int = 1) -> Genesis:
         modules={"bank": {"balances": []}},
         initial_height=initial_height,
     )
+
+
+def validators_of(height: int) -> tuple[Validator, ...]:
+    """The set of a height: its power changes now and then."""
+    return (VALIDATOR._replace(power=10 + height // 4),)
 
 
 def account_key(number: int) -> bytes:
@@ -110,8 +116,8 @@ def parts(ledger: Ledger, prepared: Prepared, transactions: int, **wrong: Any) -
         time=1_000 + height,
         parent_hash=ledger.block_hash,
         proposer=Address(VALIDATOR.address),
-        validators_hash=HASH,
-        next_validators_hash=HASH,
+        validators_hash=validators_root(validators_of(height)),
+        next_validators_hash=validators_root(validators_of(height + 1)),
         parameters_hash=HASH,
         state_root=ledger.state_root,
         results_root=ledger.results_root,
@@ -130,6 +136,8 @@ def parts(ledger: Ledger, prepared: Prepared, transactions: int, **wrong: Any) -
         begin_events=begin,
         end_events=end,
         results_root=results_root(receipts, begin, end),
+        validators=validators_of(height),
+        next_validators=validators_of(height + 1),
     )
 
 
