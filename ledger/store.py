@@ -20,7 +20,7 @@ good: the ledger refuses everything further and the process has to end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
@@ -39,6 +39,7 @@ from ledger.blocks import BlockStore
 from ledger.check import check
 from ledger.findings import CheckReport, OnProgress
 from ledger.genesis import Genesis, hash_genesis
+from ledger.helpers import closing_on_error, run_steps
 from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
 from ledger.moments import Latest, Moment, Past, Stored
 from ledger.options import DEFAULT_OPTIONS, Options
@@ -127,7 +128,7 @@ class Ledger:
         Raises DataFolderForeign where a chain is already, and what `open_backend` raises.
         """
         store = open_backend(backend, folder, cache_bytes=cache_bytes, create=True)
-        return _closing_on_error(store, lambda: cls.create_in(store, genesis, codecs=codecs, options=options))
+        return closing_on_error(store, lambda: cls.create_in(store, genesis, codecs=codecs, options=options))
 
     @classmethod
     def create_in(
@@ -171,7 +172,7 @@ class Ledger:
             cache_bytes=cache_bytes,
             look=lambda store: cls.open_in(store, codecs=codecs, genesis_hash=genesis_hash),
         )
-        return _closing_on_error(
+        return closing_on_error(
             store, lambda: cls.open_in(store, codecs=codecs, genesis_hash=genesis_hash, options=options)
         )
 
@@ -304,7 +305,7 @@ class Ledger:
         """
         if self.initialised:
             raise ValueError("the genesis state is written once")
-        prepared = _run(self._prepare(self._meta.height, None, changes))
+        prepared = run_steps(self._prepare(self._meta.height, None, changes))
         batch = self.store.batch()
         self._tree.apply(batch, prepared.tree)
         self._versions.stage(batch, prepared.height, prepared.values)
@@ -323,7 +324,7 @@ class Ledger:
         MalformedBytes for a key no module declares, ValueTooLarge, StorageFault; ValueError
         for another height.
         """
-        return _run(self.prepare_in_steps(height, changes))
+        return run_steps(self.prepare_in_steps(height, changes))
 
     def prepare_in_steps(
         self, height: int, changes: Mapping[bytes, Value | None]
@@ -583,19 +584,3 @@ class Ledger:
         """Read every record and recompute all that can be. See `ledger.check`."""
         with self.store.snapshot() as reader:
             return check(reader, self.codecs, progress)
-
-
-def _run(steps: Generator[None, None, Prepared]) -> Prepared:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]  # StopIteration.value is untyped
-
-
-def _closing_on_error(store: Backend, make: Callable[[], Ledger]) -> Ledger:
-    try:
-        return make()
-    except BaseException:
-        store.close()
-        raise
