@@ -35,10 +35,29 @@ Message: TypeAlias = SignedProposal | SignedVote | Commit
 
 
 class NewHeight(NamedTuple):
-    """The height before is decided and applied: begin this one. `validators` stand at round 0."""
+    """The height before is decided and applied: begin this one. `validators` are those of this height.
+
+    `may_sign` is false where the log of this height is corrupt: the node then follows until it is decided, silently.
+    """
 
     height: int
     validators: ValidatorSet
+    may_sign: bool = True
+
+
+class Recalled(NamedTuple):
+    """What the signer remembers of this height (`SignerGuard.memory`), given after `NewHeight` and the log's events.
+
+    It changes something only if the log has less: then lock and valid value are adopted, and the core goes
+    on in the round of the last signature, so that a lost log is no amnesia.
+    """
+
+    height: int
+    round: int
+    locked_round: int
+    locked_hash: bytes | None
+    valid_round: int
+    valid_hash: bytes | None
 
 
 class Received(NamedTuple):
@@ -103,7 +122,16 @@ class TimedOut(NamedTuple):
 
 
 Event: TypeAlias = (
-    NewHeight | Received | Verified | Refused | BlockBuilt | BlockChecked | Signed | SigningFailed | TimedOut
+    NewHeight
+    | Recalled
+    | Received
+    | Verified
+    | Refused
+    | BlockBuilt
+    | BlockChecked
+    | Signed
+    | SigningFailed
+    | TimedOut
 )
 
 
@@ -127,7 +155,8 @@ class BuildBlock(NamedTuple):
 class CheckBlock(NamedTuple):
     """Get the body of this block, see whether it may follow, and whether it is timely: answer `BlockChecked`.
 
-    Asked once for a round and hash. `fresh` is false for a re-proposal (its time was judged when it was new).
+    Asked once for a round and hash. `fresh` is false for a re-proposal (its time was judged when it was new). A
+    majority may ask before the proposal has come: a block without a proposal in the window is not timely.
     The answer may never come (nobody has the body): the core goes on by its timeouts.
     """
 

@@ -561,6 +561,18 @@ class ScopedKeyNotFound(QenexError):
     default_hint = "leave scoped_key out to sign with the account's own key"
 
 
+class EvidenceInvalid(QenexError):
+    code = 1033
+    default_hint = (
+        "evidence is two votes of one validator for one step and two blocks, both with good signatures"
+    )
+
+
+class EvidenceExpired(QenexError):
+    code = 1034
+    default_hint = "the unbonding period after the deed has passed: nothing is left to be slashed"
+
+
 # -- 2000s: machine ----------------------------------------------------------------------
 
 
