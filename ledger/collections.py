@@ -163,6 +163,10 @@ class Counter(Collection[int]):
         self.state.set(self.prefix, self._fit(value))
         return value
 
+    def resume(self, last: int) -> None:
+        """Go on after `last`, as the chain that a genesis was exported from would."""
+        self.state.set(self.prefix, self._fit(last or None))
+
 
 def _key_functions(hint: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     if not isinstance(hint, tuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from defi_modules.bank import Bank
+from defi_modules.tokens import Tokens
 from vm.machine import Machine
 from vm.module import Module
 
-MODULES: Final[tuple[type[Module], ...]] = (Bank,)
+MODULES: Final[tuple[type[Module], ...]] = (Bank, Tokens)
 """Besides `machine` and `accounts`, which every machine has."""
 
 

@@ -691,3 +691,78 @@ class DebitNotAllowed(QenexError):
 class TooManyRecipients(QenexError):
     code = 3205
     default_hint = "split the transfer into several messages"
+
+
+# -- 3300s: tokens (module 3) ------------------------------------------------------------
+
+
+class TokenExists(QenexError):
+    code = 3300
+    default_hint = "this account has created a token of this symbol; choose another symbol"
+
+
+class UnknownToken(QenexError):
+    code = 3301
+    default_hint = "`tokens_listTokens` lists the tokens of this chain"
+
+
+class NotTokenAuthority(QenexError):
+    code = 3302
+    default_hint = "only the account with authority over the token can do this; `tokens_getToken` shows it"
+
+
+class SupplyCapExceeded(QenexError):
+    code = 3303
+    default_hint = "mint less; the token's supply cap was fixed at its creation"
+
+
+class AccountFrozen(QenexError):
+    code = 3304
+    default_hint = "whoever has authority over this token has frozen the account's coins of it"
+
+
+class RecipientNotListed(QenexError):
+    code = 3305
+    default_hint = "this token can only be held by accounts on its list; ask who has authority over it"
+
+
+class ControlNotChosen(QenexError):
+    code = 3306
+    default_hint = "a token's controls are chosen at its creation and never change"
+
+
+class InvalidToken(QenexError):
+    code = 3307
+    default_hint = (
+        "a symbol has 1 to 16 characters of A-Z and 0-9; a fee needs a recipient, and a recipient a fee"
+    )
+
+
+class UnknownSchedule(QenexError):
+    code = 3308
+    default_hint = "no vesting schedule or escrow has this id; it may be closed"
+
+
+class NothingToClaim(QenexError):
+    code = 3309
+    default_hint = "nothing more is free yet; `tokens_getVesting` tells when"
+
+
+class NotAuthorisedHere(QenexError):
+    code = 3310
+    default_hint = "only those whom the schedule or escrow names can do this, each what it says"
+
+
+class InvalidSchedule(QenexError):
+    code = 3311
+    default_hint = "the cliff lies within the duration, the end after the block's time, the amount above zero"
+
+
+class NotRevocable(QenexError):
+    code = 3312
+    default_hint = "this schedule was made for good"
+
+
+class EscrowNotExpired(QenexError):
+    code = 3313
+    default_hint = "who paid can take the coins back after the expiry; `tokens_getEscrow` shows it"

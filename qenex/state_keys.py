@@ -39,6 +39,8 @@ ACCOUNT_RECORDS: Final = bytes((ModuleId.ACCOUNTS, 1))
 ACCOUNT_PUBLIC_KEYS: Final = bytes((ModuleId.ACCOUNTS, 2))
 BANK_BALANCES: Final = bytes((ModuleId.BANK, 1))
 BANK_SUPPLIES: Final = bytes((ModuleId.BANK, 2))
+TOKEN_RULES: Final = bytes((ModuleId.TOKENS, 2))
+TOKEN_MARKS: Final = bytes((ModuleId.TOKENS, 3))
 
 
 class Account(NamedTuple):
@@ -59,6 +61,25 @@ EMPTY_ACCOUNT: Final = Account(0, 0, b"", 0, 0)
 
 FLAG_MODULE_ACCOUNT: Final = 1
 """`Account.flags`: belongs to a module; closed to plain transfers and never signs."""
+
+
+class TokenRule(NamedTuple):
+    """What binds every movement of a token; a token without controls has none.
+
+    `flags` is a bit set of RULE_FREEZABLE and RULE_ALLOW_LIST; `fee_bps` basis points of a transfer go to
+    `fee_recipient`.
+    """
+
+    flags: U8
+    fee_bps: U16
+    fee_recipient: Address | None
+
+
+RULE_FREEZABLE: Final = 1
+RULE_ALLOW_LIST: Final = 2
+MARK_FROZEN: Final = 1
+MARK_LISTED: Final = 2
+"""Bits of what is noted of an account and a token."""
 
 
 def escape(data: bytes) -> bytes:
@@ -100,6 +121,16 @@ def balance_state_key(address: Address, denom: str) -> bytes:
 def supply_state_key(denom: str) -> bytes:
     """Key of a denomination's supply."""
     return BANK_SUPPLIES + escape(denom.encode("ascii"))
+
+
+def token_rule_state_key(denom: str) -> bytes:
+    """Key of a token's rule."""
+    return TOKEN_RULES + escape(denom.encode("ascii"))
+
+
+def token_mark_state_key(denom: str, address: Address) -> bytes:
+    """Key of what is noted of an account and a token."""
+    return TOKEN_MARKS + escape(denom.encode("ascii")) + address
 
 
 KeyPart = tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]

@@ -10,7 +10,7 @@ from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import InvalidGenesis
 from qenex.state_keys import ModuleId
-from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Length
+from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Denom, Length
 from vm.context import Context
 from vm.fees import MachineParams, price_per_gas
 from vm.module import Module, query
@@ -25,6 +25,15 @@ class FeesSettled(NamedTuple):
     burned: Amount
     distributed: Amount
     tips: Amount
+
+
+class TransferFeePaid(NamedTuple):
+    """A token's own fee on a transfer: `amount` base units went from `payer` to who made the rule."""
+
+    payer: Address
+    recipient: Address
+    denom: Denom
+    amount: Amount
 
 
 class HookFailed(NamedTuple):
@@ -63,7 +72,7 @@ class Core(Module):
 
     id = ModuleId.MACHINE
     name = "machine"
-    events = (FeesSettled, HookFailed)
+    events = (FeesSettled, HookFailed, TransferFeePaid)
     Params = MachineParams
 
     excess = Item[int](1, U128)

@@ -160,7 +160,7 @@ class BlockExecution:
     def _pay_debts(self) -> None:
         for debt in self.ctx.debts:
             try:
-                self.machine.money.settle(debt.debtor, debt.creditor, debt.denom, debt.amount)
+                self.machine.money.settle(self.ctx, debt.debtor, debt.creditor, debt.denom, debt.amount)
             except InsufficientBalance as error:
                 raise DebtUnpaid(
                     f"a debt of {debt.amount} {debt.denom} is not covered: {error.message}"

@@ -120,7 +120,9 @@ class Machine:
 
     def _invariants(self) -> Iterable[tuple[Module, Declaration, Callable[..., None]]]:
         for module in self.modules.values():
-            for name in sorted(vars(type(module))):
+            for name in sorted(
+                dir(type(module))
+            ):  # inherited ones too: a module may be made of several files
                 declaration = getattr(getattr(type(module), name), "__qenex__", None)
                 if declaration is not None and declaration.kind == "invariant":
                     yield module, declaration, getattr(module, name)

@@ -15,11 +15,13 @@ from ledger.state import State, Value
 from qenex.codec import is_denom
 from qenex.crypto.address import Address, encode_address, module_address
 from qenex.errors import (
+    AccountFrozen,
     AmountNotPositive,
     ConservationViolated,
     DebitNotAllowed,
     InsufficientBalance,
     MintNotAllowed,
+    RecipientNotListed,
     UnknownDenomination,
     ValueOutOfRange,
 )
@@ -29,13 +31,26 @@ from qenex.state_keys import (
     BANK_SUPPLIES,
     EMPTY_ACCOUNT,
     FLAG_MODULE_ACCOUNT,
+    MARK_FROZEN,
+    MARK_LISTED,
+    RULE_ALLOW_LIST,
+    RULE_FREEZABLE,
     Account,
     ModuleId,
+    TokenRule,
     balance_state_key,
     supply_state_key,
+    token_mark_state_key,
+    token_rule_state_key,
 )
 from qenex.types import MAX_AMOUNT, QXC
 from vm.context import Context
+from vm.core import TransferFeePaid
+
+TOKENS = "tokens/"
+"""What a token's denomination begins with: only these can have rules of their own."""
+RULE_GAS = 60
+"""Looking up what binds two accounts and one token."""
 
 NATIVE_MINTERS = frozenset({"staking", "genesis"})
 """Who may mint and burn QXC."""
@@ -87,20 +102,84 @@ class Money:
 
     # -- moving ---------------------------------------------------------------------------
 
-    def transfer(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> None:
+    def transfer(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> int:
         """Move `amount` from `source`, which must be the acting account or one of the running module's.
 
-        Raises AmountNotPositive, DebitNotAllowed or InsufficientBalance.
+        Returns what `target` receives: `amount`, or less where the token's own fee is taken from it.
+        A module always pays and receives exactly `amount`, so that its books are right whatever the token.
+        Raises AmountNotPositive, DebitNotAllowed, InsufficientBalance, AccountFrozen or RecipientNotListed.
         """
         if amount <= 0:
             raise AmountNotPositive(f"a transfer of {amount} {denom}")
         if source != ctx.actor and (not ctx.module or self.owner(source) != ctx.module):
             raise DebitNotAllowed(f"{ctx.module or 'the transaction'} may not debit {encode_address(source)}")
+        if denom[:7] == TOKENS:
+            return self._move_token(ctx, source, target, denom, amount)
         self._move(source, target, denom, amount)
+        return amount
 
-    def settle(self, source: Address, target: Address, denom: str, amount: int) -> None:
-        """Pay a debt at the end of a transaction (machine only). Raises InsufficientBalance."""
-        self._move(source, target, denom, amount)
+    def settle(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> None:
+        """Pay a debt at the end of a transaction (machine only). Raises as `transfer`."""
+        if denom[:7] == TOKENS:
+            self._move_token(ctx, source, target, denom, amount)
+        else:
+            self._move(source, target, denom, amount)
+
+    # -- tokens with rules of their own -----------------------------------------------------
+
+    def _move_token(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> int:
+        rule: TokenRule | None = self._state.get(token_rule_state_key(denom))
+        if rule is None:
+            self._move(source, target, denom, amount)
+            return amount
+        ctx.gas.use(RULE_GAS)
+        self._may_pay(rule, denom, source)
+        self._may_receive(rule, denom, target)
+        fee = self._token_fee(rule, source, target, amount)
+        collector = rule.fee_recipient
+        if not fee or collector is None:
+            self._move(source, target, denom, amount)
+            return amount
+        received = amount if self.owner(target) else amount - fee
+        if received <= 0:
+            raise AmountNotPositive(f"a transfer of {amount} {denom} is not more than the token's own fee")
+        self._move(source, target, denom, received)
+        self._move(source, collector, denom, fee)
+        ctx.emit(TransferFeePaid(source, collector, denom, fee))
+        return received
+
+    def _token_fee(self, rule: TokenRule, source: Address, target: Address, amount: int) -> int:
+        """The token's own fee, rounded up; none between modules, within an account, or where its receiver takes part."""
+        if not rule.fee_bps or rule.fee_recipient in (source, target, None) or source == target:
+            return 0
+        if self.owner(source) and self.owner(target):
+            return 0
+        return -(-amount * rule.fee_bps // 10_000)
+
+    def _marks(self, denom: str, address: Address) -> int:
+        return self._state.get(token_mark_state_key(denom, address)) or 0
+
+    def _may_pay(self, rule: TokenRule, denom: str, address: Address) -> None:
+        # A module's account is never frozen: other people's money goes through it.
+        frozen = rule.flags & RULE_FREEZABLE and self._marks(denom, address) & MARK_FROZEN
+        if frozen and not self.owner(address):
+            raise AccountFrozen(f"{denom} of {encode_address(address)} is frozen")
+
+    def _may_receive(self, rule: TokenRule, denom: str, address: Address) -> None:
+        self._may_pay(rule, denom, address)
+        if rule.flags & RULE_ALLOW_LIST and not self._marks(denom, address) & MARK_LISTED:
+            raise RecipientNotListed(f"{encode_address(address)} is not on the list of {denom}")
+
+    def may_hold(self, denom: str, address: Address) -> bool:
+        """Whether the token's rules let an account receive it now."""
+        rule: TokenRule | None = self._state.get(token_rule_state_key(denom))
+        if rule is None:
+            return True
+        try:
+            self._may_receive(rule, denom, address)
+        except (AccountFrozen, RecipientNotListed):
+            return False
+        return True
 
     def _move(self, source: Address, target: Address, denom: str, amount: int) -> None:
         state = self._state
@@ -158,8 +237,15 @@ class Money:
         return module in NATIVE_MINTERS if denom == QXC else denom.startswith(module + "/")
 
     def mint(self, ctx: Context, target: Address, denom: str, amount: int) -> None:
-        """Create `amount` for `target`. Raises MintNotAllowed, AmountNotPositive, ValueOutOfRange."""
+        """Create `amount` for `target`.
+
+        Raises MintNotAllowed, AmountNotPositive, ValueOutOfRange, AccountFrozen, RecipientNotListed.
+        """
         self._supply_right(ctx, denom, amount)
+        if denom[:7] == TOKENS:
+            rule: TokenRule | None = self._state.get(token_rule_state_key(denom))
+            if rule is not None:
+                self._may_receive(rule, denom, target)
         supply = self.supply(denom) + amount
         if supply >= MAX_AMOUNT:
             raise ValueOutOfRange(f"a supply of {denom} beyond 2^128")
@@ -169,11 +255,15 @@ class Money:
     def burn(self, ctx: Context, source: Address, denom: str, amount: int) -> None:
         """Destroy `amount` of `source`, the acting account or one of the running module's.
 
-        Raises MintNotAllowed, AmountNotPositive, DebitNotAllowed, InsufficientBalance.
+        Raises MintNotAllowed, AmountNotPositive, DebitNotAllowed, InsufficientBalance, AccountFrozen.
         """
         self._supply_right(ctx, denom, amount)
         if source != ctx.actor and self.owner(source) != ctx.module:
             raise DebitNotAllowed(f"{ctx.module} may not debit {encode_address(source)}")
+        if denom[:7] == TOKENS:
+            rule: TokenRule | None = self._state.get(token_rule_state_key(denom))
+            if rule is not None:
+                self._may_pay(rule, denom, source)
         self._add(source, denom, -amount)
         self._state.set_ordered(supply_state_key(denom), self.supply(denom) - amount or None)
 

@@ -59,9 +59,9 @@ class Bank(Module):
             raise AmountNotPositive(f"a transfer of {value} {denom}")
         if ctx.money.is_closed(to):
             raise RecipientClosed
-        ctx.money.transfer(ctx, ctx.actor, to, denom, value)
-        ctx.emit(Transferred(ctx.actor, to, denom, value))
-        return Sent(denom, value)
+        received = ctx.money.transfer(ctx, ctx.actor, to, denom, value)
+        ctx.emit(Transferred(ctx.actor, to, denom, received))
+        return Sent(denom, received)
 
     @query
     def get_balance(self, ctx: Context, address: Address, denom: Denom) -> Amount:

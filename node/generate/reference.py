@@ -13,6 +13,9 @@ from vm.registry import CallSpec, Registry
 
 NOTE: Final = "<!-- Generated from the modules' declarations by `python -m node.generate`. Do not edit. -->"
 
+LINE_LENGTH: Final = 110
+"""As `pyproject.toml` has it."""
+
 _RANGES: Final = (
     (-33000, 0, "JSON-RPC"),
     (100, 200, "Keys and keystore"),
@@ -22,6 +25,17 @@ _RANGES: Final = (
     (2000, 3000, "The machine: included, failed, fee charged"),
     (3000, 1 << 31, "Modules: included, failed, fee charged"),
 )
+
+
+def _example(name: str, arguments: str) -> str:
+    """A call of the SDK, in the project's own format."""
+    line = f"client.{name}(wallet, {arguments}).wait()"
+    if len(line) <= LINE_LENGTH:
+        return line
+    inner = f"    wallet, {arguments}"
+    if len(inner) > LINE_LENGTH:
+        inner = "\n".join(f"    {part}," for part in ["wallet", *arguments.split(", ")])
+    return f"client.{name}(\n{inner}\n).wait()"
 
 
 def reference_pages(registry: Registry) -> dict[str, str]:
@@ -50,7 +64,7 @@ def messages_page(registry: Registry) -> str:
             f"Base gas {spec.gas:,}.{open_while_paused}",
             _parameters(spec),
             f"Returns {_result(spec.result)}.",
-            f"```python\nclient.{spec.name}(wallet, {arguments}).wait()\n```",
+            f"```python\n{_example(spec.name, arguments)}\n```",
         ]
     return page(parts)
 

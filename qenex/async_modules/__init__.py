@@ -7,6 +7,7 @@ from qenex.async_faces import AsyncNodeAccess
 from qenex.async_modules.accounts import AsyncAccounts
 from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.machine import AsyncMachine
+from qenex.async_modules.tokens import AsyncTokens
 
 
 class AsyncModuleFaces:
@@ -15,8 +16,10 @@ class AsyncModuleFaces:
     machine: AsyncMachine
     accounts: AsyncAccounts
     bank: AsyncBank
+    tokens: AsyncTokens
 
     def _attach(self, client: AsyncNodeAccess) -> None:
         self.machine = AsyncMachine(client)
         self.accounts = AsyncAccounts(client)
         self.bank = AsyncBank(client)
+        self.tokens = AsyncTokens(client)

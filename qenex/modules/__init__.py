@@ -5,18 +5,20 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, bank, machine
+from qenex.modules import accounts, bank, machine, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.bank import Bank
 from qenex.modules.machine import Machine
+from qenex.modules.tokens import Tokens
 
 MESSAGES: dict[str, MessageFace] = (
     {face.name: face for face in machine.MESSAGES}
     | {face.name: face for face in accounts.MESSAGES}
     | {face.name: face for face in bank.MESSAGES}
+    | {face.name: face for face in tokens.MESSAGES}
 )
 
-EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS
+EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS
 
 
 class ModuleFaces:
@@ -25,8 +27,10 @@ class ModuleFaces:
     machine: Machine
     accounts: Accounts
     bank: Bank
+    tokens: Tokens
 
     def _attach(self, client: NodeAccess) -> None:
         self.machine = Machine(client)
         self.accounts = Accounts(client)
         self.bank = Bank(client)
+        self.tokens = Tokens(client)

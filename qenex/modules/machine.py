@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 
 from qenex.answers import to_plain
 from qenex.building import MessageFace, QueryFace
-from qenex.crypto.address import PREFIX
+from qenex.crypto.address import PREFIX, Address
 from qenex.faces import At, ModuleFace
 from qenex.jsonrpc import Json
-from qenex.types import U8, U32, U64, Amount, Between, Bps, Length
+from qenex.types import U8, U32, U64, Amount, Between, Bps, Denom, Length
 
 
 class FeeMarket(NamedTuple):
@@ -90,6 +90,19 @@ class HookFailed(NamedTuple):
         return to_plain(self, prefix)
 
 
+class TransferFeePaid(NamedTuple):
+    """A token's own fee on a transfer: `amount` base units went from `payer` to who made the rule."""
+
+    payer: Address
+    recipient: Address
+    denom: Denom
+    amount: Amount
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 GET_FEE_MARKET = QueryFace(
     "machine_getFeeMarket",
     (),
@@ -119,6 +132,7 @@ QUERIES: tuple[QueryFace, ...] = (
 EVENTS: dict[str, type] = {
     "machine.fees_settled": FeesSettled,
     "machine.hook_failed": HookFailed,
+    "machine.transfer_fee_paid": TransferFeePaid,
 }
 
 

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from ledger.collections import Item, Map
-from qenex.errors import InvalidGenesis
+from ledger.state import EmptyBase
+from qenex.errors import InvalidGenesis, InvariantViolated
 from qenex.types import U8, U64
 from tests.vm.chain import Chain
 from tests.vm.lab import Lab, LabParams, Vault
+from vm.context import Context
+from vm.machine import Machine
 from vm.module import Declaration, Module, NoParams, internal, invariant, message, query
 
 
@@ -76,3 +79,20 @@ def test_marks_are_what_was_declared() -> None:
     assert mark_of(internal(callers=("a",), gas=7)(method)) == Declaration("internal", gas=7, callers=("a",))
     assert mark_of(invariant(each="notes")(method)) == Declaration("invariant", each="notes")
     assert U64 is not U8
+
+
+def test_an_invariant_of_a_base_class_is_checked_too() -> None:
+    """Lesson: a module of several files inherits its declarations; invariants were looked for in the last class alone."""
+
+    class Half(Module):
+        @invariant()
+        def never(self, ctx: Context) -> None:
+            """Never holds."""
+            raise InvariantViolated("as it should")
+
+    class Whole(Half):
+        id = 40
+        name = "whole"
+
+    machine = Machine([Whole])
+    assert machine.check_invariants(EmptyBase()) == ["whole: as it should"]
