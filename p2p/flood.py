@@ -83,7 +83,7 @@ class Flood:
         self._own: list[_Out] = []
         self._relayed: list[_Out] = []
         self._relay_at = 0.0
-        self._proposals: list[tuple[SignedProposal, Outline | None]] = []
+        self._proposals: list[tuple[SignedProposal, Callable[[], Outline | None]]] = []
         self.due: float | None = None
         """When `tick` has something to do; None: not before something else happens."""
         self.duplicates = 0
@@ -163,18 +163,32 @@ class Flood:
             self._relayed.append(out)
             self._at(self._relay_at)
 
-    def proposal(self, proposal: SignedProposal, outline: Outline | None, *, own: bool) -> None:
-        """Tell everybody: an own proposal at once, another's a little later and without a long outline."""
+    def proposal(self, proposal: SignedProposal, outline: Callable[[], Outline | None], *, own: bool) -> None:
+        """Tell everybody: an own proposal at once, another's a little later and without a long outline.
+
+        `outline` is asked when it is sent: what is passed on may only be on its way here.
+        """
         if own:
-            self._tell_proposal(proposal, outline)
+            self._tell_proposal(proposal, outline())
             return
-        if outline is not None and len(outline.witness_ids) > SMALL_OUTLINE:
-            outline = None
         if not self._relayed and not self._proposals:
             self._relay_at = self._clock() + RELAY_SECONDS * (0.25 + self._chance())
         if len(self._proposals) < MAX_VALIDATORS:
             self._proposals.append((proposal, outline))
         self._at(self._relay_at)
+
+    def _pass_on(self, proposal: SignedProposal, found: Outline | None) -> None:
+        if found is not None and len(found.witness_ids) > SMALL_OUTLINE:
+            found = None
+        self._tell_proposal(proposal, found)
+
+    def proposal_to(self, name: str, proposal: SignedProposal, outline: Outline | None) -> bool:
+        """Send a peer a proposal that its summary lacks. False: its queue is full."""
+        peer = self._peers.get(name)
+        if peer is None or not self._send(name, encode_message(Proposal(proposal, outline))):
+            return False
+        self._know_proposal(peer, proposal)
+        return True
 
     def _tell_proposal(self, proposal: SignedProposal, outline: Outline | None) -> None:
         place = proposal.height, proposal.round, proposal.block_hash
@@ -226,7 +240,7 @@ class Flood:
                 self._relayed = []
                 waiting, self._proposals = self._proposals, []
                 for proposal, outline in waiting:
-                    self._tell_proposal(proposal, outline)
+                    self._pass_on(proposal, outline())
             else:
                 self._at(self._relay_at)
         if not outs:

@@ -241,6 +241,14 @@ class Proposals:
             self._cached[name] = found
         return found
 
+    def known(self, name: bytes) -> Outline | None:
+        """The outline of a block that is here, or that is being fetched, checked."""
+        block = self._bodies.body(name)
+        if block is not None:
+            return self.outline(block, name)
+        fetch = self._fetches.get(name)
+        return None if fetch is None else fetch.outline
+
     def on_outline(self, peer: str, name: bytes, outline: Outline) -> bool:
         """An outline came with a proposal for the block `name`. False if its header is another: the peer lies.
 
@@ -534,13 +542,7 @@ class Proposals:
         if peer not in self._peers:
             return
         name = message.block_hash
-        block = self._bodies.body(name)
-        if block is not None:
-            answer: Outline | None = self.outline(block, name)
-        else:
-            fetch = self._fetches.get(name)
-            answer = None if fetch is None else fetch.outline
-        self._say(peer, OutlineAnswer(name, answer))
+        self._say(peer, OutlineAnswer(name, self.known(name)))
 
     def on_get_body(self, peer: str, message: GetBody) -> None:
         """Answer from a whole block, or from one that is being fetched, as fast as the peer's queue takes it."""
