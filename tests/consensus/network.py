@@ -150,7 +150,7 @@ class Node:
         elif isinstance(action, BuildBlock):
             waiting.append(
                 BlockBuilt(
-                    action.height, action.round, block(f"{action.height}/{action.round}/{self.address}")
+                    action.height, action.round, block(f"{action.height}/{action.round}/{self.address!r}")
                 )
             )
         elif isinstance(action, CheckBlock):
@@ -191,7 +191,7 @@ class Network:
                 for send in sent:
                     for other in self.nodes:
                         if other is not node:
-                            other.give(Received(f"{node.address.hex()[:2]}", send.message))
+                            other.give(Received((node.address or b"").hex()[:2], send.message))
                             count += 1
         return count
 
