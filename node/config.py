@@ -195,8 +195,8 @@ def config_from_tables(home: Path, tables: Mapping[str, Any], *, source: str = C
 
 _HOST: Final = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z_.-]+)?")
 """A name, an IPv4 or an IPv6 address (with its zone)."""
-_NODE_ID: Final = re.compile(r"[0-9a-f]{40}")
-_PEER: Final = re.compile(r"[0-9a-f]{40}@([0-9A-Za-z_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_NODE_ID: Final = re.compile(r"[0-9a-f]{64}")
+_PEER: Final = re.compile(r"[0-9a-f]{64}@([0-9A-Za-z_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 def _check_together(config: Config, source: str) -> None:
@@ -221,13 +221,13 @@ def _check_together(config: Config, source: str) -> None:
         for peer in getattr(config.p2p, name):
             if _PEER.fullmatch(peer) is None:
                 raise InvalidConfig(
-                    f"{source}: p2p.{name} holds {peer[:120]!a}: allowed is `<node id>@host:port`, the id being 40 "
+                    f"{source}: p2p.{name} holds {peer[:120]!a}: allowed is `<node id>@host:port`, the id being 64 "
                     "hexadecimal digits"
                 )
     for peer in config.p2p.private_peer_ids:
         if _NODE_ID.fullmatch(peer) is None:
             raise InvalidConfig(
-                f"{source}: p2p.private_peer_ids holds {peer[:80]!a}: allowed are ids of 40 hexadecimal digits"
+                f"{source}: p2p.private_peer_ids holds {peer[:80]!a}: allowed are ids of 64 hexadecimal digits"
             )
     if config.signer.address and not config.signer.address.startswith("unix:/"):
         raise InvalidConfig(

@@ -336,6 +336,61 @@ class NoWitness(QenexError):
     default_hint = "check the addresses of the witnesses; without a second source a lie cannot be seen"
 
 
+# -- 400s: nodes among themselves ----------------------------------------------------------
+
+
+class HandshakeFailed(QenexError):
+    code = 400
+    default_hint = "the other side does not speak the handshake, or is not who it says; nothing was exchanged"
+
+
+class WrongNetwork(QenexError):
+    code = 401
+    default_hint = "use the genesis file and the version of the network that this address belongs to"
+
+
+class WrongPeer(QenexError):
+    code = 402
+    default_hint = "another node answers at this address; correct the node id, or find out who listens there"
+
+
+class SelfConnection(QenexError):
+    code = 403
+    default_hint = "the address is this node's own; take it out of the configured peers"
+
+
+class PeerRefused(QenexError):
+    code = 404
+    retryable = True
+    default_hint = "the other node does not want this connection now; the message says why"
+
+
+class FrameInvalid(QenexError):
+    code = 405
+    default_hint = "the connection was tampered with, or the peer does not keep the protocol; it was closed"
+
+
+class PeerUnreachable(QenexError):
+    code = 406
+    retryable = True
+    default_hint = "check the peer's address, and that it runs and lets connections in"
+
+
+class InvalidPeerAddress(QenexError):
+    code = 407
+    default_hint = "write `<node id>@host:port`, the id being 64 hexadecimal digits"
+
+
+class NodeKeyInvalid(QenexError):
+    code = 408
+    default_hint = "restore the node key file, or delete it: the node then gets a new id"
+
+
+class PeerMisbehaved(QenexError):
+    code = 409
+    default_hint = "the peer broke a rule of the protocol; repeated breaches are answered with a ban"
+
+
 # -- JSON-RPC ----------------------------------------------------------------------------
 
 
