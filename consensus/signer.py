@@ -8,6 +8,9 @@ was signed. A lock keeps a second process away.
 
 Steps of a height and round are ordered: proposal, prevote, precommit. Requests are structured, and the
 sign bytes are built here from protocol.md's forms, so nothing else can be slipped under the key.
+
+With a vote goes what its voter is locked on and the valid value he knows. They are stored with it and given back by
+`memory`, so that a node whose log is lost or corrupt has no amnesia.
 """
 
 from __future__ import annotations
@@ -31,13 +34,47 @@ from qenex.errors import (
 )
 from qenex.hashing import hasher
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+OLDER_SCHEMAS: Final = (1,)
+"""1: without lock and valid value. It is read, and written anew with the next signature."""
 MAX_STATE_SIZE: Final = 256 * 1024
 STEP_NONE, STEP_PROPOSAL, STEP_PREVOTE, STEP_PRECOMMIT = 0, 1, 2, 3
 STEP_NAMES: Final = ("nothing", "proposal", "prevote", "precommit")
 MAX_ROUND: Final = (1 << 32) - 1
 
 _checksum = hasher("qx.signer")
+
+
+class Lock(NamedTuple):
+    """What a voter is locked on and the valid value he knows (arXiv 1807.04938); -1 and None: nothing."""
+
+    locked_round: int = -1
+    locked_hash: bytes | None = None
+    valid_round: int = -1
+    valid_hash: bytes | None = None
+
+
+NO_LOCK: Final = Lock()
+
+
+class Memory(NamedTuple):
+    """The place that was signed last, and the lock of that height."""
+
+    height: int
+    round: int
+    step: int
+    lock: Lock
+
+
+def newest_lock(before: Memory, height: int, given: Lock) -> Lock:
+    """The lock to remember once something is signed at `height`: within a height none is ever lowered."""
+    if height != before.height:
+        return given
+    locked, valid = (
+        max(before.lock, given, key=lambda lock: lock.locked_round),
+        max(before.lock, given, key=lambda lock: lock.valid_round),
+    )
+    return Lock(locked.locked_round, locked.locked_hash, valid.valid_round, valid.valid_hash)
 
 
 class SignerState(NamedTuple):
@@ -53,6 +90,12 @@ class SignerState(NamedTuple):
     step: int
     sign_bytes: bytes
     signature: bytes
+    lock: Lock = NO_LOCK
+
+    @property
+    def memory(self) -> Memory:
+        """What a restart needs to know."""
+        return Memory(*self.place, self.lock)
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -71,6 +114,10 @@ def encode_state(state: SignerState) -> bytes:
         "step": state.step,
         "sign_bytes": state.sign_bytes.hex(),
         "signature": state.signature.hex(),
+        "locked_round": state.lock.locked_round,
+        "locked_hash": _hex(state.lock.locked_hash),
+        "valid_round": state.lock.valid_round,
+        "valid_hash": _hex(state.lock.valid_hash),
     }
     fields["checksum"] = _checksum(json.dumps(fields, sort_keys=True).encode()).hex()
     return (json.dumps(fields, indent=1) + "\n").encode()
@@ -81,7 +128,7 @@ def decode_state(data: bytes) -> SignerState:
     try:
         fields: dict[str, Any] = json.loads(data)
         checksum = fields.pop("checksum")
-        if fields["schema_version"] != SCHEMA_VERSION:
+        if fields["schema_version"] not in (SCHEMA_VERSION, *OLDER_SCHEMAS):
             raise SignerStateInvalid(f"signer state of schema version {fields['schema_version']}")
         if _checksum(json.dumps(fields, sort_keys=True).encode()).hex() != checksum:
             raise SignerStateInvalid("the signer state's checksum does not match its contents")
@@ -94,9 +141,25 @@ def decode_state(data: bytes) -> SignerState:
             *numbers,
             bytes.fromhex(fields["sign_bytes"]),
             bytes.fromhex(fields["signature"]),
+            NO_LOCK if fields["schema_version"] == 1 else _read_lock(fields),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignerStateInvalid(f"the signer state is unreadable: {str(error)[:80]}") from None
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def _read_lock(fields: dict[str, Any]) -> Lock:
+    """Rounds and hashes that belong together. Raises SignerStateInvalid, or as `decode_state` maps it."""
+    read: list[Any] = []
+    for kind in ("locked", "valid"):
+        number, text = fields[f"{kind}_round"], fields[f"{kind}_hash"]
+        if type(number) is not int or not -1 <= number <= MAX_ROUND or (number < 0) != (text is None):
+            raise SignerStateInvalid(f"the signer state's {kind} round and hash do not belong together")
+        read += [number, None if text is None else bytes.fromhex(text)]
+    return Lock(*read)
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -275,22 +338,34 @@ class SignerGuard:
             self._vault.close()
             self._vault = None
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Height, round and step signed last."""
+        return self.state.place
+
+    @property
+    def memory(self) -> Memory:
+        """The place signed last, and the lock of that height: a restarted core is told by `Recalled`."""
+        return self.state.memory
+
     # -- signing ----------------------------------------------------------------------------
 
     def sign_proposal(self, height: int, round: int, pol_round: int, block_hash: bytes) -> bytes:
         """Signature of a proposal. Raises DoubleSignRefused; OSError if it cannot be made durable."""
         message = proposal_sign_bytes(self.state.chain_id, height, round, pol_round, block_hash)
-        return self._sign_once(height, round, STEP_PROPOSAL, message)
+        return self._sign_once(height, round, STEP_PROPOSAL, message, NO_LOCK)
 
-    def sign_prevote(self, height: int, round: int, block_hash: bytes | None) -> bytes:
-        """Signature of a prevote (None: nil). Raises as `sign_proposal`."""
+    def sign_prevote(self, height: int, round: int, block_hash: bytes | None, lock: Lock = NO_LOCK) -> bytes:
+        """Signature of a prevote (None: nil); `lock` is remembered with it. Raises as `sign_proposal`."""
         message = vote_sign_bytes(self.state.chain_id, PREVOTE, height, round, block_hash)
-        return self._sign_once(height, round, STEP_PREVOTE, message)
+        return self._sign_once(height, round, STEP_PREVOTE, message, lock)
 
-    def sign_precommit(self, height: int, round: int, block_hash: bytes | None) -> bytes:
-        """Signature of a precommit (None: nil). Raises as `sign_proposal`."""
+    def sign_precommit(
+        self, height: int, round: int, block_hash: bytes | None, lock: Lock = NO_LOCK
+    ) -> bytes:
+        """Signature of a precommit (None: nil); `lock` is remembered with it. Raises as `sign_proposal`."""
         message = vote_sign_bytes(self.state.chain_id, PRECOMMIT, height, round, block_hash)
-        return self._sign_once(height, round, STEP_PRECOMMIT, message)
+        return self._sign_once(height, round, STEP_PRECOMMIT, message, lock)
 
     def free_round(self, height: int) -> int:
         """The lowest round of `height` in which this key has signed nothing. Raises DoubleSignRefused."""
@@ -300,7 +375,7 @@ class SignerGuard:
             raise DoubleSignRefused(f"this key has already signed at height {self.state.height}")
         return self.state.round + (self.state.step != STEP_NONE)
 
-    def _sign_once(self, height: int, round: int, step: int, message: bytes) -> bytes:
+    def _sign_once(self, height: int, round: int, step: int, message: bytes, lock: Lock) -> bytes:
         state = self.state
         place = (height, round, step)
         if self._vault is None:
@@ -315,7 +390,8 @@ class SignerGuard:
         if height >= 1 << 64 or round > MAX_ROUND:
             raise DoubleSignRefused(f"height {height}, round {round} is out of range")
         signature = self._sign(message)
-        new = state._replace(height=height, round=round, step=step, sign_bytes=message, signature=signature)
+        lock = newest_lock(state.memory, height, lock)
+        new = SignerState(state.chain_id, state.key, height, round, step, message, signature, lock)
         # Remembered before it is durable: after a failed write this process, too, refuses anything else.
         self.state = new._replace(sign_bytes=b"", signature=b"")
         self._vault.write(encode_state(new))

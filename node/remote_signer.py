@@ -17,13 +17,14 @@ import socket
 import struct
 from typing import Annotated, Final, NamedTuple, TypeVar
 
+from consensus.signer import NO_LOCK, Lock, Memory, newest_lock
 from qenex.block import PRECOMMIT, PREVOTE
 from qenex.codec import Codec, codec_for, encode
 from qenex.crypto.address import Address
 from qenex.errors import REGISTRY, DoubleSignRefused, QenexError, SignerStateInvalid, SignerUnavailable
 from qenex.types import U8, U32, U64, Between, Bytes32
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 MAX_FRAME: Final = 64 * 1024
 HEADER: Final = 4
 PROPOSAL: Final = 0
@@ -61,7 +62,7 @@ class SignAnswer(NamedTuple):
 
 
 class SignerDescription(NamedTuple):
-    """Whose key the signer guards, and what it signed last."""
+    """Whose key the signer guards, what it signed last, and the lock it remembers of that height."""
 
     version: U8
     chain_id: str
@@ -70,6 +71,16 @@ class SignerDescription(NamedTuple):
     height: U64
     round: U32
     step: U8
+    locked_round: Round
+    locked_hash: Bytes32 | None
+    valid_round: Round
+    valid_hash: Bytes32 | None
+
+    @property
+    def memory(self) -> Memory:
+        """What a restarted core has to know."""
+        lock = Lock(self.locked_round, self.locked_hash, self.valid_round, self.valid_hash)
+        return Memory(self.height, self.round, self.step, lock)
 
 
 REQUEST: Final[Codec[SignRequest]] = codec_for(SignRequest)
@@ -108,14 +119,19 @@ class RemoteSigner:
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._known: SignerDescription | None = None
-        self._place = (0, 0, 0)
+        self._memory = Memory(0, 0, 0, NO_LOCK)
 
     # -- what a node asks --------------------------------------------------------------------
 
     @property
     def place(self) -> tuple[int, int, int]:
         """Height, round and step signed last, as far as was told."""
-        return self._place
+        return self._memory[:3]
+
+    @property
+    def memory(self) -> Memory:
+        """That place with the lock of its height, as far as was told."""
+        return self._memory
 
     def describe(self) -> SignerDescription:
         """Whose key it is. Raises SignerUnavailable, SignerStateInvalid for another chain or another key than before."""
@@ -128,13 +144,15 @@ class RemoteSigner:
         """Signature of a proposal. Raises DoubleSignRefused, SignerUnavailable."""
         return self._sign(SignRequest(PROPOSAL, height, round, pol_round, block_hash))
 
-    def sign_prevote(self, height: int, round: int, block_hash: bytes | None) -> bytes:
-        """Signature of a prevote (None: nil). Raises as `sign_proposal`."""
-        return self._sign(SignRequest(PREVOTE, height, round, -1, block_hash))
+    def sign_prevote(self, height: int, round: int, block_hash: bytes | None, lock: Lock = NO_LOCK) -> bytes:
+        """Signature of a prevote (None: nil); `lock` is remembered with it. Raises as `sign_proposal`."""
+        return self._sign(SignRequest(PREVOTE, height, round, -1, block_hash, *lock))
 
-    def sign_precommit(self, height: int, round: int, block_hash: bytes | None) -> bytes:
-        """Signature of a precommit (None: nil). Raises as `sign_proposal`."""
-        return self._sign(SignRequest(PRECOMMIT, height, round, -1, block_hash))
+    def sign_precommit(
+        self, height: int, round: int, block_hash: bytes | None, lock: Lock = NO_LOCK
+    ) -> bytes:
+        """Signature of a precommit (None: nil); `lock` is remembered with it. Raises as `sign_proposal`."""
+        return self._sign(SignRequest(PRECOMMIT, height, round, -1, block_hash, *lock))
 
     def close(self) -> None:
         """Hang up."""
@@ -152,7 +170,10 @@ class RemoteSigner:
             kind = REGISTRY.get(answer.code, SignerUnavailable)
             raise kind(f"the signer: {answer.message[:300]}")
         step = {PROPOSAL: 1, PREVOTE: 2, PRECOMMIT: 3}[request.kind]
-        self._place = max(self._place, (request.height, request.round, step))
+        place = (request.height, request.round, step)
+        if place > self.place:
+            given = Lock(request.locked_round, request.locked_hash, request.valid_round, request.valid_hash)
+            self._memory = Memory(*place, newest_lock(self._memory, request.height, given))
         return answer.signature
 
     def _connect(self) -> None:
@@ -188,12 +209,12 @@ class RemoteSigner:
         if known is not None and (known.address, known.key) != (told.address, told.key):
             raise SignerStateInvalid("the signer now holds another key than before")
         place = (told.height, told.round, told.step)
-        if place < self._place:
+        if place < self.place:
             raise DoubleSignRefused(
                 f"the signer says that it signed last at height {place[0]}, round {place[1]}; this node saw it sign "
-                f"at height {self._place[0]}, round {self._place[1]}: an old copy of its state is in place"
+                f"at height {self.place[0]}, round {self.place[1]}: an old copy of its state is in place"
             )
-        self._known, self._place = told, place
+        self._known, self._memory = told, told.memory
 
     def _ask(self, request: SignRequest, codec: Codec[T]) -> T:
         """One request and its answer. Raises SignerUnavailable, with the connection closed."""

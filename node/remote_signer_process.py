@@ -20,7 +20,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from consensus.signer import SignerGuard
+from consensus.signer import Lock, SignerGuard
 from node.home import ValidatorKey, read_key
 from node.logging import set_up_logging
 from node.remote_signer import (
@@ -108,8 +108,19 @@ class SignerServer:
         guard, state = self._guard, self._guard.state
         if request.kind == DESCRIBE:
             key = self._key
+            height, round, step, lock = guard.memory
             return SignerDescription(
-                WIRE_VERSION, state.chain_id, key.address, key.key, state.height, state.round, state.step
+                WIRE_VERSION,
+                state.chain_id,
+                key.address,
+                key.key,
+                height,
+                round,
+                step,
+                lock.locked_round,
+                lock.locked_hash,
+                lock.valid_round,
+                lock.valid_hash,
             )
         try:
             return SignAnswer(0, "", sign(guard, request))
@@ -132,10 +143,11 @@ def sign(guard: SignerGuard, request: SignRequest) -> bytes:
         if name is None:
             raise InvalidArguments("a proposal names a block")
         return guard.sign_proposal(height, round, request.pol_round, name)
+    lock = Lock(request.locked_round, request.locked_hash, request.valid_round, request.valid_hash)
     if request.kind == PREVOTE:
-        return guard.sign_prevote(height, round, name)
+        return guard.sign_prevote(height, round, name, lock)
     if request.kind == PRECOMMIT:
-        return guard.sign_precommit(height, round, name)
+        return guard.sign_precommit(height, round, name, lock)
     raise InvalidArguments(f"nothing of kind {request.kind} is signed")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from consensus import signer
-from consensus.signer import SignerGuard
+from consensus.signer import Lock, SignerGuard
 from ledger.backend import StorageFault
 from ledger.backends.memory import MemoryBackend
 from ledger.genesis import Genesis
@@ -92,8 +92,8 @@ class WatchedGuard(SignerGuard):
 
     disk: Disk
 
-    def _sign_once(self, height: int, round: int, step: int, message: bytes) -> bytes:
-        signature = super()._sign_once(height, round, step, message)
+    def _sign_once(self, height: int, round: int, step: int, message: bytes, lock: Lock) -> bytes:
+        signature = super()._sign_once(height, round, step, message, lock)
         self.disk.released.setdefault((height, round, step), set()).add(message)
         return signature
 
