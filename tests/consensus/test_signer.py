@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.signer import SignerGuard, SignerState, decode_state, encode_state
+from consensus.signer import NO_LOCK, Lock, Memory, SignerGuard, SignerState, decode_state, encode_state
 from qenex.block import PRECOMMIT, vote_sign_bytes
 from qenex.crypto import SCHEMES
 from qenex.errors import (
@@ -23,6 +24,7 @@ from qenex.errors import (
     SignerStateInvalid,
     SignerStateMissing,
 )
+from qenex.hashing import hasher
 
 COMPOSITE = SCHEMES["composite-mldsa44-ed25519"]
 PUBLIC, SECRET = COMPOSITE.generate(bytes([3]) * COMPOSITE.seed_size)
@@ -208,6 +210,7 @@ def test_the_state_is_on_disk_before_the_signature_is_released(path: Path, monke
         st.integers(0, 3),
         st.binary(max_size=200),
         st.binary(max_size=200),
+        st.sampled_from([NO_LOCK, Lock(0, A, 3, B), Lock(-1, None, 2**32 - 1, A), Lock(4, B)]),
     )
 )
 def test_a_state_survives_its_encoding(state: SignerState):
@@ -293,3 +296,53 @@ def test_a_vault_of_another_kind_guards_as_a_file_does() -> None:
         again.sign_prevote(1, 0, bytes(32))
     with pytest.raises(SignerStateInvalid, match="exists already"):
         SignerGuard.create(drawer, sign=lambda data: b"", **identity)
+
+
+def test_lock_and_valid_value_are_remembered_with_a_vote_across_restarts(path: Path):
+    guard = SignerGuard.create(path, **key())
+    guard.sign_prevote(4, 1, A, Lock(-1, None, 0, A))
+    assert guard.memory == Memory(4, 1, 2, Lock(-1, None, 0, A))
+    guard.sign_precommit(4, 1, A, Lock(1, A, 1, A))
+    again = reopen(path, guard)
+    assert again.memory == Memory(4, 1, 3, Lock(1, A, 1, A))
+    assert again.place == (4, 1, 3)
+
+
+def test_within_a_height_a_lock_is_never_lowered_and_the_next_height_begins_without(path: Path):
+    guard = SignerGuard.create(path, **key())
+    guard.sign_precommit(4, 1, A, Lock(1, A, 1, A))
+    guard.sign_proposal(4, 2, 1, A)
+    guard.sign_prevote(4, 2, None)
+    assert guard.memory.lock == Lock(1, A, 1, A)
+    guard.sign_precommit(4, 2, None, Lock(0, B, 2, B))
+    assert guard.memory.lock == Lock(1, A, 2, B)
+    guard.sign_proposal(5, 0, -1, B)
+    assert guard.memory == Memory(5, 0, 1, NO_LOCK)
+
+
+def test_a_state_of_the_first_schema_is_read_and_written_anew(path: Path):
+    guard = SignerGuard.create(path, **key())
+    guard.sign_precommit(4, 1, A)
+    guard.close()
+    fields = json.loads(path.read_bytes())
+    for name in ("checksum", "locked_round", "locked_hash", "valid_round", "valid_hash"):
+        del fields[name]
+    fields["schema_version"] = 1
+    fields["checksum"] = hasher("qx.signer")(json.dumps(fields, sort_keys=True).encode()).hex()
+    path.write_text(json.dumps(fields))
+    again = reopen(path)
+    assert again.memory == Memory(4, 1, 3, NO_LOCK)
+    again.sign_prevote(5, 0, A, Lock(-1, None, 0, A))
+    assert json.loads(path.read_bytes())["schema_version"] == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"locked_round": 3}, {"locked_hash": "aa" * 32}, {"valid_round": -2}, {"valid_round": 2**32}]
+)
+def test_a_lock_whose_round_and_hash_do_not_belong_together_is_refused(path: Path, change: dict[str, Any]):
+    SignerGuard.create(path, **key()).close()
+    fields = json.loads(path.read_bytes()) | change
+    del fields["checksum"]
+    fields["checksum"] = hasher("qx.signer")(json.dumps(fields, sort_keys=True).encode()).hex()
+    with pytest.raises(SignerStateInvalid):
+        decode_state(json.dumps(fields).encode())
