@@ -43,7 +43,7 @@ from ledger.keys import (
     chunk_key,
     version_key,
 )
-from ledger.meta import BODIES_KEY, GENESIS_KEY, META_KEYS, Meta, read_meta
+from ledger.meta import BASE_KEY, BODIES_KEY, GENESIS_KEY, META_KEYS, Meta, read_meta
 from ledger.state import StateCodecs, codec_of
 from ledger.versions import history_stem
 from qenex.codec import MAX_VALUE_SIZE, decode
@@ -63,11 +63,12 @@ def check(reader: Reader, codecs: StateCodecs, on_progress: OnProgress | None = 
     if meta is None:
         return findings.report(None, None)
     oldest = _check_horizons(findings, meta)
-    earliest = _check_bodies(findings, meta)
+    base = _check_base(findings, meta)
+    earliest = _check_bodies(findings, meta, base)
     tree = TreeReader(reader)
     _check_values(findings, meta, tree, codecs)
     _check_versions(findings, meta, tree, oldest)
-    check_blocks(findings, meta, earliest, oldest)
+    check_blocks(findings, meta, base, earliest, oldest)
     return findings.report(meta.height, meta.tree_root)
 
 
@@ -124,11 +125,29 @@ def _check_horizons(findings: Findings, meta: Meta) -> int:
     return oldest
 
 
-def _check_bodies(findings: Findings, meta: Meta) -> int:
-    """Return the height of the oldest body."""
+def _check_base(findings: Findings, meta: Meta) -> int:
+    """Return the height of the oldest header: the first, or that of the snapshot that the store began with."""
+    record = findings.get(BASE_KEY)
+    if record is None:
+        return meta.initial_height
+    base = _height(record)
+    if base is None or not meta.initial_height <= base <= meta.height:
+        findings.add("damaged", "meta", "the height of the snapshot that this store began with is impossible")
+        return meta.initial_height
+    return base
+
+
+def _check_bodies(findings: Findings, meta: Meta, base: int) -> int:
+    """Return the height of the oldest body; a snapshot has none of its own height."""
     record = findings.get(BODIES_KEY)
     earliest = meta.initial_height if record is None else _height(record)
-    if earliest is None or (record is not None and not meta.initial_height < earliest <= meta.height):
+    restored = findings.get(BASE_KEY) is not None
+    low, high = (base + 1, max(meta.height, base + 1)) if restored else (meta.initial_height + 1, meta.height)
+    if (
+        earliest is None
+        or (record is None and restored)
+        or (record is not None and not low <= earliest <= high)
+    ):
         findings.add("damaged", "meta", "the height of the oldest body is impossible")
         return meta.height
     return earliest

@@ -174,10 +174,12 @@ class _Chain:
         return list_root([*receipts, hooks])
 
 
-def check_blocks(findings: Findings, meta: Meta, earliest: int, oldest_state: int) -> None:
-    """Check every block from the first to `meta.height`; bodies from height `earliest` on."""
-    first, last = meta.initial_height, meta.height
+def check_blocks(findings: Findings, meta: Meta, first: int, earliest: int, oldest_state: int) -> None:
+    """Check every block from the `first` that is kept to `meta.height`; bodies from height `earliest` on."""
+    last = meta.height
     chain = _Chain(findings, meta, earliest, oldest_state)
+    if first > meta.initial_height:
+        chain.parent_hash = chain.results_root = None  # the block before is not here
     for height in range(first, last + 1):
         chain.step(height)
         findings.tick("chain")

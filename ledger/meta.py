@@ -18,7 +18,13 @@ GENESIS_KEY: Final = META + b"genesis"
 """Canonical record of the genesis."""
 BODIES_KEY: Final = META + b"bodies"
 """Height (u64) of the oldest block whose body is kept; missing while none was pruned."""
-META_KEYS: Final = (BODIES_KEY, GENESIS_KEY, STATE_KEY)
+BASE_KEY: Final = META + b"base"
+"""Height (u64) of the snapshot that this store began with; missing where it began with the genesis."""
+RESTORE_KEY: Final = META + b"restore"
+"""Hash of the manifest of a snapshot that is being restored; there is no chain yet while it is there."""
+RESTORED_KEY: Final = META + b"restored"
+"""`RESTORED | chunk u32` while a snapshot is being restored: this chunk is in the store."""
+META_KEYS: Final = (BASE_KEY, BODIES_KEY, GENESIS_KEY, STATE_KEY)
 
 
 class Meta(NamedTuple):

@@ -40,9 +40,10 @@ from ledger.check import check
 from ledger.findings import CheckReport, OnProgress
 from ledger.genesis import Genesis, hash_genesis
 from ledger.helpers import closing_on_error, run_steps
-from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
+from ledger.meta import BASE_KEY, GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
 from ledger.moments import Latest, Moment, Past, Stored
 from ledger.options import DEFAULT_OPTIONS, Options
+from ledger.restore import under_way, wipe
 from ledger.staging import Ahead, BlockParts, Encoded, Prepared, Staged
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
@@ -137,6 +138,8 @@ class Ledger:
         """`create` in an open store."""
         if store.get(STATE_KEY) is not None:
             raise DataFolderForeign("this data folder holds a chain already; nothing was changed")
+        if under_way(store):  # a snapshot's restoration was interrupted, and is not wanted any more
+            wipe(store)
         start = Meta(
             schema=SCHEMA,
             chain_id=genesis.chain_id,
@@ -264,6 +267,12 @@ class Ledger:
     @property
     def initial_height(self) -> int:
         return self._meta.initial_height
+
+    @cached_property
+    def base_height(self) -> int:
+        """Height of the oldest header kept: the chain's first, or that of the snapshot this store began with."""
+        record = self.store.get(BASE_KEY)
+        return self._meta.initial_height if record is None else int.from_bytes(record, "big")
 
     @property
     def height(self) -> int:

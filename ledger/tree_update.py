@@ -68,6 +68,21 @@ class TreeUpdate(NamedTuple):
     """Whole keys of nodes that this version no longer uses."""
 
 
+def planted(version: int, leaves: bytes, node_stem: bytes) -> tuple[dict[bytes, bytes], bytes, int]:
+    """Return the records of a subtree of exactly these leaves (entries of 96 bytes in path order), its hash and kind.
+
+    The kind is what the parent says of it: the number of leaves of a bundle, or INNER.
+    """
+
+    def nothing(key: bytes, ref: NodeRef | None = None) -> bytes:
+        raise LookupError(key.hex())
+
+    nowhere: dict[bytes, bytes] = {}
+    updater = Updater(version, (), (nowhere.get, nowhere.get, nowhere.get), nothing)
+    digest, count = updater.plant(leaves, node_stem)
+    return updater.inner | updater.bundles, digest, count
+
+
 class Updater:
     """State of one update. `run` yields now and then, so that a caller may give way to others."""
 
@@ -128,7 +143,7 @@ class Updater:
             leaves = self._edit(record, 0, total)
             if leaves == record:
                 return
-            digest, count = self._plant(leaves, ROOT_STEM)
+            digest, count = self.plant(leaves, ROOT_STEM)
         if base.leaves:
             self.stale.append(ROOT_STEM + version_key(base.version))
         ref = NodeRef(digest, count, self.version) if count else EMPTY_REF
@@ -184,7 +199,7 @@ class Updater:
                     if count:
                         bundles[child] = leaves
                 else:
-                    digest, count = self._plant(leaves, child)
+                    digest, count = self.plant(leaves, child)
             else:
                 fresh = [entry for entry in entries[at:stop] if entry is not None]
                 if not fresh:
@@ -195,7 +210,7 @@ class Updater:
                     self._change(buffer, below, at, stop)
                     digest, count = self._seal(buffer, child)
                 else:
-                    digest, count = self._plant(b"".join(fresh), child)
+                    digest, count = self.plant(b"".join(fresh), child)
             node[HASH_SLICES[n]] = digest
             node[COUNTS + n] = count
             node[VERSION_SLICES[n]] = version if count else _NO_VERSION
@@ -211,7 +226,7 @@ class Updater:
             record = bundle_with(record, self.paths[i], self.entries[i])
         return record
 
-    def _plant(self, leaves: bytes, node_stem: bytes) -> tuple[bytes, int]:
+    def plant(self, leaves: bytes, node_stem: bytes) -> tuple[bytes, int]:
         """Record the subtree of exactly these leaves; return its hash and count."""
         depth = node_stem[1]
         count = len(leaves) // LEAF_SIZE
@@ -221,7 +236,7 @@ class Updater:
             return bundle_hash(leaves, depth), count
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
-            digest, count = self._plant(group, child_stem(node_stem, n))
+            digest, count = self.plant(group, child_stem(node_stem, n))
             node[HASH_SLICES[n]] = digest
             node[COUNTS + n] = count
             node[VERSION_SLICES[n]] = self.version_bytes
@@ -232,7 +247,7 @@ class Updater:
         if self.deleting:
             counts = node[COUNTS:VERSIONS]
             if INNER not in counts and sum(counts) <= MERGE:
-                return self._plant(self._gather(node, node_stem), node_stem)
+                return self.plant(self._gather(node, node_stem), node_stem)
         return self._record(node, node_stem)
 
     def _record(self, node: bytearray, node_stem: bytes) -> tuple[bytes, int]:

@@ -205,9 +205,10 @@ class NodeService:
     def header_height(self, at: int) -> int:
         """The height of an existing header that `at` (LATEST, EARLIEST or a height) means.
 
-        Headers and commits are kept for ever. Raises NotFound.
+        Headers and commits are kept for ever. Raises NotFound, or Pruned for those before the snapshot with which
+        this node began.
         """
-        first, height = self.genesis.initial_height, self.height
+        first, height = self.ledger.base_height, self.height
         if at == LATEST:
             at = height
         elif at == EARLIEST:
@@ -216,8 +217,10 @@ class NodeService:
             raise NotFound("the chain has no block yet", hint="ask again after the first block")
         if at > height:
             raise NotFound(f"height {at} does not exist yet, the chain stands at {height}")
+        if at < self.genesis.initial_height:
+            raise NotFound(f"the chain begins at height {self.genesis.initial_height}")
         if at < first:
-            raise NotFound(f"the chain begins at height {first}")
+            raise Pruned(f"this node began with a snapshot of height {first}")
         return at
 
     def block_height(self, at: int) -> int:

@@ -246,6 +246,23 @@ class SignerUnavailable(QenexError):
     default_hint = "start the signer process, and look at its log; the node follows the chain and signs nothing meanwhile"
 
 
+class SnapshotInvalid(QenexError):
+    code = 220
+    default_hint = (
+        "the snapshot does not hash to the state root of a verified header; take it from somebody else"
+    )
+
+
+class SnapshotCorrupt(QenexError):
+    code = 221
+    default_hint = "delete this snapshot and make a new one: `qenex node snapshot create`"
+
+
+class SnapshotTooLarge(QenexError):
+    code = 222
+    default_hint = "this state is beyond what the snapshot format of this version holds"
+
+
 # -- 300s: client ------------------------------------------------------------------------
 
 

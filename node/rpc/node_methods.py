@@ -175,7 +175,7 @@ class ChainMethods:
         """
         service = self._service
         blocks = service.ledger.blocks
-        first = service.genesis.initial_height
+        first = service.ledger.base_height
         top = service.height
         if cursor is not None:
             if not cursor.isdigit() or len(cursor) > 19:
