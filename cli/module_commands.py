@@ -23,6 +23,7 @@ from cli.passwords import PasswordSource
 from cli.submit import Choices, carry_out, sending_options
 from node.modules import make_machine
 from qenex.building import read_argument
+from qenex.codec import codec_for, fields_of
 from qenex.crypto.address import Address
 from qenex.errors import MalformedBytes, UsageError
 from qenex.money import format_amount
@@ -87,11 +88,11 @@ def _from_text(app: App, hint: Any, text: str) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         if any(isinstance(mark, Quantity) for mark in parts[1:]):
-            return text
+            # Base units, as the parameter's own words say; with a denomination it is an amount of QXC.
+            return int(text) if _is_number(text) else text
         return _from_text(app, parts[0], text)
     if hint is int:
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 78):
+        if not _is_number(text.removeprefix("-")):
             raise UsageError(f"{text[:40]!a} is no integer")
         return int(text)
     if hint is bool:
@@ -100,10 +101,37 @@ def _from_text(app: App, hint: Any, text: str) -> Any:
         return text == "true"
     if hint is not Coin and (origin is tuple or (isinstance(hint, type) and issubclass(hint, tuple))):
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
             raise UsageError(f"{text[:40]!a} is not JSON") from None
+        return _from_json(app, hint, value)
     return text
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 78
+
+
+def _from_json(app: App, hint: Any, value: Any) -> Any:
+    """Return what a JSON value means for a type: within it, too, an account may be a key's name, a coin 1.5QXC."""
+    hint = hint if value is None else _inner(hint)
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Address and isinstance(value, str):
+        return account_of(app, value)
+    if hint is Coin and isinstance(value, str):
+        return read_coin(value)
+    if origin is Annotated and typing.get_origin(parts[0]) is tuple and isinstance(value, list):
+        return _from_json(app, parts[0], value)
+    if origin is tuple and parts[-1:] == (Ellipsis,) and isinstance(value, list):
+        return tuple([_from_json(app, parts[0], item) for item in value])
+    if hint is not Coin and isinstance(hint, type) and issubclass(hint, tuple) and isinstance(value, dict):
+        fields = fields_of(hint)
+        unknown = [name for name in value if name not in fields]
+        missing = [name for name in fields if name not in value]
+        if unknown or missing:
+            raise UsageError(f"{hint.__name__} has {', '.join(fields)}: unknown {unknown}, missing {missing}")
+        return hint(*[_from_json(app, fields[name], value[name]) for name in fields])
+    return codec_for(hint).from_json(value)
 
 
 def _help_of(spec: CallSpec) -> str:
