@@ -38,10 +38,12 @@ from cli.signers import (
 )
 from qenex.answers import TransactionReceipt
 from qenex.client import QenexClient
-from qenex.crypto.address import Address, encode_address
+from qenex.crypto.address import Address, decode_address, encode_address
 from qenex.errors import (
     InsufficientBalance,
     InsufficientFunds,
+    InvalidAddress,
+    InvalidResponse,
     OutcomeUnknown,
     PasswordRequired,
     PublicKeyMissing,
@@ -300,15 +302,23 @@ def _preview(
 
 
 def _flows(receipt: TransactionReceipt[Any], address: Address) -> tuple[dict[str, int], dict[str, int]]:
-    """Return what leaves and what reaches an account by the simulated transfers, net, by denomination."""
-    net: dict[str, int] = {}
-    for event in receipt.events:
-        record = event.fields
-        if event.name == "bank.transferred" and not isinstance(record, dict):
-            change = (record.recipient == address) - (record.sender == address)
-            net[record.denom] = net.get(record.denom, 0) + change * record.amount
-    out = {denom: -amount for denom, amount in net.items() if amount < 0}
-    return out, {denom: amount for denom, amount in net.items() if amount > 0}
+    """Return what leaves and what reaches an account by the simulation, net, by denomination, the fee left out.
+
+    These are the balances themselves, whatever the messages call it: payments, markets, locks, mints. Raises
+    InvalidResponse for a node that does not tell.
+    """
+    answer = receipt.to_dict().get("receipt")
+    told = answer.get("balance_changes") if isinstance(answer, dict) else None
+    out: dict[str, int] = {}
+    incoming: dict[str, int] = {}
+    try:
+        for item in told:  # type: ignore[union-attr]  # another shape is told below
+            if decode_address(item["address"]) == address:
+                change = int(item["change"])
+                (incoming if change > 0 else out)[str(item["denom"])] = abs(change)
+    except (TypeError, KeyError, ValueError, InvalidAddress):
+        raise InvalidResponse("the node does not tell what the transaction changes") from None
+    return out, incoming
 
 
 def _preview_text(app: App, preview: Mapping[str, Any], style: Style) -> str:

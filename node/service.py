@@ -19,7 +19,7 @@ from ledger.state import Readable, Value
 from ledger.store import Ledger
 from node.events import EventBus
 from node.mempool import Mempool
-from node.simulation import Estimate, Simulator
+from node.simulation import Estimate, Simulation, Simulator
 from qenex.block import Block, Commit, Header, Receipt, Validator
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -434,7 +434,7 @@ class NodeService:
             protocol_version=genesis.protocol_version,
         )  # fmt: skip
 
-    async def simulate(self, tx: Transaction) -> Receipt:
+    async def simulate(self, tx: Transaction) -> Simulation:
         """What the next block would do with a transaction. See `Simulator.simulate`."""
         return await self._simulator.simulate(tx)
 

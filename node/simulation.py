@@ -29,6 +29,7 @@ from qenex.transaction import Fee, Signer, Transaction, decode_body, encode_body
 from vm.accounts import LONG_SCHEMES
 from vm.context import BlockInfo
 from vm.machine import Machine
+from vm.money import BalanceChange
 
 INLINE_GAS: Final = 100_000
 """Gas of a simulation that runs at once: 10 ms of the reference core."""
@@ -46,6 +47,13 @@ class Estimate(NamedTuple):
     gas_limit: int
     tip: int
     max: int
+
+
+class Simulation(NamedTuple):
+    """What the next block would do: the receipt, and what changes in the signers' balances besides the fee."""
+
+    receipt: Receipt
+    changes: list[BalanceChange]
 
 
 class _Layer:
@@ -97,15 +105,15 @@ class Simulator:
         price = self.price  # after this the scratch machine stands on the newest state
         return price, self._machine.scratch.core.params.max_block_gas
 
-    async def simulate(self, tx: Transaction) -> Receipt:
+    async def simulate(self, tx: Transaction) -> Simulation:
         """Run a transaction, signed or not, as the next block would, and forget it.
 
         Transactions of its signers that wait in the pool count as done where sequences and keys are
         concerned. Raises a 1000s error where entry refuses, LimitExceeded when too many large simulations
         wait.
         """
-        receipt = await self._run(tx, tx.fee)
-        return receipt._replace(tx_id=tx.tx_id)
+        receipt, changes = await self._run(tx, tx.fee)
+        return Simulation(receipt._replace(tx_id=tx.tx_id), changes)
 
     async def estimate_fee(self, tx: Transaction) -> Estimate:
         """Simulate and add room. Raises the error it would fail with, InsufficientFunds among them."""
@@ -120,7 +128,7 @@ class Simulator:
             return Estimate(price, gas_used, gas_limit, tip, 2 * price * gas_limit + tip)
 
         try:
-            receipt = self._at_once(tx, paying(INLINE_GAS))
+            receipt = self._at_once(tx, paying(INLINE_GAS)).receipt
             if receipt.status == 0 and estimate(receipt.gas_used).gas_limit <= INLINE_GAS:
                 return estimate(
                     receipt.gas_used
@@ -129,30 +137,32 @@ class Simulator:
             pass
         # It takes more gas, or what the largest fee leaves is too little: how much with a fee that is given?
         largest = paying(max_gas)
-        used = _succeeded(await self._run(tx, largest, gift=largest.max)).gas_used
+        used = _succeeded((await self._run(tx, largest, gift=largest.max)).receipt).gas_used
         found = estimate(used)
-        _succeeded(await self._run(tx, paying(found.gas_limit)))  # and does it stand when that is paid?
+        _succeeded(
+            (await self._run(tx, paying(found.gas_limit))).receipt
+        )  # and does it stand when that is paid?
         return found
 
-    async def _run(self, tx: Transaction, fee: Fee, gift: int = 0) -> Receipt:
+    async def _run(self, tx: Transaction, fee: Fee, gift: int = 0) -> Simulation:
         """With another fee: at once if it needs little, else in turns. `gift` is given to the payer."""
         if not INLINE_GAS < fee.gas_limit <= self._price_and_max_gas()[1]:
             return self._at_once(tx, fee, gift)
         try:
-            receipt = self._at_once(tx, fee._replace(gas_limit=INLINE_GAS), gift)
-            if receipt.status != OutOfGas.code:
-                return receipt
+            found = self._at_once(tx, fee._replace(gas_limit=INLINE_GAS), gift)
+            if found.receipt.status != OutOfGas.code:
+                return found
         except GasLimitTooLow:
             pass  # bytes and signatures alone take more
         return await self._in_turns(with_fee(tx, fee), gift)
 
-    def _at_once(self, tx: Transaction, fee: Fee, gift: int = 0) -> Receipt:
+    def _at_once(self, tx: Transaction, fee: Fee, gift: int = 0) -> Simulation:
         records = self._records(tx, gift, only_pending=True)
         committed = self._ledger.committed
         base: Readable = _Layer(committed, records) if records else committed
-        return self._machine.simulate(base, self._next_block(), with_fee(tx, fee))
+        return _simulate(self._machine, base, self._next_block(), with_fee(tx, fee))
 
-    async def _in_turns(self, tx: Transaction, gift: int) -> Receipt:
+    async def _in_turns(self, tx: Transaction, gift: int) -> Simulation:
         """On a version of the state that stays as it is while blocks are made."""
         if self._waiting >= MAX_WAITING:
             raise LimitExceeded(
@@ -165,8 +175,10 @@ class Simulator:
                 # The newest records: those of a block that is still being written are not in the view.
                 records = self._records(tx, gift, only_pending=False)
                 # A third set of modules: queries and small simulations use the second one meanwhile.
-                simulate = self._machine.scratch.simulate
-                return await Turns(lambda offer: simulate(_Layer(view, records, offer), info, tx)).run()
+                machine = self._machine.scratch
+                return await Turns(
+                    lambda offer: _simulate(machine, _Layer(view, records, offer), info, tx)
+                ).run()
         finally:
             self._waiting -= 1
 
@@ -216,6 +228,11 @@ class Simulator:
                 if other.address == signer.address and other.public_key is not None:
                     return other.public_key if other.sequence < signer.sequence else None
         return None
+
+
+def _simulate(machine: Machine, base: Readable, info: BlockInfo, tx: Transaction) -> Simulation:
+    receipt = machine.simulate(base, info, tx)
+    return Simulation(receipt, machine.simulation_changes(tx, receipt.fee))
 
 
 def with_fee(tx: Transaction, fee: Fee) -> Transaction:

@@ -26,6 +26,7 @@ from qenex.errors import (
 )
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT
 from qenex.transaction import Transaction
+from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
 from vm.calls import Parts, give_handles
 from vm.context import BlockInfo, Context
@@ -35,7 +36,7 @@ from vm.execution import UNLIMITED, BlockExecution, check_hooks, parameters_hash
 from vm.fees import price_per_gas
 from vm.gas import Gas, gas_schedule
 from vm.module import Declaration, Module
-from vm.money import Money
+from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 
 QUERY_GAS = 1 << 40
@@ -257,6 +258,20 @@ class Machine:
             return scratch.begin(base, info).execute(tx)
         finally:
             tx.plan = None
+
+    def simulation_changes(self, tx: Transaction, fee: int) -> list[BalanceChange]:
+        """What the last simulation, of `tx`, changed in its signers' balances; the fee, which it charged, left out.
+
+        In order of the signers, then of denominations.
+        """
+        order = {signer.address: index for index, signer in enumerate(tx.signers)}
+        payer = tx.signers[0].address
+        changes = {(c.address, c.denom): c.change for c in balance_changes(self.scratch.state, order)}
+        changes[payer, QXC] = changes.get((payer, QXC), 0) + fee
+        found = [
+            BalanceChange(address, denom, change) for (address, denom), change in changes.items() if change
+        ]
+        return sorted(found, key=lambda c: (order[c.address], c.denom))
 
     @property
     def simulation_error(self) -> QenexError | None:

@@ -9,6 +9,7 @@ cannot create money.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from typing import NamedTuple
 
 from ledger.collections import Map
 from ledger.state import State, Value
@@ -298,6 +299,33 @@ class Money:
         """Reduce QXC's supply by the burned part of the fee pot (machine only)."""
         if amount:
             self._state.set_ordered(supply_state_key(QXC), self.supply(QXC) - amount or None)
+
+
+class BalanceChange(NamedTuple):
+    """What a transaction does to one balance: `change` base units of `denom`, negative when it pays."""
+
+    address: Address
+    denom: str
+    change: int
+
+
+def balance_changes(state: State, addresses: Container[Address]) -> list[BalanceChange]:
+    """What has changed in the balances of these accounts since the state's base, the fee included."""
+    found: list[BalanceChange] = []
+    for key, old in state.touched(0).items():
+        prefix, address = key[:2], Address(key[2:34])
+        if address not in addresses:
+            continue
+        new = state.get(key)
+        if prefix == ACCOUNT_RECORDS:
+            denom, change = QXC, (0 if new is None else new[1]) - (0 if old is None else old[1])
+        elif prefix == BANK_BALANCES:
+            denom, change = key[34:-2].decode("ascii"), (new or 0) - (old or 0)
+        else:
+            continue
+        if change:
+            found.append(BalanceChange(address, denom, change))
+    return found
 
 
 def check_conservation(state: State, mark: int, supplies: Container[str] | None = None) -> None:

@@ -8,10 +8,11 @@ from node.events import Located
 from node.rpc.declare import Schema
 from node.rpc.strict_json import Json
 from node.service import Included, NodeService, Proved, ReceiptProof
-from node.simulation import receipt_error
+from node.simulation import Simulation, receipt_error
 from node.steps import Slice, Steps
 from qenex.block import COMMIT, EVIDENCE, HEADER, VALIDATOR, Block, Commit, Header, Receipt
 from qenex.codec import time_to_text
+from qenex.crypto.address import encode_address
 from qenex.errors import QenexError
 from qenex.proof import proof_to_json
 from qenex.transaction import Transaction, decode_transaction
@@ -62,6 +63,12 @@ EVENT: Final = shape("Event", name=TEXT, fields=ANY_OBJECT)
 RECEIPT: Final = shape(
     "Receipt", tx_id=HASH, status=INTEGER, error=nullable(ERROR), failed_message=nullable(INTEGER),
     gas_used=INTEGER, fee=AMOUNT, results={"type": "array"}, events=array(EVENT),
+)  # fmt: skip
+BALANCE_CHANGE: Final = shape("BalanceChange", address=TEXT, denom=TEXT, change=TEXT)
+SIMULATION: Final = shape(
+    "Simulation", tx_id=HASH, status=INTEGER, error=nullable(ERROR), failed_message=nullable(INTEGER),
+    gas_used=INTEGER, fee=AMOUNT, results={"type": "array"}, events=array(EVENT),
+    balance_changes=array(BALANCE_CHANGE),
 )  # fmt: skip
 SIGNED_HEADER: Final = shape("SignedHeader", height=INTEGER, hash=HASH, header=HEADER.schema)
 TRANSACTION: Final[Schema] = {
@@ -168,6 +175,18 @@ class Renderer:
         form = self._registry.receipt_to_json(receipt, tx, self._prefix)
         form["error"] = receipt_error(receipt).to_dict() if receipt.status else None
         return form
+
+    def simulation(self, found: Simulation, tx: Transaction) -> Json:
+        """A simulated receipt, and what changes in the signers' balances besides the fee."""
+        changes = [
+            {
+                "address": encode_address(change.address, self._prefix),
+                "denom": change.denom,
+                "change": str(change.change),
+            }
+            for change in found.changes
+        ]
+        return {**self.receipt(found.receipt, tx), "balance_changes": changes}
 
     def included(self, found: Included) -> Json:
         """A transaction on chain, as `tx_get` answers."""

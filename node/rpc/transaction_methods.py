@@ -10,7 +10,7 @@ from node.rpc.render import (
     HASH,
     INTEGER,
     LOOKUP,
-    RECEIPT,
+    SIMULATION,
     TRANSACTION,
     Renderer,
     hex_of,
@@ -112,9 +112,11 @@ class TransactionMethods:
             answer["proof"] = self._renderer.receipt_proof(proof)
         return answer
 
-    @method("tx_simulate", result=RECEIPT, cost=10, errors=(MalformedBytes, InsufficientFunds))
+    @method("tx_simulate", result=SIMULATION, cost=10, errors=(MalformedBytes, InsufficientFunds))
     async def simulate(self, caller: Caller, transaction: TransactionInput) -> Json:
-        """What a transaction would do in the next block, by its receipt; nothing is changed.
+        """What a transaction would do in the next block, by its receipt and its signers' balances; nothing is changed.
+
+        `balance_changes` leave the fee out; a negative one is paid.
 
         Signatures are not looked at. A transaction that would fail has a status and an error; one that
         no block may take is refused with its 1000s error. Waiting transactions of its signers count as
@@ -124,9 +126,9 @@ class TransactionMethods:
             transaction: body bytes or raw bytes as hex, or the JSON form, signed or not.
         """
         tx = self._unsigned(transaction)
-        receipt = await self._service.simulate(tx)
-        caller.owe(receipt.gas_used // GAS_PER_UNIT)
-        return self._renderer.receipt(receipt, tx)
+        found = await self._service.simulate(tx)
+        caller.owe(found.receipt.gas_used // GAS_PER_UNIT)
+        return self._renderer.simulation(found, tx)
 
     @method(
         "tx_estimateFee",

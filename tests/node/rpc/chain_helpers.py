@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from defi_modules.bank.module import Bank
+from defi_modules.tokens.module import Tokens
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
@@ -60,7 +61,7 @@ class TestChain:
             modules={"bank": {"balances": balances}},
             parameters={},
         )
-        self.machine = Machine([Bank])
+        self.machine = Machine([Bank, Tokens])
         self.ledger = Ledger.create(
             None,
             genesis,

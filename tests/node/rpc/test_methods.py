@@ -17,7 +17,7 @@ from node.service import MAX_PROVED_KEYS
 from node.simulation import GAS_MARGIN_PERCENT
 from qenex.block import HEADER, block_hash, validators_root
 from qenex.codec import codec_for
-from qenex.crypto.address import Address
+from qenex.crypto.address import Address, encode_address
 from qenex.errors import REGISTRY, OutcomeUnknown
 from qenex.proof import proof_from_json, verify_absence, verify_list_proof, verify_membership
 from qenex.state_keys import account_state_key, balance_state_key
@@ -278,6 +278,27 @@ async def test_a_simulation_tells_the_receipt_and_changes_nothing(chain):
     assert receipt["events"][0]["name"] == "bank.transferred"
     chain.mine()
     assert chain.ledger.tree_root == root
+
+
+async def test_a_simulation_tells_what_changes_in_the_signers_balances_whatever_the_message_calls_it(chain):
+    """Lesson: a preview by transfer events alone showed a payment to many as costing nothing but the fee."""
+    sender = encode_address(ALICE.address)
+    plain = await chain.call("tx_simulate", transaction=hexed(chain.body(amount=7)))
+    assert plain["balance_changes"] == [{"address": sender, "denom": "QXC", "change": "-7"}]
+    paid = ((BOB.address, ("QXC", 5)), (BOB.address, ("QXC", 6)))
+    body = chain.body(messages=[Message("tokens.multi_send", (paid,), 0)])
+    many = await chain.call("tx_simulate", transaction=hexed(body))
+    assert (many["status"], many["balance_changes"]) == (
+        0,
+        [{"address": sender, "denom": "QXC", "change": "-11"}],
+    )
+    made = Message("tokens.create", ("GOLD", "", 0, "", 50, None, None), 0)
+    minted = await chain.call("tx_simulate", transaction=hexed(chain.body(messages=[made])))
+    (change,) = minted["balance_changes"]
+    assert (change["address"], change["change"]) == (sender, "50")
+    assert change["denom"].startswith("tokens/")
+    failed = await chain.call("tx_simulate", transaction=hexed(chain.body(amount=QXC_EACH * 2)))
+    assert (failed["status"], failed["balance_changes"]) == (3200, [])
 
 
 async def test_a_simulation_takes_signed_bytes_and_json_too(chain):
