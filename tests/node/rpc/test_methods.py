@@ -52,7 +52,7 @@ def hexed(data: bytes) -> str:
 async def test_node_info_names_chain_and_modules(chain):
     info = await chain.call("node_info")
     assert info["chain_id"] == CHAIN_ID
-    assert info["modules"] == ["machine", "accounts", "bank"]
+    assert info["modules"] == ["machine", "accounts", "bank", "tokens"]
     assert info["validator_address"] == text(VALIDATOR_KEY)
     assert info["genesis_hash"] == hexed(chain.ledger.genesis_hash)
 
