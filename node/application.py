@@ -20,7 +20,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from consensus.validators import ValidatorSet, with_priorities
 from ledger.staging import Prepared, Staged
+from ledger.state import Readable
 from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents
@@ -51,6 +53,7 @@ from qenex.transaction import Transaction, decode_transaction
 from vm.context import BlockInfo
 from vm.execution import BlockExecution, BlockResult
 from vm.machine import CheckState, Machine
+from vm.rotation import Rotation, members_at
 
 log = logging.getLogger("qenex.application")
 
@@ -169,6 +172,8 @@ class Application:
         self.on_commit: Callable[[Committed], None] = _nobody
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
+        self._rotation: tuple[Rotation, int, ValidatorSet] | None = None
+        """The proposer priorities asked for last: their record, the height, and the set."""
         self._load()
 
     # -- start -------------------------------------------------------------------------------
@@ -222,6 +227,30 @@ class Application:
             state_root=ledger.state_root,
             results_root=ledger.results_root,
         )
+
+    def rotation(self, height: int) -> ValidatorSet:
+        """The validators of `height` with their proposer priorities, from the oldest kept state to two heights ahead.
+
+        Raises NotFound or Pruned. Asked height after height it costs one turn each, else up to 1,000.
+        """
+        ledger, ahead = self.ledger, height - self.ledger.height
+        if ahead > 2:
+            raise NotFound(f"the validators of height {height} are not known yet")
+        if ahead >= 1:
+            base: Readable = ledger.committed
+            validators = self.validators if ahead == 1 else self.next_validators
+        else:
+            first = self.genesis.initial_height
+            base, validators = ledger.view(max(height - 1, first - 1)), ledger.validators_at(height)
+        record = self.machine.rotation(base, height)
+        known = self._rotation
+        if known is not None and known[0] == record and known[1] <= height:
+            priorities = known[2].increment(height - known[1]).priorities
+            found = ValidatorSet(tuple(validators), priorities)
+        else:
+            found = with_priorities(validators, members_at(record, height))
+        self._rotation = (record, height, found)
+        return found
 
     # -- transactions --------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The machine's own module (id 0): fee market, leases, validators, paused modules, module accounts."""
+"""The machine's own module (id 0): fee market, leases, validators and their turns, paused modules, module accounts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vm.context import Context
 from vm.fees import MachineParams, price_per_gas
 from vm.module import Module, query
 from vm.registry import check_record
+from vm.rotation import Rotations, first_rotation, next_rotations
 
 ModuleName = Annotated[str, Length(1, 32)]
 
@@ -81,6 +82,7 @@ class Core(Module):
     validators = OrderedMap[Address, Validator](4, key=Address, value=Validator)
     paused = Map[int, Pause](5, key=U8, value=Pause)
     module_accounts = Map[Address, str](6, key=Address, value=ModuleName)
+    rotations = Item[Rotations](7, Rotations)
 
     def validator_set(self) -> tuple[Validator, ...]:
         """The active validators in canonical order."""
@@ -91,8 +93,20 @@ class Core(Module):
         self.leases.set((payer, lease), valid_until)
         self.lease_ends.set((valid_until, payer, lease), 1)
 
+    def begin_rotation(self, height: int) -> None:
+        """Everybody's turn begins alike at `height`, the chain's first."""
+        self.rotations.set(Rotations(first_rotation(height, self.validator_set()), None))
+
     def end_block(self, ctx: Context) -> None:
-        """Forget leases whose time has passed, at most `hook_items` a block."""
+        """The last hook: what changed about the validators, and leases whose time has passed."""
+        rotations = self.rotations.get()
+        following = rotations and next_rotations(rotations, ctx.height, self.validator_set())
+        if following is not None:
+            self.rotations.set(following)
+        self._forget_leases(ctx)
+
+    def _forget_leases(self, ctx: Context) -> None:
+        """At most `hook_items` a block."""
         due: list[tuple[tuple[int, Address, bytes], int]] = []
         for key, one in self.lease_ends.page(limit=min(1_000, self.params.hook_items)):
             if key[0] >= ctx.height:

@@ -22,6 +22,7 @@ from qenex.errors import (
     MalformedBytes,
     MethodNotFound,
     ModuleFault,
+    NotFound,
     QenexError,
 )
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT
@@ -38,6 +39,7 @@ from vm.gas import Gas, gas_schedule
 from vm.module import Declaration, Module
 from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
+from vm.rotation import Rotation, rotation_for
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -158,6 +160,7 @@ class Machine:
             module.parameters.set(self._genesis_params(module, genesis.parameters.get(module.name, {})))
             ctx.module, ctx.actor = "genesis", Address(b"")
             module.import_genesis(ctx, dict(genesis.modules.get(module.name, {})))
+        self.core.begin_rotation(genesis.initial_height)
         changes = self.state.changes()
         problems = self.check_invariants(_Changes(changes))
         if problems:
@@ -201,6 +204,19 @@ class Machine:
         scratch = self.scratch
         scratch.state.reset(base)
         return scratch.core.validator_set()
+
+    def rotation(self, base: Readable, height: int) -> Rotation:
+        """The record from which the proposers of `height` follow (`vm.rotation.members_at`).
+
+        `base` is the state after any block from height - 2 on, as long as the set changed at most twice since.
+        Raises NotFound if it does not hold it.
+        """
+        scratch = self.scratch
+        scratch.state.reset(base)
+        rotations = scratch.core.rotations.get()
+        if rotations is None:
+            raise NotFound("this state holds no proposer priorities")
+        return rotation_for(rotations, height)
 
     def price(self, base: Readable) -> int:
         """Base units of QXC per gas that the next block on `base` asks."""
