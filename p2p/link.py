@@ -28,8 +28,8 @@ from p2p.identity import NodeIdentity
 from qenex.errors import HandshakeFailed, PeerUnreachable, WrongNetwork
 
 PATH: Final = "/p2p/1"
-MAX_WS_MESSAGE: Final = FRAME_SIZE
-"""Bytes of a WebSocket message: the largest frame; the handshake's messages are smaller."""
+MAX_WS_MESSAGE: Final = FRAME_SIZE + 1
+"""Bytes that a WebSocket message may not have: aiohttp refuses one of exactly its limit, and a frame may be full."""
 T = TypeVar("T")
 
 

@@ -375,7 +375,8 @@ class Proposals:
             del fetch.sources[peer]
             self._at(now + CHECK_SECONDS)
         if not fetch.sources and not fetch.asked:
-            fetch.again = now + AGAIN_SECONDS
+            if fetch.again <= now:
+                fetch.again = now + AGAIN_SECONDS
             self._at(fetch.again)
 
     @staticmethod

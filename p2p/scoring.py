@@ -41,6 +41,7 @@ WEIGHTS: Final[dict[Offence, int]] = {
     Offence.UNRESPONSIVE: 10,
     Offence.FALSE_CONTENT: 50,
     Offence.INVALID_SIGNATURE: 50,
+    Offence.INVALID_TRANSACTION: 5,
     Offence.INVALID_CONSENSUS: 34,
     Offence.FLOOD: 5,
     Offence.FALSE_CLAIM: 20,

@@ -152,6 +152,18 @@ def test_when_all_were_asked_in_vain_all_are_asked_again_and_so_is_a_newcomer() 
     assert lone.take() == [("a", GetOutline(name))]
 
 
+def test_a_tick_just_before_its_time_does_not_put_off_asking_again() -> None:
+    _, name, _ = block_of(3)
+    lone = Lone("a")
+    lone.proposals.want(name)
+    lone.proposals.on_outline_answer("a", OutlineAnswer(name, None))
+    lone.take()
+    for _ in range(12):
+        lone.now += proposals.AGAIN_SECONDS / 10
+        lone.proposals.tick()
+    assert lone.take() == [("a", GetOutline(name))]
+
+
 def test_an_outline_with_another_header_is_refused_at_once() -> None:
     _, name, _ = block_of()
     other = make_block(raws_of("other", 2))
