@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 DEVNET_HOME ?= .devnet
+VALIDATORS ?= 4
 TEST_WORKERS ?= 2
 TESTS ?= tests
 BENCH_ACCOUNTS ?= 20000
@@ -44,8 +45,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip check --disable-pip-version-check >/dev/null
 	@touch $@
 
-devnet: $(READY) ## a running chain with ten funded accounts, in the foreground (DEVNET_HOME=.devnet)
-	@exec $(BIN)/qenex devnet up --home $(DEVNET_HOME) --foreground
+devnet: $(READY) ## a running chain of four validators with ten funded accounts, in the foreground (DEVNET_HOME=.devnet)
+	@exec $(BIN)/qenex devnet up --home $(DEVNET_HOME) --validators $(VALIDATORS) --foreground
 
 test: $(READY) ## the tests that run on every change (TESTS=tests/vm for one room)
 	@$(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist worksteal --benchmark-disable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -14,21 +13,23 @@ from cli.app import App, pass_app
 from cli.layout import Style, ago, fields, grouped, table
 from cli.lazy import Command, Group
 from cli.output import Result, emit
-from qenex.errors import NodeUnreachable, ProcessFailed, QenexError, UsageError
+from qenex.errors import ProcessFailed, QenexError, UsageError
 
 if TYPE_CHECKING:
-    from cli.devnet_home import DevnetHome
-    from qenex.client import QenexClient
+    from collections.abc import Sequence
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
-LOCK_SECONDS = 90.0
+    from cli.devnet_home import DevnetHome, DevnetNode
+
+LOCK_SECONDS = 150.0
 DEFAULT_PORT = 7300
-MAX_SOCKET_PATH = 100
-"""Bytes of a local socket's path that every system takes; in a deeper folder the node opens none."""
+MAX_NODES = 32
+"""Processes of a devnet: what one machine can carry. A chain may have 150 validators."""
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    lazy={"chaos": ("cli.devnet_chaos:chaos", "Break a running devnet, and mend it.")},
+)
 def devnet() -> None:
     """Run a chain of your own on this machine.
 
@@ -42,23 +43,24 @@ def devnet() -> None:
 @devnet.command("up", cls=Command)
 @click.option(
     "--validators",
-    type=click.IntRange(1, 150),
-    default=1,
+    type=click.IntRange(1, MAX_NODES),
     metavar="N",
-    help="Validators of the chain [1]; this version runs one and refuses more.",
+    help="Validators of a new chain, each a process of its own [1].",
 )
 @click.option(
     "--rpc-port",
     type=click.IntRange(1, 65_535),
     metavar="PORT",
-    help=f"RPC port. Without it: the one used before, {DEFAULT_PORT}, or another free one.",
+    help=f"RPC port of the first node. Without it: the one used before, {DEFAULT_PORT}, or another free one.",
 )
 @click.option("--detach", is_flag=True, help="Return when the chain is ready, also on a terminal.")
 @click.option(
     "--foreground", is_flag=True, help="Stay with a status line until Ctrl-C, also without a terminal."
 )
 @pass_app
-def up(app: App, *, validators: int, rpc_port: int | None, detach: bool, foreground: bool) -> Result | None:
+def up(
+    app: App, *, validators: int | None, rpc_port: int | None, detach: bool, foreground: bool
+) -> Result | None:
     """Start a devnet, or go on with the one in the home folder, also after its processes were killed.
 
     On a terminal it stays with a live status line until Ctrl-C and then stops the chain; with --detach or
@@ -67,11 +69,6 @@ def up(app: App, *, validators: int, rpc_port: int | None, detach: bool, foregro
     from cli import devnet_home as homes
     from cli.processes import locked
 
-    if validators != 1:
-        raise UsageError(
-            f"a devnet of {validators} validators is not supported by this version: it runs one validator",
-            hint="leave --validators out; several validators need consensus over the network",
-        )
     if detach and foreground:
         raise UsageError("--detach and --foreground exclude each other")
     stay = foreground or not (detach or app.json or not sys.stdout.isatty())
@@ -80,7 +77,7 @@ def up(app: App, *, validators: int, rpc_port: int | None, detach: bool, foregro
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder / homes.LOCK_FILE, seconds=LOCK_SECONDS, what=str(folder)):
-            net, known = _bring_up(app, rpc_port)
+            net, known = _bring_up(app, validators, rpc_port)
     except OSError as error:
         raise ProcessFailed(
             f"{folder}: {error.strerror}", hint="check the folder's owner and free space"
@@ -93,121 +90,78 @@ def up(app: App, *, validators: int, rpc_port: int | None, detach: bool, foregro
     return None
 
 
-def _bring_up(app: App, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any]]:
-    from dataclasses import replace
-
+def _bring_up(app: App, validators: int | None, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any]]:
     from cli import devnet_home as homes
-    from cli.processes import choose_port, is_free
+    from cli import devnet_nodes as processes
+    from cli.processes import choose_port
 
     net = homes.open_devnet(app.home)
     resumed = net is not None
     if net is None:
         if not homes.has_leveldb():
             app.warn("LevelDB's binding (plyvel) is not installed: the chain is kept in SQLite")
+        if rpc_port is not None:
+            choose_port(homes.HOST, rpc_port, [])  # a taken port is an error before anything is made
         app.progress("making keys and genesis ...")
-        net = homes.create_devnet(app.home, choose_port(homes.HOST, rpc_port, [DEFAULT_PORT]))
-    running = net.running()
-    if running is None:
-        preferred = [net.rpc_port, DEFAULT_PORT]
-        for last in (False, False, True):
-            port = choose_port(homes.HOST, rpc_port, preferred)
-            net = replace(net, rpc_port=port)
-            app.progress(f"starting the node on port {port} ...")
-            try:
-                _start(net)
-                break
-            except ProcessFailed:
-                # Somebody may have taken the port between the choice and the start.
-                if last or rpc_port is not None or is_free(homes.HOST, port):
-                    raise
-            preferred = []
-    else:
-        if rpc_port is not None and rpc_port != running.rpc_port:
-            app.warn(
-                f"the devnet runs already, on port {running.rpc_port}; --rpc-port {rpc_port} has no effect"
-            )
-        net = replace(net, rpc_port=running.rpc_port)
-        _await_ready(net, 0)
+        net = homes.create_devnet(app.home, validators or 1)
+    elif validators is not None and validators != len(net.nodes):
+        app.warn(
+            f"the devnet in {app.home} has {len(net.nodes)} validators; --validators {validators} has no effect"
+        )
+    for node in net.nodes:
+        running = node.running()
+        if running is not None:
+            processes.resume(running.process)
+    stopped = [node for node in net.nodes if node.running() is None]
+    first = net.nodes[0].running()
+    if rpc_port is not None and first is not None and first.rpc_port != rpc_port:
+        app.warn(f"the devnet runs already, on port {first.rpc_port}; --rpc-port {rpc_port} has no effect")
+    net = _start(app, net, stopped, rpc_port if first is None else None)
     net.save()
     app.progress_end()
-    return net, {**_describe(net, resumed=resumed), "already_running": running is not None}
+    return net, {**_describe(net, resumed=resumed), "already_running": not stopped}
 
 
-def _start(net: DevnetHome) -> None:
-    from cli.devnet_home import Running
-    from cli.processes import identify, start_node, stop
+def _start(app: App, net: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: int | None) -> DevnetHome:
+    from cli import devnet_nodes as processes
 
-    written = net.log_path.stat().st_size if net.log_path.exists() else 0
-    overrides = [f"rpc.port={net.rpc_port}"]
-    if len(os.fsencode(net.node_home / "admin.sock")) > MAX_SOCKET_PATH:
-        overrides.append("rpc.admin_socket=false")
-    child = start_node(net.node_home, net.log_path, overrides)
-    process = identify(child.pid)
-    if process is None:
-        raise _died(net, written)
-    net.note(Running(process, net.rpc_port))
-    try:
-        _await_ready(net, written)
-    except BaseException:
-        stop(process, seconds=STOP_SECONDS)
-        net.forget_process()
-        raise
-
-
-def _await_ready(net: DevnetHome, written: int) -> None:
-    """Return when the node serves and has a block. Raises ProcessFailed if it ends before, or hangs.
-
-    The answer must be of this chain: another program may have been faster on the port.
-    """
-    from cli.processes import POLL_SECONDS
-
-    deadline = time.monotonic() + READY_SECONDS
-    with _client(net) as client:
-        while True:
-            try:
-                answer: Any = client.call("node_status")
-                if not answer["not_ready"] and client.call("node_info")["genesis_hash"] == net.genesis_hash:
-                    return
-            except QenexError:
-                pass  # not listening yet
-            if net.running() is None:
-                raise _died(net, written)
-            if time.monotonic() > deadline:
-                raise ProcessFailed(
-                    f"the node is not ready after {READY_SECONDS:.0f} s; its log is {net.log_path}"
-                )
-            time.sleep(POLL_SECONDS)
+    for attempt in range(1, processes.ATTEMPTS + 1):
+        net = processes.with_ports(net, stopped, rpc_port)
+        names = [node.name for node in stopped]
+        waiting = [node for node in net.nodes if node.name in names]
+        if waiting:
+            app.progress(f"starting {_count(len(waiting))}, RPC on port {net.nodes[0].rpc_port} ...")
+        try:
+            processes.start_together(net, waiting)
+        except ProcessFailed:
+            # Somebody may have taken a port between the choice and the start.
+            if attempt == processes.ATTEMPTS or not processes.may_have_lost_a_port(net):
+                raise
+        else:
+            return net
+    raise ProcessFailed("the chain could not be started")
 
 
-def _died(net: DevnetHome, written: int) -> ProcessFailed:
-    from cli.processes import last_words
-
-    said = last_words(net.log_path, written)
-    return ProcessFailed(
-        f"the node ended at its start{': ' + said if said else ''}", hint=f"read its log {net.log_path}"
-    )
-
-
-def _client(net: DevnetHome, *, timeout: float = 3.0) -> QenexClient:
-    from qenex.client import QenexClient
-
-    return QenexClient(net.rpc, timeout=timeout)
+def _count(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"
 
 
 def _describe(net: DevnetHome, *, resumed: bool) -> dict[str, Any]:
+    from cli.devnet_nodes import client_of, status_of
     from qenex.crypto import encode_address
 
     infos = [net.keyring.get_public(name) for name in _account_names()]
-    with _client(net) as client:
+    with client_of(net.nodes[0], timeout=10.0) as client:
         balances = [client.bank.get_balance(info.address) for info in infos]
     accounts = [
         {"name": info.name, "address": encode_address(info.address), "balance": str(balance), "denom": "QXC"}
         for info, balance in zip(infos, balances, strict=True)
     ]
-    nodes = [_node_status(net)]
+    nodes = [status_of(node) for node in net.nodes]
     return {
         "chain_id": net.chain_id,
         "genesis_hash": net.genesis_hash,
+        "genesis": str(net.nodes[0].home / "genesis.json"),
         "home": str(net.folder),
         "resumed": resumed,
         "rpc": [node["rpc"] for node in nodes],
@@ -230,6 +184,7 @@ def _up_text(known: dict[str, Any], style: Style, *, stay: bool) -> str:
     head = fields(
         [
             ("chain", f"{style.bold(known['chain_id'])} ({state}, height {grouped(node['height'] or 0)})"),
+            ("validators", str(len(known["nodes"]))),
             ("RPC", style.cyan(node["rpc"] + "/rpc")),
             ("WebSocket", style.cyan(node["rpc"].replace("http", "ws", 1) + "/ws")),
             ("home", known["home"]),
@@ -261,50 +216,58 @@ def _stay(app: App, net: DevnetHome) -> None:
         signal.signal(number, leave)
     app.note(app.style.dim("Ctrl-C stops the chain; the same command goes on with it."))
     try:
-        with _client(net) as client:
-            while net.running() is not None:
-                app.progress(_status_line(client))
-                time.sleep(0.5)
+        while any(node.running() is not None for node in net.nodes):
+            app.progress(_status_line(net))
+            time.sleep(0.5)
     except KeyboardInterrupt:
         app.progress("stopping ...")
         _stop(app, net)
         app.progress_end()
         app.note("Stopped. Nothing that was final is lost.")
         return
-    raise ProcessFailed(f"the node has ended; its log is {net.log_path}")
+    logs = net.folder / "logs"
+    raise ProcessFailed(f"all nodes have ended; their logs are in {logs}", hint="read them, then start again")
 
 
-def _status_line(client: QenexClient) -> str:
+def _status_line(net: DevnetHome) -> str:
+    """Where the chain stands, by the first node that answers, and how many do."""
+    from cli.devnet_nodes import client_of
     from qenex.codec import time_from_text
-    from qenex.errors import InvalidResponse
 
-    try:
-        status: Any = client.call("node_status")
-    except (NodeUnreachable, InvalidResponse):
-        return "the node does not answer"
-    age = (time.time_ns() - time_from_text(status["block_time"])) // 10**9
-    waiting = status["mempool"]["count"]
-    return f"height {grouped(status['height'])}  block {status['block_hash'][:14]}  {ago(age)} ago  {waiting} waiting"
+    answers: list[Any] = []
+    for node in net.nodes:
+        if node.running() is None:
+            continue
+        try:
+            with client_of(node, timeout=1.0) as client:
+                answers.append(client.call("node_status"))
+        except QenexError:
+            continue  # paused, or busy for longer than a status line waits
+    if not answers:
+        return "no node answers"
+    best = max(answers, key=lambda answer: int(answer["height"]))
+    age = (time.time_ns() - time_from_text(best["block_time"])) // 10**9
+    nodes = "" if len(net.nodes) == 1 else f"  {len(answers)} of {len(net.nodes)} nodes"
+    return (
+        f"height {grouped(best['height'])}  block {best['block_hash'][:14]}  {ago(age)} ago  "
+        f"{best['mempool']['count']} waiting{nodes}"
+    )
 
 
 # -- down and status -------------------------------------------------------------------------------
 
 
-def _stop(app: App, net: DevnetHome) -> str:
-    """Stop the node if it runs; returns what happened."""
-    from cli.processes import stop
+def _stop(app: App, net: DevnetHome) -> dict[str, str]:
+    """Stop what runs; returns what happened, by node."""
+    from cli.devnet_nodes import STOP_SECONDS, end_all
 
-    running = net.running()
-    if running is None:
-        net.forget_process()
-        return "not running"
-    clean = stop(running.process, seconds=STOP_SECONDS)
-    net.forget_process()
-    if not clean:
-        app.warn(
-            f"the node did not stop within {STOP_SECONDS:.0f} s and was killed; it resumes with its last block"
-        )
-    return "stopped" if clean else "killed"
+    outcomes = end_all(net.nodes)
+    for name, outcome in outcomes.items():
+        if outcome == "killed":
+            app.warn(
+                f"{name} did not stop within {STOP_SECONDS:.0f} s and was killed; it resumes with its last block"
+            )
+    return outcomes
 
 
 @devnet.command("down", cls=Command)
@@ -317,55 +280,27 @@ def down(app: App) -> Result:
     net = homes.existing_devnet(app.home)
     with locked(app.home / homes.LOCK_FILE, seconds=LOCK_SECONDS, what=str(app.home)):
         app.progress("stopping ...")
-        outcome = _stop(app, net)
+        outcomes = _stop(app, net)
     app.progress_end()
-    data = {"chain_id": net.chain_id, "nodes": [{"name": homes.NODE_NAME, "outcome": outcome}]}
-    return Result(data, f"{net.chain_id}: {outcome}.")
-
-
-def _node_status(net: DevnetHome) -> dict[str, Any]:
-    from cli.devnet_home import NODE_NAME
-
-    running = net.running()
-    known: dict[str, Any] = {
-        "name": NODE_NAME,
-        "pid": running.process.pid if running is not None else None,
-        "running": running is not None,
-        "height": None,
-        "round": None,
-        "peers": None,
-        "last_block_hash": None,
-        "state_root": None,
-        "rpc": f"http://127.0.0.1:{running.rpc_port}" if running is not None else net.rpc,
-        "home": str(net.node_home),
-        "log": str(net.log_path),
+    data = {
+        "chain_id": net.chain_id,
+        "nodes": [{"name": name, "outcome": outcome} for name, outcome in outcomes.items()],
     }
-    if running is None:
-        return known
-    from qenex.client import QenexClient
-
-    try:
-        with QenexClient(known["rpc"], timeout=3.0) as client:
-            status: Any = client.call("node_status")
-    except QenexError as error:
-        known["trouble"] = error.message
-        return known
-    names = {"block_hash": "last_block_hash"}
-    for name in ("height", "round", "peers", "block_hash", "state_root"):
-        known[names.get(name, name)] = status.get(name)
-    if status.get("not_ready"):
-        known["trouble"] = str(status["not_ready"])
-    return known
+    if len(set(outcomes.values())) == 1:
+        return Result(data, f"{net.chain_id}: {next(iter(outcomes.values()))}.")
+    lines = [f"{name}: {outcome}." for name, outcome in outcomes.items()]
+    return Result(data, "\n".join([f"{net.chain_id}", *lines]))
 
 
 @devnet.command("status", cls=Command)
 @pass_app
 def status(app: App) -> Result:
-    """Show the devnet's nodes: process, height, last block, state root."""
+    """Show the devnet's nodes: process, height, round, peers, last block, state root."""
     from cli import devnet_home as homes
+    from cli.devnet_nodes import status_of
 
     net = homes.existing_devnet(app.home)
-    nodes = [_node_status(net)]
+    nodes = [status_of(node) for node in net.nodes]
     for node in nodes:
         if "trouble" in node:
             app.warn(f"{node['name']}: {node['trouble']}")
@@ -373,15 +308,20 @@ def status(app: App) -> Result:
     data = {"chain_id": net.chain_id, "home": str(net.folder), "running": running, "nodes": nodes}
 
     def text(style: Style) -> str:
-        rows = []
-        for node in nodes:
-            state = style.green(str(node["pid"])) if node["running"] else style.yellow("stopped")
-            shown = [
-                str(node[name]) if node[name] is not None else "-" for name in ("height", "round", "peers")
-            ]
-            hashes = [str(node[name] or "-")[:14] for name in ("last_block_hash", "state_root")]
-            rows.append([node["name"], state, *shown, *hashes, node["rpc"]])
+        rows = [_status_row(node, style) for node in nodes]
         heads = ["name", "pid", "height", "round", "peers", "last block", "state root", "rpc"]
         return f"{style.bold(net.chain_id)}\n\n" + table(heads, rows, style, right=[1, 2, 3, 4])
 
     return Result(data, text, {"chain_id": net.chain_id})
+
+
+def _status_row(node: dict[str, Any], style: Style) -> list[str]:
+    if not node["running"]:
+        state = style.yellow("stopped")
+    elif node["paused"]:
+        state = style.yellow(f"{node['pid']} paused")
+    else:
+        state = style.green(str(node["pid"]))
+    shown = [str(node[name]) if node[name] is not None else "-" for name in ("height", "round", "peers")]
+    hashes = [str(node[name] or "-")[:14] for name in ("last_block_hash", "state_root")]
+    return [node["name"], state, *shown, *hashes, node["rpc"]]

@@ -4,7 +4,7 @@
       devnet.json         chain id, genesis hash, nodes and where they listen; the mark of a devnet
       phrase.txt          recovery phrase of all its keys (mode 0600)
       keyring/            development keyring: alice ... judy, without password
-      nodes/validator-0/  the node's own home (see `node.config`)
+      nodes/validator-0/  a node's own home (see `node.config`), and so on for each validator
       run/                one note for each running process
       logs/               what the processes say
 
@@ -20,13 +20,16 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+from p2p.identity import NodeIdentity, write_identity
 
 from cli.home import DEVNET_FILE, KEYRING_FOLDER, read_devnet_file, write_whole
 from cli.processes import ProcessId, is_alive
 from ledger.genesis import Genesis
+from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
 from qenex.block import Validator
 from qenex.crypto import address_of, encode_address, mnemonic, scheme_by_name
@@ -34,26 +37,93 @@ from qenex.crypto.address import Address
 from qenex.crypto.derivation import Path as KeyPath
 from qenex.crypto.derivation import Role, derive, derive_seed
 from qenex.crypto.keystore import Keyring
-from qenex.errors import DataFolderForeign, DataFolderMissing, InvalidConfig
+from qenex.errors import DataFolderForeign, DataFolderMissing, InvalidConfig, UsageError
 from qenex.types import QXC, QXC_DECIMALS
 
 ACCOUNTS: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 FUNDS: Final = 1_000_000 * 10**QXC_DECIMALS
 """Base units of QXC that each account has at genesis."""
 SCHEME: Final = "ed25519"
-NODE_NAME: Final = "validator-0"
 LOCK_FILE: Final = ".devnet.lock"
 PHRASE_FILE: Final = "phrase.txt"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The note about a process: who it is and where its RPC listens."""
+    """The note about a process: who it is and where it listens (TCP ports)."""
 
     process: ProcessId
     rpc_port: int
+    p2p_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetNode:
+    """One node of a devnet: its name, its folder and where it listens, as last chosen.
+
+    `node_id` is its identity in the network, 64 hex digits.
+    """
+
+    devnet: Path
+    name: str
+    rpc_port: int
+    p2p_port: int
+    node_id: str
+
+    @property
+    def home(self) -> Path:
+        """The node's own home."""
+        return self.devnet / "nodes" / self.name
+
+    @property
+    def log_path(self) -> Path:
+        """Where its output goes."""
+        return self.devnet / "logs" / f"{self.name}.log"
+
+    @property
+    def rpc(self) -> str:
+        """Address of its RPC."""
+        return f"http://{HOST}:{self.rpc_port}"
+
+    @property
+    def p2p(self) -> str:
+        """Where other nodes reach it, as `<node id>@host:port`."""
+        return f"{self.node_id}@{HOST}:{self.p2p_port}"
+
+    @property
+    def _note_path(self) -> Path:
+        return self.devnet / "run" / f"{self.name}.json"
+
+    @property
+    def admin_token(self) -> str:
+        """What opens its `admin_` methods over HTTP. Raises InvalidConfig when its settings are damaged."""
+        return load_config(self.home, environment={}).rpc.admin_token
+
+    def running(self) -> Running | None:
+        """Return the node's process if exactly that one still runs; a stale note counts for nothing."""
+        try:
+            note = json.loads(self._note_path.read_bytes()[:4_096])
+            process = ProcessId(int(note["pid"]), str(note["started"]))
+            running = Running(process, int(note["rpc_port"]), int(note.get("p2p_port", 0)))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return running if is_alive(process) else None
+
+    def note(self, running: Running) -> None:
+        """Write down the node's process."""
+        note = {
+            "pid": running.process.pid,
+            "started": running.process.started,
+            "rpc_port": running.rpc_port,
+            "p2p_port": running.p2p_port,
+        }
+        write_whole(self._note_path, json.dumps(note).encode() + b"\n")
+
+    def forget_process(self) -> None:
+        """Remove the note."""
+        self._note_path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,63 +133,47 @@ class DevnetHome:
     folder: Path
     chain_id: str
     genesis_hash: str
-    rpc_port: int
-
-    @property
-    def node_home(self) -> Path:
-        """The home of its node."""
-        return self.folder / "nodes" / NODE_NAME
-
-    @property
-    def log_path(self) -> Path:
-        """Where its node's output goes."""
-        return self.folder / "logs" / f"{NODE_NAME}.log"
-
-    @property
-    def rpc(self) -> str:
-        """Address of its node's RPC, as last chosen."""
-        return f"http://{HOST}:{self.rpc_port}"
+    nodes: tuple[DevnetNode, ...]
 
     @property
     def keyring(self) -> Keyring:
         """Its development keyring."""
         return Keyring(self.folder / KEYRING_FOLDER)
 
-    @property
-    def _note_path(self) -> Path:
-        return self.folder / "run" / f"{NODE_NAME}.json"
+    def find(self, name: str) -> DevnetNode:
+        """The node of this name, or of this number. Raises UsageError naming those that there are."""
+        for number, node in enumerate(self.nodes):
+            if name in (node.name, str(number)):
+                return node
+        raise UsageError(
+            f"this devnet has no node {name[:60]!a}",
+            hint=f"its nodes: {', '.join(n.name for n in self.nodes)}",
+        )
 
-    def running(self) -> Running | None:
-        """Return the node's process if exactly that one still runs; a stale note counts for nothing."""
-        try:
-            note = json.loads(self._note_path.read_bytes()[:4_096])
-            process = ProcessId(int(note["pid"]), str(note["started"]))
-            port = int(note["rpc_port"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return Running(process, port) if is_alive(process) else None
-
-    def note(self, running: Running) -> None:
-        """Write down the node's process."""
-        note = {"pid": running.process.pid, "started": running.process.started, "rpc_port": running.rpc_port}
-        write_whole(self._note_path, json.dumps(note).encode() + b"\n")
-
-    def forget_process(self) -> None:
-        """Remove the note."""
-        self._note_path.unlink(missing_ok=True)
+    def with_node(self, changed: DevnetNode) -> DevnetHome:
+        """The same with one node changed."""
+        return replace(self, nodes=tuple([changed if n.name == changed.name else n for n in self.nodes]))
 
     def save(self) -> None:
         """Write devnet.json."""
-        _write_description(self.folder, "ready", self.chain_id, self.genesis_hash, self.rpc_port)
+        _write_description(self.folder, "ready", self)
 
 
-def _write_description(folder: Path, state: str, chain_id: str, genesis_hash: str, rpc_port: int) -> None:
+def _write_description(folder: Path, state: str, devnet: DevnetHome) -> None:
     described = {
         "schema_version": SCHEMA_VERSION,
         "state": state,
-        "chain_id": chain_id,
-        "genesis_hash": genesis_hash,
-        "nodes": [{"name": NODE_NAME, "home": f"nodes/{NODE_NAME}", "rpc": f"http://{HOST}:{rpc_port}"}],
+        "chain_id": devnet.chain_id,
+        "genesis_hash": devnet.genesis_hash,
+        "nodes": [
+            {
+                "name": node.name,
+                "home": f"nodes/{node.name}",
+                "rpc": node.rpc,
+                "p2p": node.p2p,
+            }
+            for node in devnet.nodes
+        ],
         "accounts": list(ACCOUNTS),
     }
     write_whole(folder / DEVNET_FILE, json.dumps(described, indent=2).encode() + b"\n", mode=0o644)
@@ -155,11 +209,27 @@ def open_devnet(folder: Path) -> DevnetHome | None:
         return None
     try:
         if described["schema_version"] != SCHEMA_VERSION:
-            raise InvalidConfig(f"{folder / DEVNET_FILE} was written by another version of QENEX")
-        port = int(str(described["nodes"][0]["rpc"]).rsplit(":", 1)[1])
-        return DevnetHome(folder, described["chain_id"], str(described["genesis_hash"]), port)
-    except (KeyError, IndexError, ValueError, TypeError):
+            raise InvalidConfig(
+                f"{folder / DEVNET_FILE} was written by another version of QENEX",
+                hint="stop its processes with that version, then remove the folder and begin a new chain",
+            )
+        nodes = tuple([_node_of(folder, item) for item in described["nodes"]])
+        nodes[0]  # there is one
+        return DevnetHome(folder, described["chain_id"], str(described["genesis_hash"]), nodes)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise InvalidConfig(f"{folder / DEVNET_FILE} is damaged: it does not describe a devnet") from None
+
+
+def _node_of(folder: Path, item: dict[str, Any]) -> DevnetNode:
+    name = str(item["name"])
+    if not name.replace("-", "").isalnum():
+        raise ValueError("no name of a node")
+    node_id, _, place = str(item["p2p"]).partition("@")
+    return DevnetNode(folder, name, _port(item["rpc"]), _port(place), node_id)
+
+
+def _port(url: object) -> int:
+    return int(str(url).rsplit(":", 1)[1])
 
 
 def existing_devnet(folder: Path) -> DevnetHome:
@@ -177,12 +247,15 @@ def has_leveldb() -> bool:
     return importlib.util.find_spec("plyvel") is not None
 
 
-def create_devnet(folder: Path, rpc_port: int) -> DevnetHome:
-    """Make a new chain in an empty folder, or in one whose creation was interrupted."""
+def create_devnet(folder: Path, validators: int = 1, *, rpc_port: int = 0) -> DevnetHome:
+    """Make a new chain in an empty folder, or in one whose creation was interrupted.
+
+    `rpc_port` is where the first node's RPC will listen, as far as is known now; the other ports are chosen at each start.
+    """
     for name in (KEYRING_FOLDER, "nodes", "run"):
         shutil.rmtree(folder / name, ignore_errors=True)  # only what an interrupted creation left
-    chain_id = f"devnet-{secrets.token_hex(4)}"
-    _write_description(folder, "creating", chain_id, "", rpc_port)
+    devnet = DevnetHome(folder, f"devnet-{secrets.token_hex(4)}", "", ())
+    _write_description(folder, "creating", devnet)
     phrase = mnemonic.generate()
     write_whole(folder / PHRASE_FILE, phrase.encode() + b"\n")
     seed = mnemonic.to_seed(phrase)
@@ -192,31 +265,52 @@ def create_devnet(folder: Path, rpc_port: int) -> DevnetHome:
         _, secret_key = derive(seed, SCHEME, number)
         info = keyring.create(name, SCHEME, secret_key, path=str(KeyPath(number, Role.SPEND, 0)))
         addresses.append(info.address)
-    operator_key, _ = derive(seed, SCHEME, 0, Role.OPERATOR)
-    operator = address_of(scheme_by_name(SCHEME).tag, operator_key)
-    consensus_seed = derive_seed(seed, VALIDATOR_SCHEME, KeyPath(0, Role.CONSENSUS, 0))
-    validator = ValidatorKey.from_seed(consensus_seed, operator)
-    genesis = _genesis(chain_id, addresses, validator)
-    devnet = DevnetHome(folder, chain_id, "0x" + genesis.hash.hex(), rpc_port)
-    settings: dict[str, dict[str, Any]] = {
-        "node": {"name": NODE_NAME},
-        "rpc": {"port": rpc_port},
-        "database": {"backend": "leveldb" if has_leveldb() else "sqlite"},
-    }
-    devnet.node_home.mkdir(parents=True)
-    init_home(devnet.node_home, genesis, validator=validator, settings=settings)
+    keys = [_validator_key(seed, number) for number in range(validators)]
+    genesis = _genesis(devnet.chain_id, addresses, keys)
+    nodes = [
+        _create_node(folder, seed, number, genesis, key, rpc_port if number == 0 else 0)
+        for number, key in enumerate(keys)
+    ]
+    devnet = replace(devnet, genesis_hash="0x" + genesis.hash.hex(), nodes=tuple(nodes))
     devnet.save()
     return devnet
 
 
-def _genesis(chain_id: str, addresses: list[Address], validator: ValidatorKey) -> Genesis:
+def _validator_key(seed: bytes, number: int) -> ValidatorKey:
+    operator_key, _ = derive(seed, SCHEME, number, Role.OPERATOR)
+    operator = address_of(scheme_by_name(SCHEME).tag, operator_key)
+    consensus_seed = derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.CONSENSUS, 0))
+    return ValidatorKey.from_seed(consensus_seed, operator)
+
+
+def _create_node(
+    folder: Path, seed: bytes, number: int, genesis: Genesis, key: ValidatorKey, rpc_port: int
+) -> DevnetNode:
+    identity = NodeIdentity.from_seed(
+        derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.NODE_IDENTITY, 0))
+    )
+    node = DevnetNode(folder, f"validator-{number}", rpc_port, 0, identity.node_id)
+    settings: dict[str, dict[str, Any]] = {
+        "node": {"name": node.name},
+        "rpc": {"port": rpc_port, "admin_token": secrets.token_urlsafe(24)},
+        "database": {"backend": "leveldb" if has_leveldb() else "sqlite"},
+    }
+    if len(genesis.validators) > 1:
+        settings["verifier"] = {"workers": 1}  # they share the cores of this machine
+    node.home.mkdir(parents=True)
+    config = init_home(node.home, genesis, validator=key, settings=settings)
+    write_identity(config.node_key_path, identity)
+    return node
+
+
+def _genesis(chain_id: str, addresses: list[Address], validators: list[ValidatorKey]) -> Genesis:
     balances = [
         {"address": encode_address(address), "denom": QXC, "amount": str(FUNDS)} for address in addresses
     ]
     return Genesis(
         chain_id=chain_id,
         time=time.time_ns(),
-        validators=(Validator(validator.address, validator.key, 1),),
+        validators=tuple([Validator(key.address, key.key, 1) for key in validators]),
         modules={"bank": {"balances": balances}},
         # Nothing is burned here: on a development chain the supply stays what it was at genesis, so whoever
         # tests a module sees only that module's own effect. The public network burns part of each fee.

@@ -30,24 +30,23 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 
-NO_NETWORK = (
-    "this node has no validator key, and this version has no peer network: it will not follow a chain whose "
-    "validator runs elsewhere; it makes no blocks and receives none"
-)
-
-
 @click.group(cls=Group)
 def node() -> None:
     """Set up, run and check a node. --home is the node's own home folder."""
 
 
 def _node_home(app: App) -> Path:
-    """Return the node's home: --home, or the one node of a devnet's home. Raises DataFolderMissing."""
+    """Return the node's home: --home, or that of a devnet's only node. Raises DataFolderMissing, UsageError."""
     home = app.home
     if (home / DEVNET_FILE).is_file():
         from cli.devnet_home import existing_devnet
 
-        return existing_devnet(home).node_home
+        nodes = existing_devnet(home).nodes
+        if len(nodes) > 1:
+            raise UsageError(
+                f"the devnet in {home} has {len(nodes)} nodes", hint=f"name one: --home {nodes[0].home}"
+            )
+        return nodes[0].home
     if not home.is_dir():
         raise DataFolderMissing(f"there is no folder {home}")
     return home
@@ -63,25 +62,55 @@ def _node_home(app: App) -> Path:
 )
 @click.option("--name", default="node", show_default=True, help="Name of this node in logs and answers.")
 @click.option("--backend", type=click.Choice(["leveldb", "sqlite"]), default="leveldb", show_default=True)
+@click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    metavar="ID@HOST:PORT",
+    help="A node that is asked for the addresses of others; may be repeated.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="ID@HOST:PORT",
+    help="A node to stay connected to; may be repeated.",
+)
+@click.option("--rpc-port", type=click.IntRange(0, 65_535), metavar="PORT", help="RPC port [7300].")
+@click.option(
+    "--p2p-port", type=click.IntRange(0, 65_535), metavar="PORT", help="Port for other nodes [7400]."
+)
 @pass_app
-def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
+def init(
+    app: App,
+    *,
+    genesis: Path,
+    name: str,
+    backend: str,
+    seeds: tuple[str, ...],
+    peers: tuple[str, ...],
+    rpc_port: int | None,
+    p2p_port: int | None,
+) -> Result:
     """Make the home folder of a node for the chain of a genesis file.
 
-    This version has no peer network: a node without the validator's key does not follow a chain that a validator
-    makes elsewhere.
+    With a seed or a peer, `qenex node start` then joins that chain, fetches and checks its blocks and follows it.
     """
     from node.home import init_home, read_genesis
 
     if not genesis.is_file():
         raise UsageError(f"there is no file {genesis}")
     chain = read_genesis(genesis)
+    settings: dict[str, dict[str, Any]] = {"node": {"name": name}, "database": {"backend": backend}}
+    settings["rpc"] = {} if rpc_port is None else {"port": rpc_port}
+    settings["p2p"] = {} if p2p_port is None else {"port": p2p_port}
+    settings["p2p"] |= {"seeds": list(seeds), "persistent_peers": list(peers)}
     try:
-        config = init_home(
-            app.home, chain, settings={"node": {"name": name}, "database": {"backend": backend}}
-        )
+        config = init_home(app.home, chain, settings=settings)
     except OSError as error:
         raise UsageError(f"{app.home}: {error.strerror}") from None
-    app.warn(NO_NETWORK)
+    if not seeds and not peers:
+        app.warn("neither --seed nor --peer is given: this node knows nobody who could tell it of the chain")
     data = {"home": str(config.home), "chain_id": chain.chain_id, "genesis_hash": "0x" + chain.hash.hex()}
     return Result(
         data, f"Made {config.home} for {chain.chain_id}.\nStart it: qenex node start --home {config.home}"
@@ -94,8 +123,7 @@ def init(app: App, *, genesis: Path, name: str, backend: str) -> Result:
 def start(app: App, *, overrides: tuple[str, ...]) -> Result:
     """Run the node in the foreground until Ctrl-C or SIGTERM; it logs to stderr.
 
-    This version has no peer network: a node whose home holds no validator key makes no blocks and gets none; it
-    serves what its data folder holds.
+    A node without a validator's key follows the chain and serves it.
     """
     import asyncio
 
@@ -107,7 +135,7 @@ def start(app: App, *, overrides: tuple[str, ...]) -> Result:
     home = _node_home(app)
     config = load_config(home, environment=os.environ, overrides=overrides)
     set_up_logging(config.node.log_level, config.node.log_format)
-    try:  # the node itself warns at its start that it has no validator key
+    try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(live(config))
     except AddressInUse as error:

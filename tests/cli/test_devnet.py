@@ -9,13 +9,17 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli.devnet_home import ACCOUNTS, LOCK_FILE, Running, create_devnet, open_devnet
+from cli.devnet_nodes import is_paused, overrides_of, pause, resume, with_ports
 from cli.processes import ProcessId, choose_port, identify, is_alive, is_free, last_words, locked, stop
 from ledger.genesis import Genesis
+from node.config import load_config
+from node.home import read_key
 from qenex.errors import AddressInUse, DataFolderLocked
 from tests.cli.conftest import Run
 
@@ -105,38 +109,38 @@ def test_the_telling_line_of_a_log_is_found_after_the_given_place(tmp_path: Path
 
 
 def test_a_new_devnet_has_ten_accounts_without_password_and_a_chain_id_of_its_own(tmp_path: Path) -> None:
-    first, second = create_devnet(tmp_path / "a", 7300), create_devnet(tmp_path / "b", 7300)
+    first, second = create_devnet(tmp_path / "a"), create_devnet(tmp_path / "b")
     assert first.chain_id != second.chain_id
     assert first.chain_id.startswith("devnet-")
     assert [key.name for key in first.keyring.list()] == sorted(ACCOUNTS)
     assert first.keyring.open("alice").address != second.keyring.open("alice").address
-    genesis = Genesis.from_json((first.node_home / "genesis.json").read_bytes())
+    genesis = Genesis.from_json((first.nodes[0].home / "genesis.json").read_bytes())
     assert "0x" + genesis.hash.hex() == first.genesis_hash
     assert len(genesis.modules["bank"]["balances"]) == 10
     assert open_devnet(tmp_path / "a") == first
 
 
 def test_an_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:
-    made = create_devnet(tmp_path, 7300)
+    made = create_devnet(tmp_path)
     described = json.loads((tmp_path / "devnet.json").read_text())
     (tmp_path / "devnet.json").write_text(json.dumps({**described, "state": "creating"}))
     assert open_devnet(tmp_path) is None
-    again = create_devnet(tmp_path, 7300)
+    again = create_devnet(tmp_path)
     assert again.chain_id != made.chain_id
     assert len(again.keyring.list()) == 10
 
 
 def test_a_stale_note_of_a_process_counts_for_nothing(tmp_path: Path) -> None:
-    net = create_devnet(tmp_path, 7300)
-    assert net.running() is None
-    net.note(Running(ProcessId(os.getpid(), "before the last boot"), 7300))
-    assert net.running() is None
+    (node,) = create_devnet(tmp_path).nodes
+    assert node.running() is None
+    node.note(Running(ProcessId(os.getpid(), "before the last boot"), 7300, 7400))
+    assert node.running() is None
     own = identify(os.getpid())
     assert own is not None
-    net.note(Running(own, 7300))
-    assert net.running() == Running(own, 7300)
+    node.note(Running(own, 7300, 7400))
+    assert node.running() == Running(own, 7300, 7400)
     (tmp_path / "run" / "validator-0.json").write_text("nonsense")
-    assert net.running() is None
+    assert node.running() is None
 
 
 # -- the commands ---------------------------------------------------------------------------------
@@ -161,11 +165,72 @@ def test_down_and_status_of_nothing_say_so_and_make_nothing(run: Run, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
-def test_several_validators_are_refused_naming_what_is_supported(run: Run, tmp_path: Path) -> None:
-    outcome = run("devnet", "up", "--validators", "4", "--home", str(tmp_path / "x"), "--json")
-    assert (outcome.code, outcome.error["name"]) == (2, "usage_error")
-    assert "one validator" in outcome.error["message"]
-    assert not (tmp_path / "x").exists()
+def test_each_validator_has_a_home_keys_and_an_identity_of_its_own_and_all_the_same_genesis(
+    tmp_path: Path,
+) -> None:
+    net = create_devnet(tmp_path / "x", 4)
+    assert [node.name for node in net.nodes] == [f"validator-{number}" for number in range(4)]
+    keys = [read_key(load_config(node.home, environment={}).validator_key_path) for node in net.nodes]
+    assert len({key.public_key for key in keys}) == len({key.address for key in keys}) == 4
+    assert len({node.node_id for node in net.nodes}) == 4
+    assert len({(node.home / "genesis.json").read_bytes() for node in net.nodes}) == 1
+    genesis = Genesis.from_json((net.nodes[0].home / "genesis.json").read_bytes())
+    assert {validator.key for validator in genesis.validators} == {key.key for key in keys}
+    assert len({node.admin_token for node in net.nodes}) == 4
+    assert open_devnet(tmp_path / "x") == net
+
+
+def test_nodes_started_together_get_ports_of_their_own_and_are_told_of_each_other(tmp_path: Path) -> None:
+    net = create_devnet(tmp_path / "x", 4)
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        net = net.with_node(replace(net.nodes[1], rpc_port=port, p2p_port=port))
+        net = with_ports(net, net.nodes, None)
+    ports = [port for node in net.nodes for port in (node.rpc_port, node.p2p_port)]
+    assert len(set(ports)) == 8
+    assert port not in ports
+    told = overrides_of(net, net.nodes[0])
+    assert f"rpc.port={net.nodes[0].rpc_port}" in told
+    (peers,) = [item.partition("=")[2] for item in told if item.startswith("p2p.persistent_peers=")]
+    assert json.loads(peers) == [node.p2p for node in net.nodes[1:]]
+    load_config(net.nodes[0].home, environment={}, overrides=told)
+
+
+def test_an_unknown_node_is_told_with_those_that_there_are(run: Run, tmp_path: Path) -> None:
+    create_devnet(tmp_path / "x", 2)
+    for command in ("kill", "restart", "pause", "partition", "heal"):
+        outcome = run("devnet", "chaos", command, "validator-7", "--home", str(tmp_path / "x"), "--json")
+        assert (outcome.code, outcome.error["name"]) == (2, "usage_error")
+        assert "validator-0, validator-1" in outcome.error["hint"]
+    for command in ("kill", "restart", "pause", "partition"):
+        assert run("devnet", "chaos", command, "--home", str(tmp_path / "x"), "--json").code == 2
+    whole = run("devnet", "chaos", "partition", "0", "1", "--home", str(tmp_path / "x"), "--json")
+    assert (whole.code, whole.error["name"]) == (2, "usage_error")
+
+
+def test_chaos_on_stopped_nodes_says_that_they_do_not_run(run: Run, tmp_path: Path) -> None:
+    create_devnet(tmp_path / "x", 2)
+    for command in ("kill", "pause", "partition", "heal"):
+        data = run("devnet", "chaos", command, "1", "--home", str(tmp_path / "x"), "--json").data
+        assert {"name": "validator-1", "outcome": "not running"} in data["nodes"]
+
+
+def test_a_paused_process_is_seen_and_goes_on(tmp_path: Path) -> None:
+    child = _start(SLEEPER)
+    process = identify(child.pid)
+    assert process is not None
+    pause(process)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    assert is_paused(process)
+    assert is_alive(process)
+    resume(process)
+    os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+    assert not is_paused(process)
+    child.kill()
+    child.wait()
+    _close(child)
 
 
 def test_an_explicit_busy_port_is_an_error_and_no_chain_is_made(run: Run, tmp_path: Path) -> None:
@@ -179,7 +244,7 @@ def test_an_explicit_busy_port_is_an_error_and_no_chain_is_made(run: Run, tmp_pa
 
 
 def test_status_of_a_stopped_devnet_lists_its_node(run: Run, tmp_path: Path) -> None:
-    create_devnet(tmp_path / "x", 7300)
+    create_devnet(tmp_path / "x", rpc_port=7300)
     outcome = run("devnet", "status", "--home", str(tmp_path / "x"), "--json")
     (node,) = outcome.data["nodes"]
     assert {"name", "pid", "height", "round", "peers", "last_block_hash", "state_root", "rpc"} <= set(node)
@@ -188,7 +253,7 @@ def test_status_of_a_stopped_devnet_lists_its_node(run: Run, tmp_path: Path) -> 
 
 
 def test_a_damaged_description_is_told(run: Run, tmp_path: Path) -> None:
-    create_devnet(tmp_path / "x", 7300)
+    create_devnet(tmp_path / "x", rpc_port=7300)
     (tmp_path / "x" / "devnet.json").write_text("{")
     assert run("devnet", "up", "--home", str(tmp_path / "x"), "--json").code == 10
     assert run("balance", "alice", "--home", str(tmp_path / "x"), "--json").code == 10
@@ -224,9 +289,9 @@ def test_settings_are_checked_when_written_and_when_read(run: Run, home: Path) -
 
 def test_a_node_home_shows_and_checks_the_node_settings(run: Run, tmp_path: Path) -> None:
     started = time.monotonic()
-    net = create_devnet(tmp_path / "x", 7300)
+    net = create_devnet(tmp_path / "x", rpc_port=7300)
     assert time.monotonic() - started < 30
-    home = ["--home", str(net.node_home)]
+    home = ["--home", str(net.nodes[0].home)]
     assert run("config", "show", *home, "--json").data["settings"]["rpc"]["port"] == 7300
     assert run("config", "set", "rpc.port", "7400", *home, "--json").code == 0
     assert run("config", "show", *home, "--json").data["settings"]["rpc"]["port"] == 7400

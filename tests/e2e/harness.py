@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,56 @@ class Devnet:
         """The first node's line of `devnet status`."""
         nodes = run_cli("devnet", "status", "--home", str(self.home))["data"]["nodes"]
         return dict(nodes[0])
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """All lines of `devnet status`."""
+        return list(run_cli("devnet", "status", "--home", str(self.home))["data"]["nodes"])
+
+    def chaos(self, command: str, *names: str) -> dict[str, str]:
+        """`devnet chaos COMMAND NAMES`; what happened, by node."""
+        told = run_cli("devnet", "chaos", command, *names, "--home", str(self.home), timeout=180)
+        return {node["name"]: node["outcome"] for node in told["data"]["nodes"]}
+
+    def heights(self, names: Sequence[str] = ()) -> dict[str, int]:
+        """Heights of the nodes that answer, or of those named."""
+        return {
+            node["name"]: node["height"]
+            for node in self.nodes()
+            if node["height"] is not None and (not names or node["name"] in names)
+        }
+
+    def wait_for(self, what: str, done: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Return when `done()`; fail with where the nodes stand when it is not in time."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                raise Failed(f"{what}: not within {seconds:.0f} s; {json.dumps(self.nodes(), indent=1)}")
+            time.sleep(0.1)
+
+    def wait_for_blocks(self, more: int, names: Sequence[str] = (), seconds: float = 60.0) -> None:
+        """Return when the nodes (all, or those named) stand `more` heights above the highest one now."""
+        target = max(self.heights().values()) + more
+        self.wait_for(
+            f"height {target} on {', '.join(names) or 'all nodes'}",
+            lambda: bool(now := self.heights(names)) and min(now.values()) >= target,
+            seconds,
+        )
+
+    def agreed(self, names: Sequence[str] = ()) -> int:
+        """Compare every header up to the least common height, on all nodes or those named; returns that height.
+
+        A header names the state root, the receipts and the transactions: equal headers are equal chains.
+        """
+        nodes = [node for node in self.nodes() if node["running"] and (not names or node["name"] in names)]
+        clients = [QenexClient(node["rpc"]) for node in nodes]
+        common = min(int(node["height"]) for node in nodes)
+        for height in range(1, common + 1):
+            hashes = [client.chain.get_header(height).hash for client in clients]
+            if len(set(hashes)) != 1:
+                raise Failed(f"height {height}: {dict(zip([n['name'] for n in nodes], hashes, strict=True))}")
+        for client in clients:
+            client.close()
+        return common
 
     def kill(self) -> int:
         """`kill -9` the node process; returns when it is gone."""

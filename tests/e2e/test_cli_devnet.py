@@ -288,7 +288,7 @@ def test_a_busy_port_of_a_node_is_one_error_with_the_right_hint(net: Devnet) -> 
     home = net.node_home()
     spare = home.parent / "spare"
     made = run_cli("node", "init", "--home", str(spare), "--genesis", str(home / "genesis.json"))
-    assert any("no peer network" in warning for warning in made["warnings"])
+    assert any("--seed" in warning for warning in made["warnings"])
     port = net.node()["rpc"].rsplit(":", 1)[1]
     done = subprocess.run(
         [sys.executable, "-m", "cli", "node", "start", "--home", str(spare), "--set", f"rpc.port={port}"],
@@ -497,7 +497,7 @@ def test_a_devnet_runs_on_sqlite_where_leveldb_is_missing(
     import cli.devnet_home as homes
 
     monkeypatch.setattr(homes, "has_leveldb", lambda: False)
-    homes.create_devnet(own.home, 7300)
+    homes.create_devnet(own.home)
     assert 'backend = "sqlite"' in (own.node_home() / "qenex.toml").read_text()
     own.up()
     own.cli("send", "bob", "1QXC", "--from", "alice", "--yes")
