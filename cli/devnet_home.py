@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from p2p.identity import NodeIdentity, write_identity
+from p2p.identity import identity_from_seed, save_identity
 
 from cli.home import DEVNET_FILE, KEYRING_FOLDER, read_devnet_file, write_whole
 from cli.processes import ProcessId, is_alive
@@ -286,9 +286,7 @@ def _validator_key(seed: bytes, number: int) -> ValidatorKey:
 def _create_node(
     folder: Path, seed: bytes, number: int, genesis: Genesis, key: ValidatorKey, rpc_port: int
 ) -> DevnetNode:
-    identity = NodeIdentity.from_seed(
-        derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.NODE_IDENTITY, 0))
-    )
+    identity = identity_from_seed(derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.NODE_IDENTITY, 0)))
     node = DevnetNode(folder, f"validator-{number}", rpc_port, 0, identity.node_id)
     settings: dict[str, dict[str, Any]] = {
         "node": {"name": node.name},
@@ -299,7 +297,8 @@ def _create_node(
         settings["verifier"] = {"workers": 1}  # they share the cores of this machine
     node.home.mkdir(parents=True)
     config = init_home(node.home, genesis, validator=key, settings=settings)
-    write_identity(config.node_key_path, identity)
+    config.node_key_path.parent.mkdir(mode=0o700, exist_ok=True)
+    save_identity(config.node_key_path, identity)
     return node
 
 
