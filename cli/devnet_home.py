@@ -24,13 +24,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from p2p.identity import identity_from_seed, save_identity
-
 from cli.home import DEVNET_FILE, KEYRING_FOLDER, read_devnet_file, write_whole
 from cli.processes import ProcessId, is_alive
 from ledger.genesis import Genesis
 from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
+from p2p.identity import identity_from_seed, save_identity
 from qenex.block import Validator
 from qenex.crypto import address_of, encode_address, mnemonic, scheme_by_name
 from qenex.crypto.address import Address

@@ -8,7 +8,6 @@ known here, so a node that ends because somebody was faster on its port is start
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -94,7 +93,7 @@ def overrides_of(devnet: DevnetHome, node: DevnetNode) -> list[str]:
     settings = [
         f"rpc.port={node.rpc_port}",
         f"p2p.port={node.p2p_port}",
-        f"p2p.persistent_peers={json.dumps(others)}",
+        f"p2p.persistent_peers={','.join(others)}",
     ]
     if len(os.fsencode(node.home / "admin.sock")) > MAX_SOCKET_PATH:
         settings.append("rpc.admin_socket=false")
