@@ -838,3 +838,156 @@ class NotRevocable(QenexError):
 class EscrowNotExpired(QenexError):
     code = 3313
     default_hint = "who paid can take the coins back after the expiry; `tokens_getEscrow` shows it"
+
+
+# -- 3700s: amm (module 7) ---------------------------------------------------------------
+
+
+class PoolNotFound(QenexError):
+    code = 3700
+    default_hint = "`qenex amm list-pools` shows the pools there are"
+
+
+class PoolPaused(QenexError):
+    code = 3701
+    retryable = True
+    default_hint = "this pool is paused; liquidity can be taken out all the same"
+
+
+class PoolExists(QenexError):
+    code = 3702
+    default_hint = "a pool of this curve, these denominations and this fee exists; use it"
+
+
+class SameDenomination(QenexError):
+    code = 3703
+    default_hint = "a pool and a swap need different denominations"
+
+
+class FeeTierNotAllowed(QenexError):
+    code = 3704
+    default_hint = "choose one of the fees that the chain's parameters list"
+
+
+class DeadlineExpired(QenexError):
+    code = 3705
+    default_hint = "the deadline has passed; look at the price again and set a later one"
+
+
+class MinimumMissing(QenexError):
+    code = 3706
+    default_hint = "say what you accept at least (or pay at most); it must be greater than zero"
+
+
+class SlippageExceeded(QenexError):
+    code = 3707
+    retryable = True
+    default_hint = "the price has moved beyond your limit; quote again, or accept more slippage"
+
+
+class InsufficientLiquidity(QenexError):
+    code = 3708
+    default_hint = "the pool cannot pay that much; swap less or through other pools"
+
+
+class AmountZero(QenexError):
+    code = 3709
+    default_hint = (
+        "an amount greater than zero is needed, and large enough to be worth a unit of the other coin"
+    )
+
+
+class AmountTooLarge(QenexError):
+    code = 3710
+    default_hint = "amounts, reserves and liquidity stay below 2^128"
+
+
+class TicksNotSorted(QenexError):
+    code = 3711
+    default_hint = "the lower tick lies below the upper one"
+
+
+class TickOutOfRange(QenexError):
+    code = 3712
+    default_hint = "ticks are multiples of the pool's spacing between -887272 and 887272"
+
+
+class PriceOutOfRange(QenexError):
+    code = 3713
+    default_hint = "a square root of a price is Q64.96, from 4295128739 to below 2^160"
+
+
+class PositionNotFound(QenexError):
+    code = 3714
+    default_hint = "there is no position with this number"
+
+
+class NotPositionOwner(QenexError):
+    code = 3715
+    default_hint = "only its owner may change a position or collect from it"
+
+
+class LiquidityTooYoung(QenexError):
+    code = 3716
+    retryable = True
+    default_hint = "liquidity added in this block can be taken out from the next one on"
+
+
+class LiquidityCapExceeded(QenexError):
+    code = 3717
+    default_hint = "a tick carries no more liquidity than that; choose other ticks"
+
+
+class AmplificationOutOfRange(QenexError):
+    code = 3718
+    default_hint = "an amplification lies between 1 and 1,000,000; a ramp takes a day at least and changes it tenfold at most"
+
+
+class NotPoolManager(QenexError):
+    code = 3719
+    default_hint = "only the pool's manager may do that"
+
+
+class WrongCurve(QenexError):
+    code = 3720
+    default_hint = "this message is for pools of another curve"
+
+
+class DenominationNotInPool(QenexError):
+    code = 3721
+    default_hint = "the pool does not hold this denomination"
+
+
+class RouteInvalid(QenexError):
+    code = 3722
+    default_hint = "a route has 1 to 4 hops, each through another pool"
+
+
+class InitialLiquidityTooSmall(QenexError):
+    code = 3723
+    default_hint = "the first deposit must be worth more than the 1,000 shares that stay locked"
+
+
+class NotMarketAuthority(QenexError):
+    code = 3724
+    default_hint = "only the authority named in the module's parameters may do that"
+
+
+class NoRouteFound(QenexError):
+    code = 3725
+    default_hint = "no pools lead from one denomination to the other within 4 hops for this amount"
+
+
+class InvalidPoolSetup(QenexError):
+    code = 3726
+    default_hint = "a pool has 2 to 4 different denominations, each with 0 to 18 decimals"
+
+
+class NothingToCollect(QenexError):
+    code = 3727
+    default_hint = "nothing has been earned since the last collection"
+
+
+class NoObservation(QenexError):
+    code = 3728
+    default_hint = "the pool has no observed price of that age yet; ask for a shorter window"

@@ -1,0 +1,1 @@
+"""AMM: pools of three curves under one interface."""
