@@ -150,13 +150,14 @@ class Driver:
             self._feed(rules.TimeoutPrecommit(round), outputs)
         return self._examine(outputs) if outputs else outputs
 
-    def recall(self, event: rules.Recall, round: int) -> list[DriverOutput]:
-        """Adopt what the signer remembers, and go on no earlier than where it signed last."""
+    def recall(self, event: rules.Recall) -> list[DriverOutput]:
+        """Adopt what the signer remembers, and go on no earlier than its round: a lock is never of a later one."""
         outputs: list[DriverOutput] = []
         for name in (event.locked, event.valid):
             if name is not None:
                 self.checked.setdefault(name, True)  # it was found valid before it was voted for
         self._feed(event, outputs)
+        round = max(self.state.locked_round, self.state.valid_round)
         if round > self.state.round:
             self._apply(NewRound(round), outputs)
         return self._examine(outputs)

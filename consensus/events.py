@@ -49,7 +49,8 @@ class Recalled(NamedTuple):
     """What the signer remembers of this height (`SignerGuard.memory`), given after `NewHeight` and the log's events.
 
     It changes something only if the log has less: then lock and valid value are adopted, and the core goes
-    on in the round of the last signature, so that a lost log is no amnesia.
+    on in their round, so that a lost log is no amnesia. `round` is that of the last signature; what was signed
+    before is for the guard to refuse.
     """
 
     height: int

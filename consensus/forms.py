@@ -137,7 +137,7 @@ def _field(kind: type, name: str, value: Plain) -> Any:
     if name == "message":
         return _message(value, kind)
     if name == "commit":
-        return _MESSAGE_CODECS[2].check(value)
+        return _commit(value)
     if name == "evidence":
         return EVIDENCE.check(value)
     return _validators(value)
@@ -153,6 +153,13 @@ def _message(value: Plain, kind: type) -> Message:
         raise MalformedBytes("nobody signs or sends a commit")
     message: Message = _MESSAGE_CODECS[value[0]].check(value[1:])
     return message
+
+
+def _commit(value: Plain) -> Commit:
+    if type(value) is not tuple or value[:1] != (2,):
+        raise MalformedBytes("a decision has a commit")
+    commit: Commit = _MESSAGE_CODECS[2].check(value[1:])
+    return commit
 
 
 def _validators(value: Plain) -> ValidatorSet:

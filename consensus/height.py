@@ -66,6 +66,7 @@ from qenex.codec import Plain, encode
 from qenex.crypto.address import Address
 from qenex.hashing import hasher
 
+MAX_RECALLED_ROUND: Final = 10_000
 NO_VALIDATORS: Final = ValidatorSet((), ())
 _fingerprint = hasher("qx.core")
 
@@ -258,10 +259,13 @@ class Core:
 
     def _recalled(self, event: Recalled) -> list[Action]:
         driver = self._driver(event.height)
-        if driver is None or event.round < max(event.locked_round, event.valid_round):
+        if driver is None or not max(event.locked_round, event.valid_round) <= event.round:
+            return []
+        if max(event.locked_round, event.valid_round) > MAX_RECALLED_ROUND:
+            self.state.own = driver.own = None  # no height came so far: say nothing rather than forget a lock
             return []
         memory = rules.Recall(event.locked_round, event.locked_hash, event.valid_round, event.valid_hash)
-        return self._carry_out(driver.recall(memory, event.round), [])
+        return self._carry_out(driver.recall(memory), [])
 
     def _driver(self, height: int) -> Driver | None:
         """The driver of this height, while it is undecided."""

@@ -1,4 +1,5 @@
-"""`python -m node --home DIR`: run one node in the foreground. `python -m node signer ...` guards its key apart.
+"""`python -m node --home DIR`: run one node in the foreground. `python -m node signer ...` guards its key apart,
+`python -m node replay-consensus FILE` checks a recording of the consensus core.
 
 Exit codes: 0 stopped as asked; 1 a defect; 10 settings, genesis, key or data folder refused; 74 the disk
 failed or is full (nothing was half-written).
@@ -19,7 +20,7 @@ from typing import Final, cast
 
 from consensus.signer import SignerGuard
 from ledger.backend import StorageFault
-from node import remote_signer_process
+from node import remote_signer_process, replay_consensus
 from node.config import Config, load_config
 from node.home import read_genesis, read_key
 from node.logging import set_up_logging
@@ -123,6 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["signer"]:
         return remote_signer_process.main(given[1:])
+    if given[:1] == ["replay-consensus"]:
+        return replay_consensus.main(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m node", description="Run one QENEX node in the foreground."
     )
