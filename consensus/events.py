@@ -200,7 +200,7 @@ class Flush(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Tell everybody: a message of our own, after a `Flush`; or one of another validator, passed on once."""
+    """Tell everybody: a message of our own, signed after a `Flush`; or one of another validator, passed on once."""
 
     message: SignedProposal | SignedVote
     own: bool

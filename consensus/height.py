@@ -4,7 +4,10 @@ Here stand the order of signing and sending, what is done with messages before t
 decision is. The rules a driver relies on:
 
 - at most one `SignProposal` or `SignVote` is out at a time; our own message counts when `Signed` comes back;
-- a `Flush` precedes the `Send` of every message of our own, and `KeepBody` the signature of a precommit for a block;
+- a `Flush` precedes every `SignProposal` and `SignVote`, and `KeepBody` that of a precommit for a block: what led to a
+  signature is durable before it is made, so a restart asks for the same one again and the signer gives the stored
+  one. (Flushed after it, a crash in between would leave a signature that nobody has and the signer does not
+  repeat for other bytes: the validator would be missing from that round, which may never end.)
 - a verified message of another validator is passed on once, when it is counted;
 - `Punish` only for what no honest node sends: one passes on nothing it has not verified;
 - after `Decide` nothing but `NewHeight` counts; messages of the next height are kept, within bounds.
@@ -214,7 +217,7 @@ class Core:
         if state.signing is not None:
             if isinstance(state.signing, SignVote):
                 _keep_body(state.signing, actions)
-            actions.append(state.signing)
+            actions += [Flush(), state.signing]
         return actions
 
     def _own_messages(self, driver: Driver) -> list[SignedProposal | SignedVote]:
@@ -398,7 +401,7 @@ class Core:
         if driver is None or asked is None or not _answers(asked, message, self.own_address):
             return []
         state.signing = None
-        actions: list[Action] = [Flush(), Send(message, True)]
+        actions: list[Action] = [Send(message, True)]
         if isinstance(message, SignedVote):
             self._count(driver, message, actions, relay=False)
         else:
@@ -457,7 +460,7 @@ class Core:
             asked = SignVote(state.height, wanted.round, kind, wanted.value, *lock)
             _keep_body(asked, actions)
         state.signing = asked
-        actions.append(asked)
+        actions += [Flush(), asked]
         return actions
 
     def _decide(self, commit: Commit, actions: list[Action]) -> list[Action]:
