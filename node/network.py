@@ -60,8 +60,6 @@ class Transport(Protocol):
 
     def send(self, peer_id: str, channel: Channel, payload: bytes) -> bool: ...
 
-    def broadcast(self, channel: Channel, payload: bytes, skip: Any = ()) -> int: ...
-
     def punish(self, peer_id: str, offence: Offence, detail: str = "") -> None: ...
 
     def peer_ids(self) -> list[str]: ...
@@ -195,8 +193,10 @@ class NodeNetwork:
         self._summary_at = 0.0
         self._summary_sent = 0.0
         self._running: list[asyncio.Task[None]] = []
-        self.counts: dict[tuple[str], float] = {}
+        self.counts: dict[tuple[str, ...], float] = {}
         """Messages that came, by kind."""
+        self.bytes: dict[tuple[str, ...], float] = {}
+        """Bytes of payloads by channel and direction, "in" or "out"; those of all peers together."""
         self._handle: dict[type, Callable[[str, Any], None]] = {
             messages.Votes: self._on_votes,
             messages.Summary: self._on_summary,
@@ -267,12 +267,19 @@ class NodeNetwork:
                 part.tick()
         self._arm()
 
-    def _sender(self, channel: Channel) -> Callable[[str, bytes], bool]:
-        def send(peer: str, payload: bytes) -> bool:
-            transport = self._transport
-            return transport is not None and transport.send(peer, channel, payload)
+    def _say(self, peer: str, channel: Channel, payload: bytes) -> bool:
+        transport = self._transport
+        if transport is None or not transport.send(peer, channel, payload):
+            return False
+        self._count_bytes(channel, "out", len(payload))
+        return True
 
-        return send
+    def _sender(self, channel: Channel) -> Callable[[str, bytes], bool]:
+        return lambda peer, payload: self._say(peer, channel, payload)
+
+    def _count_bytes(self, channel: Channel, direction: str, size: int) -> None:
+        key = (channel.name.lower(), direction)
+        self.bytes[key] = self.bytes.get(key, 0) + size
 
     def _punish(self, peer: str, offence: Offence, detail: str) -> None:
         log.debug("offence", extra={"peer": peer, "offence": offence.value, "detail": detail})
@@ -287,8 +294,8 @@ class NodeNetwork:
         for part in self._parts:
             part.connected(peer)
         consensus = self.consensus
-        if consensus is not None and self._transport is not None:
-            self._transport.send(peer, Channel.CONSENSUS, encode_message(consensus.summary()))
+        if consensus is not None:
+            self._say(peer, Channel.CONSENSUS, encode_message(consensus.summary()))
             evidence = consensus.waiting_evidence()
             if evidence:
                 self.flood.evidence(evidence, only=peer)
@@ -308,6 +315,7 @@ class NodeNetwork:
 
     def on_message(self, peer: str, channel: Channel, payload: bytes) -> None:
         """A payload came. Raises MalformedBytes or TooLarge, for which the transport makes the peer pay."""
+        self._count_bytes(channel, "in", len(payload))
         follower = self._followers.get(channel)
         if follower is not None:
             follower.on_message(peer, channel, payload)
@@ -400,9 +408,8 @@ class NodeNetwork:
         for message in messages_:
             if isinstance(message, SignedProposal):
                 self.flood.proposal_to(peer, message, self.proposals.known(message.block_hash))
-            elif isinstance(message, Commit) and self._transport is not None:
-                payload = encode_message(messages.CommitMessage(message))
-                self._transport.send(peer, Channel.CONSENSUS, payload)
+            elif isinstance(message, Commit):
+                self._say(peer, Channel.CONSENSUS, encode_message(messages.CommitMessage(message)))
         if votes:
             self.flood.votes_to(peer, votes)
 
@@ -420,7 +427,9 @@ class NodeNetwork:
         if self.consensus is None or self._transport is None or not self._transport.peer_ids():
             return
         self._summary_sent = time.monotonic()
-        self._transport.broadcast(Channel.CONSENSUS, encode_message(self.consensus.summary()))
+        payload = encode_message(self.consensus.summary())
+        for peer in self._transport.peer_ids():
+            self._say(peer, Channel.CONSENSUS, payload)
 
     async def _tell_regularly(self) -> None:
         while True:

@@ -57,6 +57,9 @@ class Identity(NamedTuple):
     version: str
     prefix: str = "qx"
     validator: Address | None = None
+    node_id: str | None = None
+    """Its name among nodes; None for one that takes no part in a network."""
+    p2p_address: str | None = None
 
 
 class Proved(NamedTuple):

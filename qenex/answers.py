@@ -78,6 +78,8 @@ class NodeInfo(NamedTuple):
     address_prefix: str | None = None
     modules: tuple[str, ...] | None = None
     validator_address: Address | None = None
+    node_id: str | None = None
+    p2p_address: str | None = None
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""

@@ -14,6 +14,7 @@ from node.rpc.app import AdminMethods, build_registry
 from node.rpc.declare import Access
 from node.rpc.declare import Registry as RpcRegistry
 from node.rpc.documents import openrpc
+from node.rpc.peer_methods import PeerMethods
 from node.rpc.rest import ROOT
 from node.service import Identity, NodeService
 from node.verifier import Verifier
@@ -50,7 +51,7 @@ def rpc_registry(machine: Machine) -> RpcRegistry:
     service = NodeService(
         machine, ledger, application.mempool, events, application.submit, Identity("reference", "")
     )
-    return build_registry(service, AdminMethods(lambda: None, lambda level: None))
+    return build_registry(service, AdminMethods(lambda: None, lambda level: None), PeerMethods(None))
 
 
 def rpc_page(machine: Machine) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from node.rpc.declare import method
 from node.rpc.dispatcher import Caller
@@ -36,7 +35,11 @@ from qenex.types import Bytes32
 
 MAX_GENESIS_SIZE = 4 << 20
 """Bytes of the largest genesis that is given out in one answer."""
-PEER: dict[str, Any] = {"type": "object", "title": "Peer"}
+PEER = shape(
+    "Peer", node_id=TEXT, address=TEXT, outbound=BOOLEAN, persistent=BOOLEAN, version=TEXT, name=TEXT,
+    height=INTEGER, connected_s=INTEGER, latency_us=nullable(INTEGER), score=INTEGER, bytes_in=INTEGER,
+    bytes_out=INTEGER, messages_in=INTEGER, messages_out=INTEGER, dropped_in=INTEGER, queued_bytes=INTEGER,
+)  # fmt: skip
 MEMPOOL = shape(
     "MempoolStatus", count=INTEGER, bytes=INTEGER, senders=INTEGER, max_count=INTEGER, max_bytes=INTEGER,
     max_pending_per_sender=INTEGER,
@@ -55,11 +58,12 @@ class NodeMethods:
         result=shape(
             "NodeInfo", name=TEXT, version=TEXT, protocol_version=INTEGER, chain_id=TEXT, genesis_hash=HASH,
             initial_height=INTEGER, address_prefix=TEXT, modules=array(TEXT), validator_address=nullable(ADDRESS),
+            node_id=nullable(TEXT), p2p_address=nullable(TEXT),
         ),
         rest="/node/info",
     )  # fmt: skip
     def info(self) -> Json:
-        """Who answers: chain, versions, address prefix, modules."""
+        """Who answers: chain, versions, address prefix, modules; the node's id and `<node id>@host:port`, where it has peers."""
         service = self._service
         genesis = service.genesis
         validator = service.identity.validator
@@ -73,6 +77,8 @@ class NodeMethods:
             "address_prefix": service.prefix,
             "modules": list(service.registry.modules),
             "validator_address": None if validator is None else encode_address(validator, service.prefix),
+            "node_id": service.identity.node_id,
+            "p2p_address": service.identity.p2p_address,
         }
 
     @method(
@@ -106,7 +112,10 @@ class NodeMethods:
 
     @method("node_peers", result=array(PEER), rest="/node/peers")
     def peers(self) -> Json:
-        """Connected peers; empty on a node that runs alone."""
+        """Connected peers; empty on a node that runs alone.
+
+        Version, name and height are what a peer said when it came; `score` is what its breaches count, 100 bans.
+        """
         return self._service.peers()
 
     @method("node_health", result=shape("NodeHealth", ready=BOOLEAN, reason=TEXT), rest="/node/health")
