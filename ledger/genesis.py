@@ -23,6 +23,8 @@ from qenex.crypto import SCHEMES_BY_TAG
 from qenex.crypto.address import ADDRESS_SIZE
 from qenex.errors import InvalidGenesis, MalformedBytes, QenexError, TooLarge
 from qenex.hashing import hasher
+from qenex.limits import check, signature_sizes
+from qenex.proposers import MAX_TOTAL_POWER
 from qenex.types import MAX_INTEGER
 
 Json: TypeAlias = Any
@@ -40,8 +42,6 @@ MAX_DEPTH: Final = 24
 """Levels of lists and objects inside one module's data."""
 MAX_NAME_SIZE: Final = 256
 """Characters of a name in an object."""
-MAX_TOTAL_POWER: Final = (1 << 60) - 1
-"""Voting power of all validators together: a third of it and its products stay far inside 64 bits."""
 MAX_HEIGHT: Final = (1 << 63) - 1
 SIMULATED: Final = "sim-"
 """Such chains are signed with a scheme that anybody can forge: no genesis may name one."""
@@ -264,6 +264,7 @@ def _checked_validators(validators: object) -> tuple[Validator, ...]:
         total += power
     if total > MAX_TOTAL_POWER:
         raise _invalid("validators", f"a total power of {total}, at most {MAX_TOTAL_POWER} allowed")
+    _read("validators", check, signature_sizes(validators))
     return order_validators(Validator(*validator) for validator in validators)
 
 

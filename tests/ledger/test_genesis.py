@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import genesis as genesis_module
-from ledger.genesis import MAX_DEPTH, MAX_TOTAL_POWER, Genesis
+from ledger.genesis import MAX_DEPTH, Genesis
 from qenex.block import MAX_VALIDATORS, Validator
 from qenex.crypto import SCHEMES, address_of, key_bytes
 from qenex.crypto.address import Address
 from qenex.errors import InvalidGenesis
+from qenex.proposers import MAX_TOTAL_POWER
 from tests.ledger.chains import VALIDATOR, genesis
 
 numbers = st.integers(-(2**256) + 1, 2**256 - 1)
@@ -188,6 +189,17 @@ def test_validators_have_addresses_and_keys_of_their_own_and_a_bounded_power_tog
     made(validators=(one._replace(power=MAX_TOTAL_POWER - 5), two))
     with pytest.raises(InvalidGenesis, match="validators"):
         made(validators=tuple(Validator(Address(bytes(32)), b"", 1) for _ in range(MAX_VALIDATORS + 1)))
+
+
+def test_validators_whose_commits_and_evidence_fit_no_block_are_refused_here_not_when_it_is_built() -> None:
+    scheme = SCHEMES["slh-dsa-sha2-128s"]
+    many = [
+        Validator(Address(bytes([n]) * 32), key_bytes(scheme.tag, bytes([n]) * scheme.public_key_size), 1)
+        for n in range(1, 61)
+    ]
+    made(validators=tuple(many[:40]))
+    with pytest.raises(InvalidGenesis, match="commits of"):
+        made(validators=tuple(many))
 
 
 def test_depth_and_size_are_bounded_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
