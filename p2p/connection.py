@@ -201,9 +201,11 @@ class Connection:
             if not self.ready.done():
                 self.ready.set_exception(PeerRefused(self._reason or "stopped"))
                 self.ready.exception()  # nobody may be waiting
-            await hang_up(self._websocket)
-            self.finished.set()
-            self._owner.closed(self, self._reason or "stopped")
+            try:
+                await hang_up(self._websocket)
+            finally:
+                self.finished.set()
+                self._owner.closed(self, self._reason or "stopped")
 
     async def _guarded(self, loop: Coroutine[Any, Any, str]) -> str:
         """What ended `loop`, in words; offences are told to the owner."""
@@ -359,6 +361,12 @@ async def hang_up(websocket: WebSocket) -> None:
             await websocket.close()
     except Exception as error:  # whatever state the socket is in, it is cut below
         _log.debug("closing a connection: %s", type(error).__name__)
+    except asyncio.CancelledError:
+        # aiohttp shares one waiter among all who wait for the socket: the cancelled writer's cancellation comes
+        # out here as well. Only that of this very task counts.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
     finally:
         if handle is not None:
             with handle, suppress(OSError):

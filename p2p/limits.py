@@ -68,7 +68,7 @@ MESSAGE_RATES: Final[dict[Channel, Rate]] = {
     Channel.PEERS: Rate(8, 0.5),
 }
 """Messages of one peer. What is beyond is dropped, and an offence."""
-CONTROL_RATE: Final = Rate(30, 1.0)
+CONTROL_RATE: Final = Rate(40, 4.0)
 FRAME_BYTES_RATE: Final = Rate(16 * 1024 * 1024, 48 * 1024 * 1024)
 """Sealed bytes of one peer. What is beyond is not read for a while, before anything is decrypted."""
 FRAMES_RATE: Final = Rate(8_000, 8_000)

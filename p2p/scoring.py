@@ -34,23 +34,24 @@ SCHEMA_VERSION: Final = 1
 
 
 WEIGHTS: Final[dict[Offence, int]] = {
-    Offence.MALFORMED: 50,
-    Offence.OVERSIZED: 50,
-    Offence.UNSOLICITED: 20,
+    Offence.MALFORMED: 60,
+    Offence.OVERSIZED: 60,
+    Offence.UNSOLICITED: 26,
     Offence.UNDELIVERED: 5,
-    Offence.UNRESPONSIVE: 10,
-    Offence.FALSE_CONTENT: 50,
-    Offence.INVALID_SIGNATURE: 50,
-    Offence.INVALID_TRANSACTION: 5,
-    Offence.INVALID_CONSENSUS: 34,
-    Offence.FLOOD: 5,
-    Offence.FALSE_CLAIM: 20,
+    Offence.UNRESPONSIVE: 11,
+    Offence.FALSE_CONTENT: 60,
+    Offence.INVALID_SIGNATURE: 60,
+    Offence.INVALID_TRANSACTION: 6,
+    Offence.INVALID_CONSENSUS: 36,
+    Offence.FLOOD: 6,
+    Offence.FALSE_CLAIM: 26,
     Offence.HANDSHAKE: 20,
     Offence.WRONG_NETWORK: 5,
-    Offence.BROKEN_FRAME: 50,
-    Offence.WRONG_CHANNEL: 50,
+    Offence.BROKEN_FRAME: 60,
+    Offence.WRONG_CHANNEL: 60,
 }
-"""Points of an offence. What can only be malice weighs half a ban; what a slow or restarted node does too, little."""
+"""Points of an offence. Of what can only be malice, two within some minutes ban; what a slow or restarted node does
+too weighs little."""
 
 
 class Ban(NamedTuple):
