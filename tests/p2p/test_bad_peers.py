@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from aiohttp import ClientConnectionError, WSMsgType, WSServerHandshakeError
@@ -33,6 +34,14 @@ async def goes_on(node: Node) -> None:
         await node.until(lambda: (good.id, Channel.CONSENSUS, b"\x01good") in node.messages)
 
 
+def counted(node: Node, offence: Offence, times: int) -> bool:
+    return node.network.offences[offence] >= times
+
+
+def has_messages(node: Node, count: int) -> bool:
+    return len(node.messages) == count
+
+
 FRAMES = [
     (fragment(Channel.BLOCKS, b"\x01"), Offence.WRONG_CHANNEL),
     (fragment(9, b"\x01"), Offence.WRONG_CHANNEL),
@@ -59,7 +68,7 @@ async def test_contents_against_the_rules_are_an_offence_and_twice_a_ban(
             async with raw_peer(node) as peer:
                 await node.until(lambda: peer.id in [info.node_id for info in node.network.peers()])
                 await peer.frame(content)
-                await poll(lambda expected=times: node.network.offences[offence] >= expected)
+                await poll(partial(counted, node, offence, times))
                 if offence is not Offence.MALFORMED or times == 2:
                     await peer.until_ended()
                 else:
@@ -205,7 +214,7 @@ async def test_a_peer_that_reads_nothing_blocks_nobody_and_is_dropped() -> None:
             for number in range(30):
                 refused += not node.network.send(lazy.id, Channel.BLOCKS, block)
                 assert node.network.send(good.id, Channel.BLOCKS, block)
-                await good.until(lambda expected=number + 1: len(good.messages) == expected)
+                await good.until(partial(has_messages, good, number + 1))
                 info = node.network.peer(lazy.id)
                 assert info is not None
                 assert info.queued_bytes <= QUEUE_BYTES[Channel.BLOCKS]
