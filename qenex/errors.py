@@ -991,3 +991,51 @@ class NothingToCollect(QenexError):
 class NoObservation(QenexError):
     code = 3728
     default_hint = "the pool has no observed price of that age yet; ask for a shorter window"
+
+
+# -- 3900s: farming (module 9) -----------------------------------------------------------
+
+
+class UnknownProgram(QenexError):
+    code = 3900
+    default_hint = "`farming_listPrograms` lists the programmes"
+
+
+class UnknownStake(QenexError):
+    code = 3901
+    default_hint = "`farming_listPositions` lists an account's stakes; one that is empty is forgotten"
+
+
+class InvalidProgram(QenexError):
+    code = 3902
+    default_hint = "a programme begins now or later, lasts as long as allowed, and is paid for in advance"
+
+
+class ProgramEnded(QenexError):
+    code = 3903
+    default_hint = "nothing flows from it any more; stakes can be taken back and rewards claimed"
+
+
+class ProgramNotOver(QenexError):
+    code = 3904
+    default_hint = "wait for the programme's end"
+
+
+class StillLocked(QenexError):
+    code = 3905
+    default_hint = "wait for the end of the lock; rewards can be claimed meanwhile"
+
+
+class NotStakeOwner(QenexError):
+    code = 3906
+    default_hint = "only its owner can do this"
+
+
+class NothingEarned(QenexError):
+    code = 3907
+    default_hint = "there is nothing to pay yet; the fee would be spent for nothing"
+
+
+class BoostNotOffered(QenexError):
+    code = 3908
+    default_hint = "lock for one of the times that the programme offers, or shorter"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from qenex.async_faces import AsyncNodeAccess
 from qenex.async_modules.accounts import AsyncAccounts
 from qenex.async_modules.bank import AsyncBank
+from qenex.async_modules.farming import AsyncFarming
 from qenex.async_modules.machine import AsyncMachine
 from qenex.async_modules.tokens import AsyncTokens
 
@@ -17,9 +18,11 @@ class AsyncModuleFaces:
     accounts: AsyncAccounts
     bank: AsyncBank
     tokens: AsyncTokens
+    farming: AsyncFarming
 
     def _attach(self, client: AsyncNodeAccess) -> None:
         self.machine = AsyncMachine(client)
         self.accounts = AsyncAccounts(client)
         self.bank = AsyncBank(client)
         self.tokens = AsyncTokens(client)
+        self.farming = AsyncFarming(client)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, bank, machine, tokens
+from qenex.modules import accounts, bank, farming, machine, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.bank import Bank
+from qenex.modules.farming import Farming
 from qenex.modules.machine import Machine
 from qenex.modules.tokens import Tokens
 
@@ -16,9 +17,10 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in accounts.MESSAGES}
     | {face.name: face for face in bank.MESSAGES}
     | {face.name: face for face in tokens.MESSAGES}
+    | {face.name: face for face in farming.MESSAGES}
 )
 
-EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS
+EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS | farming.EVENTS
 
 
 class ModuleFaces:
@@ -28,9 +30,11 @@ class ModuleFaces:
     accounts: Accounts
     bank: Bank
     tokens: Tokens
+    farming: Farming
 
     def _attach(self, client: NodeAccess) -> None:
         self.machine = Machine(client)
         self.accounts = Accounts(client)
         self.bank = Bank(client)
         self.tokens = Tokens(client)
+        self.farming = Farming(client)
