@@ -160,6 +160,16 @@ def dynamic_fee(x: int, y: int, fee: int, multiplier: int) -> int:
     return -(-multiplier * fee * far // ((multiplier - FEE_BASE) * near + FEE_BASE * far))
 
 
+def _y_after(i: int, j: int, x: int, xp: Sequence[int], amp: int) -> int:
+    """Least balance of coin `j` that a swap may leave: one above the root, as in Curve's, and enough for D + 1.
+
+    D is a floor. In a strongly imbalanced pool the part it lacks is worth more than one unit of `j`: a swap there
+    and back would have paid.
+    """
+    d = get_d(xp, amp)
+    return max(get_y(i, j, x, xp, amp, d) + 1, get_y(i, j, x, xp, amp, d + 1))
+
+
 def exchange(
     i: int,
     j: int,
@@ -185,8 +195,8 @@ def exchange(
         raise AmountTooLarge("a balance of 2^128 or more")
     xp = scaled(balances, rates)
     x = (balances[i] + dx) * rates[i] // WAD
-    y = get_y(i, j, x, xp, amp, get_d(xp, amp))
-    gross = xp[j] - y - 1
+    y = _y_after(i, j, x, xp, amp)
+    gross = xp[j] - y
     if gross <= 0:
         return Exchange(0, 0, 0)
     rate = dynamic_fee((xp[i] + x) // 2, (xp[j] + y) // 2, fee, multiplier)
@@ -226,10 +236,10 @@ def exchange_out(
         rate = most if step == 8 else min(rate, most)
         net = -(-dy * rates[j] // WAD)
         gross = -(-net * FEE_BASE // (FEE_BASE - rate))
-        y = xp[j] - gross - 1
-        if y <= 0:
+        y = xp[j] - gross
+        if y <= 1:
             raise InsufficientLiquidity(f"{dy} and the fee wanted of a balance of {balances[j]}")
-        x = get_y(j, i, y, xp, amp, d)
+        x = max(get_y(j, i, y - 1, xp, amp, d), get_y(j, i, y, xp, amp, d + 1))
         dx = max(1, -(-x * WAD // rates[i]) - balances[i])
         if balances[i] + dx >= MAX_AMOUNT:
             raise AmountTooLarge("a balance of 2^128 or more")

@@ -131,6 +131,14 @@ def test_a_balanced_pool_is_worth_its_sum() -> None:
     assert get_d([E18] * 3, 2_000) == 3 * E18
 
 
+def test_there_and_back_pays_nothing_where_the_floor_of_d_is_worth_more_than_a_unit() -> None:
+    """Lesson: with y at the floor of D, 1 unit into [47, 127, 1, 1] came back as 2."""
+    xp, rates = [47, 127, 1, 1], [E18] * 4
+    out = exchange(0, 1, 1, xp, rates, 2, 0, 0).amount_out
+    if out:
+        assert exchange(1, 0, out, [48, 127 - out, 1, 1], rates, 2, 0, 0).amount_out <= 1
+
+
 @given(XP, AMP, BALANCE, st.sampled_from([0, FEE, 10**9]), st.sampled_from([0, 2 * 10**10, 5 * 10**10]))
 def test_no_swap_lowers_d(xp: list[int], amp: int, dx: int, fee: int, multiplier: int) -> None:
     rates = [E18] * len(xp)
