@@ -190,7 +190,10 @@ class SignVote(NamedTuple):
 
 
 class KeepBody(NamedTuple):
-    """Append the block's body to the write-ahead log: it is durable at the next `Flush`."""
+    """Append the block's body to the write-ahead log, unless it is there: it is durable at the next `Flush`.
+
+    If the body is not at hand (it was lost in a restart), the signature that follows waits until it is, and durable.
+    """
 
     block_hash: bytes
 

@@ -4,7 +4,8 @@ Here stand the order of signing and sending, what is done with messages before t
 decision is. The rules a driver relies on:
 
 - at most one `SignProposal` or `SignVote` is out at a time; our own message counts when `Signed` comes back;
-- a `Flush` precedes every `SignProposal` and `SignVote`, and `KeepBody` that of a precommit for a block: what led to a
+- a `Flush` precedes every `SignProposal` and `SignVote`, and `KeepBody` that of a precommit for a block and of a
+  proposal of our own new one (nobody else has that body, and a restart would propose it again): what led to a
   signature is durable before it is made, so a restart asks for the same one again and the signer gives the stored
   one. (Flushed after it, a crash in between would leave a signature that nobody has and the signer does not
   repeat for other bytes: the validator would be missing from that round, which may never end.)
@@ -215,8 +216,7 @@ class Core:
         if state.building == now.round:
             actions.append(BuildBlock(height, now.round))
         if state.signing is not None:
-            if isinstance(state.signing, SignVote):
-                _keep_body(state.signing, actions)
+            _keep_body(state.signing, actions)
             actions += [Flush(), state.signing]
         return actions
 
@@ -458,7 +458,7 @@ class Core:
             kind = PREVOTE if isinstance(wanted, rules.Prevote) else PRECOMMIT
             lock = (now.locked_round, now.locked, now.valid_round, now.valid)
             asked = SignVote(state.height, wanted.round, kind, wanted.value, *lock)
-            _keep_body(asked, actions)
+        _keep_body(asked, actions)
         state.signing = asked
         actions += [Flush(), asked]
         return actions
@@ -479,9 +479,12 @@ def is_durable(event: Event) -> bool:
     return not isinstance(event, Received | Refused | NewHeight)
 
 
-def _keep_body(asked: SignVote, actions: list[Action]) -> None:
-    if asked.type == PRECOMMIT and asked.block_hash is not None:
-        actions.append(KeepBody(asked.block_hash))
+def _keep_body(asked: SignProposal | SignVote, actions: list[Action]) -> None:
+    """Before a precommit for a block, and before a proposal of our own new one."""
+    name = asked.block_hash
+    needed = asked.pol_round < 0 if isinstance(asked, SignProposal) else asked.type == PRECOMMIT
+    if needed and name is not None:
+        actions.append(KeepBody(name))
 
 
 def _step_of(asked: SignProposal | SignVote) -> Step:
