@@ -133,12 +133,20 @@ class Ledger:
 
     @classmethod
     def create_in(
-        cls, store: Backend, genesis: Genesis, *, codecs: StateCodecs, options: Options = DEFAULT_OPTIONS
+        cls,
+        store: Backend,
+        genesis: Genesis,
+        *,
+        codecs: StateCodecs,
+        options: Options = DEFAULT_OPTIONS,
+        keep_restore: bool = False,
     ) -> Ledger:
-        """`create` in an open store."""
+        """`create` in an open store. An interrupted restoration in it is deleted, unless `keep_restore`."""
         if store.get(STATE_KEY) is not None:
             raise DataFolderForeign("this data folder holds a chain already; nothing was changed")
-        if under_way(store):  # a snapshot's restoration was interrupted, and is not wanted any more
+        if not keep_restore and under_way(
+            store
+        ):  # a snapshot's restoration was interrupted, and is not wanted any more
             wipe(store)
         start = Meta(
             schema=SCHEMA,
@@ -434,13 +442,8 @@ class Ledger:
             receipts=receipts,
             hook_events=encode((tuple(block["begin_events"]), tuple(block["end_events"]))),
         )
-        self._sets.stage(
-            batch,
-            header,
-            first=height == meta.initial_height,
-            validators=block["validators"],
-            next_validators=block["next_validators"],
-        )
+        sets = block["validators"], block["next_validators"]
+        self._sets.stage(batch, header, *sets, first=height == meta.initial_height)
         batch.put(STATE_KEY, META_CODEC.encode(meta))
         return Staged(prepared, batch, meta, header)
 

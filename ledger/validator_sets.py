@@ -56,10 +56,10 @@ class ValidatorSets:
         self,
         batch: Batch,
         header: Header,
-        *,
-        first: bool,
         validators: Sequence[Validator],
         next_validators: Sequence[Validator],
+        *,
+        first: bool,
     ) -> None:
         """Put what a block begins into `batch`: its own set if it is the `first`, the next one where it differs.
 

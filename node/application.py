@@ -9,8 +9,8 @@ An engine calls, per height and in this order:
 
 Each of these is also there as `..._steps`, a generator that yields between slices of about 4 ms, which
 `node.steps.drive` runs on the event loop. Nothing is written before `commit`, so any proposal may be
-thrown away. `info`, `init_chain`, `check_tx` and `query` complete the face; state sync's four snapshot
-methods answer that this node offers and takes none.
+thrown away. `info`, `init_chain`, `check_tx` and `query` complete the face, and the four snapshot methods: a node
+with `snapshots` lists and hands them out; an application whose ledger has no state yet takes one, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents
 from node.mempool import Limits, Mempool
+from node.snapshot_face import SnapshotFace
 from node.steps import Slice, Steps, run
 from node.validation import Expected, Rejected, check_commit, check_contents, check_evidence, check_header
 from node.verifier import Verifier
@@ -46,7 +47,7 @@ from qenex.block import (
     validators_root,
 )
 from qenex.crypto.address import Address
-from qenex.errors import InsufficientFee, NotFound, QenexError
+from qenex.errors import InsufficientFee, QenexError
 from qenex.hashing import list_root
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
@@ -157,7 +158,7 @@ def _nearly_full(execution: BlockExecution, room: int, max_bytes: int) -> bool:
     )
 
 
-class Application:
+class Application(SnapshotFace):
     """See the module. One thread; at most one execution at a time."""
 
     def __init__(
@@ -174,7 +175,8 @@ class Application:
         self._prepared: tuple[bytes, Prepared] | None = None
         self._rotation: tuple[Rotation, int, ValidatorSet] | None = None
         """The proposer priorities asked for last: their record, the height, and the set."""
-        self._load()
+        if ledger.initialised:
+            self._load()
 
     # -- start -------------------------------------------------------------------------------
 
@@ -580,21 +582,3 @@ class Application:
             time, proposer = header.time, header.proposer
         info = BlockInfo(self.genesis.chain_id, at, time, time, proposer)
         return self.machine.query(base, info, name, args)
-
-    # -- state sync ----------------------------------------------------------------------------------
-
-    def list_snapshots(self) -> list[bytes]:
-        """This node makes no snapshots, so it lists none."""
-        return []
-
-    def offer_snapshot(self, manifest: bytes) -> bool:
-        """Snapshots are not taken: a node catches up by executing blocks."""
-        return False
-
-    def load_snapshot_chunk(self, height: int, index: int) -> bytes:
-        """Raises NotFound: there are no snapshots here."""
-        raise NotFound(f"this node has no snapshot of height {height}")
-
-    def apply_snapshot_chunk(self, index: int, chunk: bytes) -> bool:
-        """No snapshot was taken, so no chunk is."""
-        return False

@@ -90,6 +90,13 @@ class LightChain:
         trusted = self._trusted.get(height)
         return self._below.get(height) if trusted is None else trusted.header
 
+    def take_over(self, other: LightChain) -> None:
+        """Trust what another walk from the same checkpoint has verified. Raises ValueError for another checkpoint."""
+        if other.checkpoint != self.checkpoint:
+            raise ValueError("trust comes from the same checkpoint, or from none")
+        self._trusted.update(other._trusted)
+        self._below.update(other._below)
+
     # -- the walk --------------------------------------------------------------------------
 
     def verify(self, height: int) -> HeaderSteps:
