@@ -47,7 +47,7 @@ from qenex.block import (
     validators_root,
 )
 from qenex.crypto.address import Address
-from qenex.errors import InsufficientFee, QenexError
+from qenex.errors import InsufficientFee, NotFound, QenexError
 from qenex.hashing import list_root
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
