@@ -18,7 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 import msgpack
 
 from ledger.state import State, ValueCodec
-from qenex.codec import MAX_ITEMS, MAX_VALUE_SIZE, Plain, codec_for, fields_of, pack_other, unpack_ext
+from qenex.codec import MAX_ITEMS, MAX_VALUE_SIZE, Plain, codec_for, fields_of, pack, unpack_ext
 from qenex.errors import LimitExceeded, MalformedBytes, ValueOutOfRange, ValueTooLarge
 from qenex.state_keys import key_part
 from qenex.types import U64, DenominationName, Length
@@ -44,7 +44,7 @@ class RecordCodec:
     def encode(self, value: Any) -> bytes:
         """Canonical bytes; raises ValueTooLarge beyond 64 KiB."""
         plain = (self._schema, *value) if self._record else (self._schema, value)
-        data: bytes = msgpack.packb(plain, default=pack_other)
+        data = pack(plain)
         if len(data) > MAX_VALUE_SIZE:
             raise ValueTooLarge(f"state value of {len(data)} bytes")
         return data

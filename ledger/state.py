@@ -199,7 +199,7 @@ class State:
     charges gas there, and may raise.
     """
 
-    __slots__ = ("_base", "_base_get", "_ordered", "_undo", "_values", "on_create")
+    __slots__ = ("_base", "_base_get", "_ordered", "_undo", "_values", "_whole", "on_create")
 
     def __init__(self, base: Readable) -> None:
         self.on_create: Callable[[bytes, Value], None] | None = None
@@ -210,7 +210,10 @@ class State:
         self._base = base
         self._base_get = base.get
         self._values: dict[bytes, Value | None] = {}
-        self._undo: list[tuple[bytes, Value | None]] = []
+        # (key, what stood here before or MISSING, what a read returned before): each write, undone backwards.
+        self._undo: list[tuple[bytes, Value | None, Value | None]] = []
+        self._whole = True
+        """Whether the undo log reaches back to the base."""
         self._ordered: dict[bytes, dict[bytes, None]] = {}
 
     def get(self, key: bytes) -> Value | None:
@@ -227,7 +230,13 @@ class State:
             return
         if before is None and self.on_create is not None:
             self.on_create(key, value)
-        self._undo.append((key, old))
+        self._undo.append((key, old, before))
+        values[key] = value
+
+    def replace(self, key: bytes, before: Value, value: Value) -> None:
+        """`set` where `before` was just read, is not None, and differs: half its time, for every transfer."""
+        values = self._values
+        self._undo.append((key, values.get(key, MISSING), before))
         values[key] = value
 
     def set_ordered(self, key: bytes, value: Value | None) -> None:
@@ -249,7 +258,7 @@ class State:
         """Undo every write since `mark`."""
         undo, values = self._undo, self._values
         while len(undo) > mark:
-            key, old = undo.pop()
+            key, old, _ = undo.pop()
             if old is MISSING:
                 del values[key]
             else:
@@ -261,17 +270,16 @@ class State:
         A key written back to its old value is among them.
         """
         images: dict[bytes, Value | None] = {}
-        base_get = self._base_get
-        for key, old in self._undo[mark:]:
+        for key, _, before in self._undo[mark:]:
             if key not in images:
-                images[key] = base_get(key) if old is MISSING else old
+                images[key] = before
         return images
 
     def rebase(self, base: Readable) -> None:
         """Keep the written values and stand on a newer base."""
         self._base = base
         self._base_get = base.get
-        self._undo = []
+        self.settle()
 
     def written(self, key: bytes) -> Value | None:
         """The value written here, None if the base's shows through (or the key was deleted)."""
@@ -279,16 +287,19 @@ class State:
 
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget written values: the base's show through again. Only outside of any scope."""
-        self._undo = []
+        self.settle()
         for key in keys:
             self._values.pop(key, None)
 
     def settle(self) -> None:
         """End of all scopes: what was written can no longer be undone."""
         self._undo = []
+        self._whole = False
 
     def images(self) -> dict[bytes, Value | None]:
         """The base's value of every key that stands written now."""
+        if self._whole:  # as for every block: the first write of each key has seen it
+            return {key: before for key, old, before in self._undo if old is MISSING}
         base_get = self._base_get
         return {key: base_get(key) for key in self._values}
 

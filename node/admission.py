@@ -166,6 +166,7 @@ class Admission:
         tx = decode_transaction(raw)
         self.mempool.check_known(tx)
         self.mempool.check_room(tx)
+        address, sequence = tx.signers[0][:2]
         if self._dirty:
             self.clean([signer.address for signer in tx.signers])
         try:
@@ -175,10 +176,10 @@ class Admission:
                 raise
             keys = self._keys_without_pending(tx)
         # A used sequence is refused before a signature is verified; one too far ahead is as well.
-        next_sequence = self.check.sequence(tx.signers[0].address)
-        ahead = tx.signers[0].sequence - next_sequence
+        next_sequence = self.check.sequence(address)
+        ahead = sequence - next_sequence
         if ahead > self.mempool.limits.per_sender or (ahead < 0 and self.mempool.replaced_by(tx) is None):
-            raise WrongSequence(f"sequence {tx.signers[0].sequence}, the next one is {next_sequence}")
+            raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
         return tx, keys
 
     def _keys_without_pending(self, tx: Transaction) -> tuple[bytes, ...]:

@@ -61,6 +61,8 @@ def item_of(tx: Transaction, keys: tuple[bytes, ...]) -> Item:
 def size_of(item: Item) -> int:
     """Bytes that a waiting item holds. A body may have 200 bytes and its signatures 60 KiB."""
     message, keys, signatures = item
+    if len(keys) == 1 == len(signatures) and type(signatures[0]) is bytes:
+        return len(message) + len(keys[0]) + len(signatures[0])
     return len(message) + sum([len(part) for part in (*keys, *signatures) if isinstance(part, bytes)])
 
 
@@ -108,15 +110,17 @@ class VerifiedCache:
 class _Chunk:
     """Items on their way; `answer` is set once, by one complete answer."""
 
-    __slots__ = ("answer", "error", "futures", "items", "tries", "whole")
+    __slots__ = ("answer", "error", "futures", "items", "size", "tries", "whole")
 
     def __init__(
         self,
         items: Sequence[Item],
         futures: Sequence[asyncio.Future[bool]],
         whole: asyncio.Future[None] | None,
+        size: int,
     ) -> None:
         self.items = items
+        self.size = size
         self.futures = futures
         self.whole = whole
         self.answer: list[bool] | None = None
@@ -242,12 +246,17 @@ class Verifier:
 
     def check(self, tx: Transaction, keys: tuple[bytes, ...]) -> bool:
         """What the machine asks: the cache first, then here and now, and remember."""
-        if self.cache.holds(tx.witness_id, keys):
+        if tx.verified == keys or self.cache.holds(tx.witness_id, keys):
             return True
         if not verify_item(item_of(tx, keys)):
             return False
-        self.cache.add(tx.witness_id, keys)
+        self._remember(tx, keys)
         return True
+
+    def _remember(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+        """In the object for those who have it (a pending transaction), by its raw bytes for all others."""
+        tx.verified = keys
+        self.cache.add(tx.witness_id, keys)
 
     async def verify_transaction(self, tx: Transaction, keys: tuple[bytes, ...]) -> bool:
         """Verify one transaction in a gathered chunk and remember it. Raises LimitExceeded, ProcessFailed."""
@@ -255,7 +264,7 @@ class Verifier:
             return True
         valid = await self.verify_one(item_of(tx, keys))
         if valid:
-            self.cache.add(tx.witness_id, keys)
+            self._remember(tx, keys)
         return valid
 
     def verify_one(self, item: Item) -> asyncio.Future[bool]:
@@ -301,7 +310,7 @@ class Verifier:
                 self._room.append(room)
                 await room
             self._take_room(end - at, size)
-            chunk = _Chunk(items[at:end], (), loop.create_future())
+            chunk = _Chunk(items[at:end], (), loop.create_future(), size)
             chunks.append(chunk)
             self._waiting.append(chunk)
             self._dispatch()
@@ -323,8 +332,7 @@ class Verifier:
         verdicts = await self.verify([item_of(*pairs[index]) for index in missing])
         for index, valid in zip(missing, verdicts, strict=True):
             if valid:
-                tx, keys = pairs[index]
-                self.cache.add(tx.witness_id, keys)
+                self._remember(*pairs[index])
                 answer[index] = True
         return answer
 
@@ -353,7 +361,7 @@ class Verifier:
 
     def _give_room(self, chunk: _Chunk) -> None:
         self.queued -= len(chunk.items)
-        self.queued_bytes -= sum([size_of(item) for item in chunk.items])
+        self.queued_bytes -= chunk.size
         while self._room:
             room = self._room.popleft()
             if not room.done():
@@ -368,7 +376,7 @@ class Verifier:
             self._flush_timer = None
         if not self._single_items:
             return
-        chunk = _Chunk(self._single_items, self._single_futures, None)
+        chunk = _Chunk(self._single_items, self._single_futures, None, self._single_bytes)
         self._single_items, self._single_futures, self._single_bytes = [], [], 0
         self._in_order.append(chunk)
         if not self.alive or (len(chunk.items) <= INLINE_ITEMS and not self._waiting):

@@ -101,6 +101,25 @@ def unpack_ext(code: int, data: bytes) -> int | Reference:
     raise ValueError("unknown extension type")
 
 
+_idle_packers: list[msgpack.Packer] = []
+
+
+def pack(value: Plain) -> bytes:
+    """As `encode`, but raises whatever msgpack raises: for those who translate its errors themselves.
+
+    A packer is used again by whoever comes next (0.16 us for a small record; `msgpack.packb` makes a new
+    one with its buffer each time, 0.43 us). Taking it off the list makes it this caller's alone, in any
+    thread; one that raised is not put back.
+    """
+    try:
+        packer = _idle_packers.pop()
+    except IndexError:
+        packer = msgpack.Packer(default=pack_other)
+    packed: bytes = packer.pack(value)
+    _idle_packers.append(packer)
+    return packed
+
+
 def encode(value: Plain) -> bytes:
     """Return the canonical bytes of a plain value or a record (a tuple of plain values).
 
@@ -108,10 +127,9 @@ def encode(value: Plain) -> bytes:
     not looked for (this runs for every state value): the typed `check` is what keeps them out.
     """
     try:
-        packed: bytes = msgpack.packb(value, default=pack_other)
+        return pack(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedBytes(f"cannot encode: {error}") from None
-    return packed
 
 
 def decode(data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> Plain:
@@ -131,7 +149,7 @@ def decode(data: bytes, *, max_size: int, max_items: int = MAX_ITEMS) -> Plain:
             max_map_len=0,
             max_ext_len=MAX_EXTENSION_SIZE,
         )
-        again = msgpack.packb(value, default=pack_other)
+        again = pack(value)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise MalformedBytes(f"not canonical MessagePack: {str(error)[:120]}") from None
     if again != data:

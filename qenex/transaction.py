@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgpack
 
-from qenex.codec import Plain, encode, pack_other, unpack_ext
+from qenex.codec import Plain, encode, pack, unpack_ext
 from qenex.crypto.address import Address
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import hasher
@@ -78,6 +78,7 @@ class Transaction:
         "signers",
         "tx_id",
         "valid_until",
+        "verified",
         "witness_id",
     )
 
@@ -95,6 +96,8 @@ class Transaction:
     witness_id: bytes
     plan: object
     """What the machine derived from the messages (checked arguments), kept with the decoded transaction."""
+    verified: tuple[bytes, ...] | None
+    """The keys under which whoever holds this object has found all signatures valid."""
 
     def __repr__(self) -> str:
         return f"Transaction({self.tx_id.hex()}, {[message.name for message in self.messages]})"
@@ -115,7 +118,7 @@ def _unpack(data: bytes) -> Plain:
         value = msgpack.unpackb(
             data, use_list=False, ext_hook=unpack_ext, max_array_len=1024, max_map_len=0, max_ext_len=128
         )
-        if msgpack.packb(value, default=pack_other) != data:
+        if pack(value) != data:
             raise _bad("not the one canonical encoding")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise _bad(f"not canonical MessagePack: {str(error)[:120]}") from None
@@ -220,6 +223,7 @@ def _read_body(body_bytes: bytes, tx: Transaction) -> None:
     tx.lease = lease
     tx.memo = memo
     tx.plan = None
+    tx.verified = None
 
 
 def decode_transaction(raw: bytes) -> Transaction:

@@ -29,7 +29,7 @@ from qenex.errors import (
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account, ModuleId
 from qenex.transaction import MAX_VALIDITY, Transaction, assemble
 from vm.accounts import LONG_SCHEMES, key_of_signer, store_key
-from vm.fees import MachineParams, scheme_status
+from vm.fees import SCHEME_OFF, MachineParams, scheme_status
 from vm.gas import GasSchedule
 from vm.registry import MessageSpec, Registry
 
@@ -63,6 +63,8 @@ class Rules(NamedTuple):
     status: dict[int, int]
     schedule: GasSchedule
     signature_gas: dict[int, int]
+    inline: dict[int, int]
+    """Gas of one signature by the tags whose accounts may sign now with the key in their record."""
 
 
 class Entered(NamedTuple):
@@ -74,7 +76,13 @@ class Entered(NamedTuple):
 
 def make_rules(chain_id: str, height: int, price: int, params: MachineParams, schedule: GasSchedule) -> Rules:
     """Rules of one block."""
-    return Rules(chain_id, height, price, params, scheme_status(params), schedule, dict(schedule.signature))
+    status, signature_gas = scheme_status(params), dict(schedule.signature)
+    inline = {
+        tag: gas
+        for tag, gas in signature_gas.items()
+        if tag not in LONG_SCHEMES and status.get(tag, SCHEME_OFF) != SCHEME_OFF
+    }
+    return Rules(chain_id, height, price, params, status, schedule, signature_gas, inline)
 
 
 def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
@@ -89,8 +97,8 @@ def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
         for message in tx.messages:
             spec = registry.message(message.name)
             args = spec.check_args(message.args, specs)
-            has_references = any(type(arg) is Reference for arg in args)
-            steps.append(Step(spec, args, has_references, message.signer))
+            has_references = Reference in map(type, args)
+            steps.append(_new(Step, (spec, args, has_references, message[2])))
             specs.append(spec)
         plan = tx.plan = tuple(steps)
     return plan  # type: ignore[return-value]  # the slot is an object to qenex, which knows no machine
@@ -160,8 +168,13 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
     `verify` None leaves the signatures to the caller (the mempool has them verified in batches).
     Raises a 1000s error.
     """
-    plan_of(registry, tx)
+    if tx.plan is None:
+        plan_of(registry, tx)
     check_validity(rules, tx)
+    if len(tx.signers) == 1 and tx.lease is None:
+        entered = _enter_alone(state, rules, tx, verify)
+        if entered is not None:
+            return entered
     keys, accounts = _authenticate(state, rules, tx)
     payer = tx.signers[0].address
     if tx.lease is not None and (state.get(lease_key(payer, tx.lease)) or -1) >= rules.height:
@@ -171,6 +184,39 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
         raise InvalidSignature
     _take(state, tx, keys, accounts)
     return Entered(gas, keys)
+
+
+def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | None) -> Entered | None:
+    """`enter` for the usual transaction: one signer, whose key stands in his record. None for any other.
+
+    The same checks in the same order, and the same refusals: what does not pass here is left to `enter`
+    to refuse. Every transfer comes here twice (admission, block), 1.3 us each time instead of 3.5.
+    """
+    address, sequence, public_key, scoped_key = tx.signers[0]
+    key = ACCOUNT_RECORDS + address
+    account = state.get(key)
+    if account is None or public_key is not None or scoped_key is not None:
+        return None
+    next_sequence, balance, stored, fee_tier, flags = account
+    if sequence != next_sequence or not stored:
+        return None
+    signature_gas = rules.inline.get(stored[0])
+    size = len(tx.raw)
+    if signature_gas is None or not size:
+        return None
+    schedule = rules.schedule
+    gas = schedule.transaction + schedule.byte * size + signature_gas
+    maximum, gas_limit, tip = tx.fee
+    if (
+        not gas <= gas_limit <= rules.params.max_block_gas
+        or not gas_limit * rules.price + tip <= maximum <= balance
+    ):
+        return None
+    keys = (stored,)
+    if verify is not None and not verify(tx, keys):
+        raise InvalidSignature
+    state.replace(key, account, _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)))
+    return _new(Entered, (gas, keys))
 
 
 def check_fee(rules: Rules, tx: Transaction, keys: tuple[bytes, ...], accounts: list[Account]) -> int:

@@ -134,11 +134,11 @@ class BlockExecution:
         return self._close(tx, gas.used, self.error.code, self._failed, (), ())
 
     def _run(self, tx: Transaction) -> tuple[Any, ...]:
-        ctx, signers = self.ctx, tx.signers
-        mark = self.state.mark()
+        ctx, signers, machine, state = self.ctx, tx.signers, self.machine, self.state
+        mark = state.mark()
         results: list[Any] = []
-        get, methods = self.state.get, self.machine.methods
-        plan: tuple[Step, ...] = plan_of(self.machine.registry, tx)
+        get, methods = state.get, machine.methods
+        plan: tuple[Step, ...] = plan_of(machine.registry, tx)
         self._failed: int | None = 0
         for index, (spec, args, has_references, signer) in enumerate(plan):
             self._failed = index
@@ -152,9 +152,11 @@ class BlockExecution:
             ctx.module = spec.module
             results.append(method(ctx, *args))
         self._failed = None
-        self._pay_debts()
-        self._check_touched(mark)
-        check_conservation(self.state, mark, ctx.supplies)
+        if ctx.debts:
+            self._pay_debts()
+        if machine.touched_invariants:
+            self._check_touched(mark)
+        check_conservation(state, mark, ctx.supplies)
         return tuple(results)
 
     def _pay_debts(self) -> None:
@@ -189,14 +191,20 @@ class BlockExecution:
         for a transaction without.
         """
         state = self.state
-        key = ACCOUNT_RECORDS + tx.signers[0].address
-        sequence, balance, stored, fee_tier, flags = state.get(key) or EMPTY_ACCOUNT
-        base, tip = charge(gas_used, self.price, fee_tier, tx.fee.tip)
+        key = ACCOUNT_RECORDS + tx.signers[0][0]
+        before = state.get(key)
+        sequence, balance, stored, fee_tier, flags = before or EMPTY_ACCOUNT
+        maximum, _, tip = tx.fee
+        base, tip = charge(gas_used, self.price, fee_tier, tip)
         paid = base + tip
         receipt = _new(Receipt, (tx.tx_id, status, failed, gas_used, paid, results, events))
         encoded = self._encoded(receipt)
         state.on_create = None
-        state.set(key, _new(Account, (sequence, balance + tx.fee.max - paid, stored, fee_tier, flags)))
+        record = _new(Account, (sequence, balance + maximum - paid, stored, fee_tier, flags))
+        if before is None or maximum == paid:
+            state.set(key, record)
+        else:
+            state.replace(key, before, record)
         if status == 0 and tx.lease is not None:
             self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
         self.base_fees += base

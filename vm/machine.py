@@ -368,7 +368,8 @@ class CheckState:
 
     def signing_keys(self, tx: Transaction) -> tuple[bytes, ...]:
         """As `keys_of`, whatever the sequences: a transaction may arrive together with those before it."""
-        plan_of(self._machine.registry, tx)
+        if tx.plan is None:
+            plan_of(self._machine.registry, tx)
         check_validity(self.rules, tx)
         keys: list[bytes] = []
         for signer in tx.signers:
