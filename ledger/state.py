@@ -199,7 +199,7 @@ class State:
     charges gas there, and may raise.
     """
 
-    __slots__ = ("_base", "_base_get", "_ordered", "_undo", "_values", "_whole", "on_create")
+    __slots__ = ("_base", "_base_get", "_images", "_ordered", "_undo", "_values", "on_create")
 
     def __init__(self, base: Readable) -> None:
         self.on_create: Callable[[bytes, Value], None] | None = None
@@ -212,8 +212,8 @@ class State:
         self._values: dict[bytes, Value | None] = {}
         # (key, what stood here before or MISSING, what a read returned before): each write, undone backwards.
         self._undo: list[tuple[bytes, Value | None, Value | None]] = []
-        self._whole = True
-        """Whether the undo log reaches back to the base."""
+        # The base's value of each written key, as its first write saw it.
+        self._images: dict[bytes, Value | None] = {}
         self._ordered: dict[bytes, dict[bytes, None]] = {}
 
     def get(self, key: bytes) -> Value | None:
@@ -230,13 +230,18 @@ class State:
             return
         if before is None and self.on_create is not None:
             self.on_create(key, value)
+        if old is MISSING:
+            self._images[key] = before
         self._undo.append((key, old, before))
         values[key] = value
 
     def replace(self, key: bytes, before: Value, value: Value) -> None:
         """`set` where `before` was just read, is not None, and differs: half its time, for every transfer."""
         values = self._values
-        self._undo.append((key, values.get(key, MISSING), before))
+        old = values.get(key, MISSING)
+        if old is MISSING:
+            self._images[key] = before
+        self._undo.append((key, old, before))
         values[key] = value
 
     def set_ordered(self, key: bytes, value: Value | None) -> None:
@@ -256,11 +261,12 @@ class State:
 
     def revert(self, mark: int) -> None:
         """Undo every write since `mark`."""
-        undo, values = self._undo, self._values
+        undo, values, images = self._undo, self._values, self._images
         while len(undo) > mark:
             key, old, _ = undo.pop()
             if old is MISSING:
                 del values[key]
+                images.pop(key, None)
             else:
                 values[key] = old
 
@@ -279,7 +285,8 @@ class State:
         """Keep the written values and stand on a newer base."""
         self._base = base
         self._base_get = base.get
-        self.settle()
+        self._images = {}
+        self._undo.clear()
 
     def written(self, key: bytes) -> Value | None:
         """The value written here, None if the base's shows through (or the key was deleted)."""
@@ -287,21 +294,23 @@ class State:
 
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget written values: the base's show through again. Only outside of any scope."""
-        self.settle()
+        self._undo.clear()
+        values, images = self._values, self._images
         for key in keys:
-            self._values.pop(key, None)
+            if key in values:
+                del values[key]
+                images.pop(key, None)
 
     def settle(self) -> None:
         """End of all scopes: what was written can no longer be undone."""
-        self._undo = []
-        self._whole = False
+        self._undo.clear()
 
     def images(self) -> dict[bytes, Value | None]:
         """The base's value of every key that stands written now."""
-        if self._whole:  # as for every block: the first write of each key has seen it
-            return {key: before for key, old, before in self._undo if old is MISSING}
-        base_get = self._base_get
-        return {key: base_get(key) for key in self._values}
+        values, images, base_get = self._values, self._images, self._base_get
+        if len(images) == len(values):  # unless the base has changed meanwhile
+            return images
+        return {key: images[key] if key in images else base_get(key) for key in values}
 
     def changes(self, images: Mapping[bytes, Value | None] | None = None) -> dict[bytes, Value | None]:
         """What differs from the base now, by key; None where a key was deleted.

@@ -34,7 +34,6 @@ from vm.machine import CheckState
 
 log = logging.getLogger("qenex.mempool")
 
-RECORD_PREFIX_SIZE = len(ACCOUNT_RECORDS)
 MAX_CONNECTED = 512
 """Pending transactions that common signers may tie together: they are all checked again when one of them is
 replaced or evicted (8 us each), so a chain of accounts through the whole pool would stop the node."""
@@ -332,16 +331,12 @@ class Admission:
         self.dropped += len(gone)
         self.check.advance(base, next_height)
         # The signers of what was included are among them: their sequences have risen.
-        changed = [
-            Address(key[RECORD_PREFIX_SIZE:])
-            for key in changes
-            if key[:RECORD_PREFIX_SIZE] == ACCOUNT_RECORDS
-        ]
-        changed += [signer.address for tx in gone for signer in tx.signers]
-        self.check.forget(changed)
-        for address in changed:
-            if self.mempool.has(address):
-                self._dirty[address] = None
+        self.check.forget_records(changes)
+        self._dirty.update(self.mempool.waiting(changes, ACCOUNT_RECORDS))
+        if gone:
+            others = [signer.address for tx in gone for signer in tx.signers]
+            self.check.forget(others)
+            self._dirty.update({address: None for address in others if self.mempool.has(address)})
 
     def recheck_steps(self) -> Steps[None]:
         """Recheck all dirty senders, in slices."""

@@ -569,6 +569,15 @@ class Mempool:
         """Lanes in which something stands before this entry."""
         return sum([self._queues[lane].first != sequence for lane, sequence in entry.lanes])
 
+    def waiting(self, keys: Iterable[bytes], prefix: bytes) -> dict[Address, None]:
+        """The accounts with something that waits, of those whose address follows `prefix` in `keys`."""
+        by_address, size = self._by_address, len(prefix)
+        return {
+            Address(address): None
+            for key in keys
+            if (address := key[size:]) in by_address and key[:size] == prefix
+        }
+
     def has(self, address: Address) -> bool:
         """Whether something waits that this account signs."""
         return address in self._by_address

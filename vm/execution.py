@@ -120,7 +120,9 @@ class BlockExecution:
         self.error = None
         try:
             results = self._run(tx)
-            return self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
+            receipt = self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
+            state.settle()
+            return receipt
         except QenexError as error:
             self.error = _on_chain(error)
         except (MemoryError, RecursionError, OSError):
@@ -131,7 +133,9 @@ class BlockExecution:
         finally:
             state.on_create = None
         state.revert(mark)
-        return self._close(tx, gas.used, self.error.code, self._failed, (), ())
+        receipt = self._close(tx, gas.used, self.error.code, self._failed, (), ())
+        state.settle()
+        return receipt
 
     def _run(self, tx: Transaction) -> tuple[Any, ...]:
         ctx, signers, machine, state = self.ctx, tx.signers, self.machine, self.state

@@ -350,16 +350,21 @@ class CheckState:
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
-        keys = []
-        for address in addresses:
-            key = ACCOUNT_RECORDS + address
-            record = self._state.written(key)
-            if record is None:
+        self.forget_records([ACCOUNT_RECORDS + address for address in addresses])
+
+    def forget_records(self, keys: Iterable[bytes]) -> None:
+        """`forget` by the state keys of account records; other keys do not matter."""
+        written = self._state.written
+        dropped = []
+        for key in keys:
+            record = written(key)
+            if record is None or key[:2] != ACCOUNT_RECORDS:
                 continue
-            if record.key and record.key[0] in LONG_SCHEMES:
-                keys.append(ACCOUNT_PUBLIC_KEYS + record.key[1:])
-            keys.append(key)
-        self._state.drop(keys)
+            stored = record[2]
+            if stored and stored[0] in LONG_SCHEMES:
+                dropped.append(ACCOUNT_PUBLIC_KEYS + stored[1:])
+            dropped.append(key)
+        self._state.drop(dropped)
 
     def keys_of(self, tx: Transaction) -> tuple[bytes, ...]:
         """Tag + public key per signer, for the verifier. Raises the fitting 1000s error."""
