@@ -330,7 +330,9 @@ def _check_leftovers(
         findings.add("mismatch", "stale_lists, changed_lists", f"{-lists} records of no version")
     try:
         # What a later version wrote cannot be obsolete yet; what the oldest one holds is still needed.
-        if any(int.from_bytes(key[-VERSION_SIZE:], "big") > oldest or tree.holds(oldest, key) for key in nodes):
+        if any(
+            int.from_bytes(key[-VERSION_SIZE:], "big") > oldest or tree.holds(oldest, key) for key in nodes
+        ):
             findings.add("mismatch", "stale_lists", "a node to be pruned is still needed")
     except TreeDamage as damage:
         findings.add("damaged", "tree", str(damage))

@@ -321,7 +321,7 @@ class BalanceChange(NamedTuple):
 def balance_changes(state: State, addresses: Container[Address]) -> list[BalanceChange]:
     """What has changed in the balances of these accounts since the state's base, the fee included."""
     found: list[BalanceChange] = []
-    for key, old in state.touched(0).items():
+    for key, old in state.images().items():
         prefix, address = key[:2], Address(key[2:34])
         if address not in addresses:
             continue
