@@ -222,8 +222,9 @@ def apply(state: State, event: RoundEvent) -> Result:
     if isinstance(event, StartRound):
         return _start_round(state, event)
     if isinstance(event, SkipRound):
-        # Line 55, 56.
-        return (state, (NewRound(event.round),)) if event.round > state.round else (state, NOTHING)
+        if event.round <= state.round:  # line 55
+            return state, NOTHING
+        return state, (NewRound(event.round),)  # line 56
     if isinstance(event, Recall):
         return _recall(state, event)
     if event.round != state.round:
@@ -235,14 +236,13 @@ def _of_round(state: State, event: RoundEvent) -> Result:
     """The events that count in their own round only."""
     step = state.step
     if isinstance(event, Proposal):
-        return _proposal(state, event) if step == Step.PROPOSE else (state, NOTHING)
+        return _proposal(state, event) if step == Step.PROPOSE else (state, NOTHING)  # line 22
     if isinstance(event, ProposalAndPolkaPrevious):
-        return _proposal_with_polka(state, event) if step == Step.PROPOSE else (state, NOTHING)
+        return _proposal_with_polka(state, event) if step == Step.PROPOSE else (state, NOTHING)  # line 28
     if isinstance(event, ProposalAndPolkaCurrent):
         return _polka(state, event)
     if isinstance(event, PolkaNil):
-        # Line 44: 2f+1 prevotes for nil while step = prevote.
-        return _precommit_nil(state) if step == Step.PREVOTE else (state, NOTHING)
+        return _precommit_nil(state) if step == Step.PREVOTE else (state, NOTHING)  # line 44
     if isinstance(event, PolkaAny):
         if step != Step.PREVOTE or state.prevote_timed:  # line 34: for the first time
             return state, NOTHING
@@ -252,18 +252,19 @@ def _of_round(state: State, event: RoundEvent) -> Result:
             return state, NOTHING
         return state._replace(precommit_timed=True), (Schedule(state.round, Step.PRECOMMIT),)  # line 48
     if isinstance(event, ProposeValue):
-        # Line 18, with validRound = -1: there was no valid value when this round began (line 17).
-        return (state, (Propose(state.round, event.value, -1),)) if step == Step.PROPOSE else (state, NOTHING)
+        if step != Step.PROPOSE:
+            return state, NOTHING
+        return state, (Propose(state.round, event.value, -1),)  # line 18: there was no valid value (line 14)
     return _timeout(state, event)
 
 
 def _timeout(state: State, event: RoundEvent) -> Result:
     if isinstance(event, TimeoutPropose) and state.step == Step.PROPOSE:
-        return _prevote(state, None)  # lines 57 to 60
+        return _prevote(state, None)  # lines 57, 58
     if isinstance(event, TimeoutPrevote) and state.step == Step.PREVOTE:
-        return _precommit_nil(state)  # lines 61 to 64
+        return _precommit_nil(state)  # lines 61, 62
     if isinstance(event, TimeoutPrecommit) and state.step != Step.NEW_HEIGHT:
-        return state, (NewRound(state.round + 1),)  # lines 65 to 67
+        return state, (NewRound(state.round + 1),)  # lines 65, 66, 67
     return state, NOTHING
 
 
@@ -279,11 +280,11 @@ def _start_round(state: State, event: StartRound) -> Result:
         precommit_timed=False,
     )
     timer = Schedule(event.round, Step.PROPOSE)  # line 20
-    if not event.proposer:
+    if not event.proposer:  # lines 13, 19
         return started, (timer,)
-    if state.valid is not None:  # lines 14, 15, 18
-        return started, (timer, Propose(event.round, state.valid, state.valid_round))
-    return started, (timer, GetValue(event.round))  # line 17
+    if state.valid is not None:  # line 14
+        return started, (timer, Propose(event.round, state.valid, state.valid_round))  # lines 15, 18
+    return started, (timer, GetValue(event.round))  # lines 16, 17
 
 
 def _proposal(state: State, event: Proposal) -> Result:
@@ -318,19 +319,19 @@ def _polka(state: State, event: ProposalAndPolkaCurrent) -> Result:
 
 
 def _prevote(state: State, value: bytes | None) -> Result:
-    """Broadcast the prevote; step = prevote (lines 24 to 27, 30 to 33, 59, 60)."""
-    return state._replace(step=Step.PREVOTE), (Prevote(state.round, value),)
+    """Broadcast the prevote and go on to the next step."""
+    return state._replace(step=Step.PREVOTE), (Prevote(state.round, value),)  # lines 27, 33, 59, 60
 
 
 def _precommit_nil(state: State) -> Result:
-    """Broadcast a precommit for nil; step = precommit (lines 45, 46, 63, 64)."""
-    return state._replace(step=Step.PRECOMMIT), (Precommit(state.round, None),)
+    """Broadcast a precommit for nil and go on to the next step."""
+    return state._replace(step=Step.PRECOMMIT), (Precommit(state.round, None),)  # lines 45, 46, 63, 64
 
 
 def _decide(state: State, event: ProposalAndPrecommitValue) -> Result:
-    """Lines 49 to 51."""
+    """2f+1 precommits for a valid block, in any round: it is decided."""
     decided = state._replace(decided=event.value, decided_round=event.round)
-    return decided, (Decision(event.round, event.value),)
+    return decided, (Decision(event.round, event.value),)  # lines 49, 50, 51
 
 
 def _recall(state: State, event: Recall) -> Result:
