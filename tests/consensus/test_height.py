@@ -17,6 +17,7 @@ from consensus.events import (
     BuildBlock,
     CheckBlock,
     Decide,
+    Event,
     Flush,
     KeepBody,
     NewHeight,
@@ -38,7 +39,7 @@ from consensus.events import (
     Verify,
 )
 from consensus.height import MAX_RECALLED_ROUND, Core, is_durable
-from qenex.block import PRECOMMIT, PREVOTE
+from qenex.block import PRECOMMIT, PREVOTE, Commit
 from tests.consensus.network import (
     CHAIN,
     Network,
@@ -104,7 +105,7 @@ def test_validators_decide_height_after_height_each_block_by_its_proposer(powers
     for height in range(1, 9):
         network.begin(height)
         network.deliver()
-        decided = {node.decided[-1] and node.decided[-1].block_hash for node in network.nodes}
+        decided = {node.decided[-1].block_hash for node in network.nodes}
         proposer = network.validators.proposer(0).address
         assert decided == {block(f"{height}/0/{proposer!r}")}
         assert all(len(node.decided) == height and not node.punished for node in network.nodes)
@@ -140,15 +141,27 @@ def test_a_node_without_a_key_follows_and_never_signs_or_sends_anything_of_its_o
 # -- signing order ---------------------------------------------------------------------------------
 
 
-def test_flush_comes_before_any_own_message_leaves():
+def test_what_led_to_an_own_message_is_flushed_before_it_is_signed_so_before_it_leaves():
     network = Network(1, 1, 1, 1)
     network.begin(1)
     network.deliver()
     for node in network.nodes:
-        assert of_kind(node.actions, Send)
+        asked = []
         for at, action in enumerate(node.actions):
-            if isinstance(action, Send) and action.own:
+            if isinstance(action, SignVote | SignProposal):
                 assert node.actions[at - 1] == Flush()
+                asked.append((action.round, action.block_hash, getattr(action, "type", 0)))
+            elif isinstance(action, Send) and action.own:
+                message = action.message
+                assert (message.round, message.block_hash, getattr(message, "type", 0)) == asked[-1]
+        assert len(asked) >= 2
+
+
+def test_a_block_of_our_own_is_kept_before_its_proposal_is_signed():
+    core = core_of(1)
+    actions = core.step(BlockBuilt(1, 0, A))
+    assert [type(action) for action in actions] == [KeepBody, Flush, SignProposal]
+    assert core.resume()[-3:] == [KeepBody(A), Flush(), SignProposal(1, 0, -1, A)]
 
 
 def test_the_whole_body_is_kept_before_the_own_precommit_for_it_is_signed():
@@ -175,7 +188,7 @@ def test_one_signature_at_a_time_and_the_own_vote_counts_when_it_is_signed():
     assert driver is not None
     assert driver.votes.rounds[0].prevotes.spoken == 3
     actions = core.step(Signed(mine))
-    assert actions[:2] == [Flush(), Send(mine, True)]
+    assert actions[0] == Send(mine, True)
     assert [vote.type for vote in of_kind(actions, SignVote)] == [PRECOMMIT]
     assert driver.votes.rounds[0].prevotes.spoken == 4
 
@@ -623,7 +636,10 @@ EVENTS = st.one_of(
 def test_no_sequence_of_events_raises_or_breaks_a_rule(number, events):
     """`answer` signs what is asked, so votes of ours take part; everything else is arbitrary."""
     core = Core(CHAIN, None if number is None else address_of(number))
-    log, cast, decided, pending = [], {}, {}, None
+    log: list[Event] = []
+    cast: dict[tuple[int, int, int], bytes | None] = {}
+    decided: dict[int, Commit] = {}
+    pending: SignVote | SignProposal | None = None
     core.step(NewHeight(1, FOUR))
     log.append(NewHeight(1, FOUR))
     for event in events:
@@ -639,8 +655,9 @@ def test_no_sequence_of_events_raises_or_breaks_a_rule(number, events):
                 pending = action
                 place = (action.height, action.round, getattr(action, "type", 0))
                 assert cast.setdefault(place, action.block_hash) == action.block_hash
+                assert actions[at - 1] == Flush()
             elif isinstance(action, Send) and action.own:
-                assert Flush() in actions[:at]
+                assert event == Signed(action.message)
             elif isinstance(action, Decide):
                 assert decided.setdefault(action.commit.height, action.commit) == action.commit
             elif isinstance(action, BlockChecked):
