@@ -220,6 +220,9 @@ class Connection:
         except (OSError, RuntimeError, ClientError) as error:
             # aiohttp says RuntimeError or ConnectionResetError for a socket that closed under it.
             return f"connection lost: {type(error).__name__}"
+        except Exception:  # a fault of ours costs this connection, and must not pass unseen
+            _log.exception("a connection failed")
+            return "fault"
 
     def _offence(self, offence: Offence, error: QenexError) -> str:
         self._owner.offended(self, offence, error.message)

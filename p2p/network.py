@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, time
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import ClientError, web
 
@@ -52,6 +52,7 @@ from qenex.errors import (
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 SAVE_SECONDS: Final = 30.0
 BOOK_FILE: Final = "addresses.json"
 BANS_FILE: Final = "bans.json"
@@ -309,7 +310,7 @@ class Network:
         _log.info(
             "connected to %s at %s, %s", peer_id[:16], connection.host, "out" if connection.outbound else "in"
         )
-        self._handlers.on_connected(self._describe(connection))
+        self._tell(self._handlers.on_connected, self._describe(connection))
         self._ask(peer_id)
 
     def _refusal(self, peer_id: str, host: str) -> str:
@@ -350,9 +351,15 @@ class Network:
             self._exchange.forget(connection.peer_id)
             self._outbound.lost(connection.peer_id, monotonic())
             _log.info("disconnected from %s: %s", connection.peer_id[:16], reason)
-            self._handlers.on_disconnected(connection.peer_id)
+            self._tell(self._handlers.on_disconnected, connection.peer_id)
             self._wake.set()
         connection.close(reason)
+
+    def _tell(self, handler: Callable[[T], None], value: T) -> None:
+        try:
+            handler(value)
+        except Exception:  # a fault of the node must not leave the table of connections half changed
+            _log.exception("a handler failed")
 
     def _describe(self, connection: Connection) -> PeerInfo:
         peer_id = connection.peer_id
@@ -440,7 +447,8 @@ class Network:
         for address in message:
             if address.node_id not in self._named.private and self._scores.banned(address.node_id) is None:
                 self._book.add(address, connection.host)
-        if peer_id in self._named.seeds and not self._table.is_trusted(peer_id) and len(self._book) > 1:
+        enough = self._table.missing_outbound() == 0
+        if peer_id in self._named.seeds and not self._table.is_trusted(peer_id) and enough:
             self._drop(connection, "thank you for the addresses")
         self._wake.set()
 
