@@ -33,7 +33,7 @@ def key_of(message: Message) -> Key:
     if isinstance(message, SignedVote):
         return message.address, message.type, message.round, message.block_hash or b""
     if isinstance(message, SignedProposal):
-        pol = (message.pol_round + 1).to_bytes(8, "big")
+        pol = message.pol_round.to_bytes(8, "big", signed=True)
         return message.address, 0, message.round, message.block_hash + pol
     return b"", 3, message.round, message.block_hash
 
