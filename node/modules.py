@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from defi_modules.amm import Amm
 from defi_modules.bank import Bank
 from defi_modules.farming import Farming
 from defi_modules.tokens import Tokens
 from vm.machine import Machine
 from vm.module import Module
 
-MODULES: Final[tuple[type[Module], ...]] = (Bank, Tokens, Farming)
+MODULES: Final[tuple[type[Module], ...]] = (Bank, Tokens, Amm, Farming)
 """Besides `machine` and `accounts`, which every machine has."""
 
 

@@ -1,1 +1,5 @@
-"""AMM: pools of three curves under one interface."""
+"""AMM: pools of three curves under one interface. The curves are importable without a node."""
+
+from defi_modules.amm.module import Amm
+
+__all__ = ["Amm"]

@@ -140,6 +140,18 @@ def get_y(i: int, j: int, x: int, xp: Sequence[int], amp: int, d: int) -> int:
     return _missing_balance([x if k == i else xp[k] for k in range(len(xp)) if k != j], amp, d)
 
 
+def _after_swap(i: int, j: int, x: int, xp: Sequence[int], amp: int) -> int:
+    """`get_y` for the pool's own invariant, taken to 64 bits behind the point and rounded up there.
+
+    In a lopsided pool a unit of D stands for many of a coin: with D in whole units, slices of a swap, or a
+    swap there and back, could gain by its rounding. So D never falls, not even by a part of a unit.
+    """
+    fine = [balance << 64 for balance in xp]
+    d = get_d(fine, amp) + 1
+    others = [x << 64 if k == i else fine[k] for k in range(len(xp)) if k != j]
+    return -(-_missing_balance(others, amp, d) >> 64)
+
+
 def get_y_d(i: int, xp: Sequence[int], amp: int, d: int) -> int:
     """Scaled balance of coin `i` beside the others for another invariant `d`: the ceiling of the root."""
     check_curve(len(xp), amp)
@@ -158,16 +170,6 @@ def dynamic_fee(x: int, y: int, fee: int, multiplier: int) -> int:
     near = 4 * x * y
     far = (x + y) ** 2
     return -(-multiplier * fee * far // ((multiplier - FEE_BASE) * near + FEE_BASE * far))
-
-
-def _y_after(i: int, j: int, x: int, xp: Sequence[int], amp: int) -> int:
-    """Least balance of coin `j` that a swap may leave: one above the root, as in Curve's, and enough for D + 1.
-
-    D is a floor. In a strongly imbalanced pool the part it lacks is worth more than one unit of `j`: a swap there
-    and back would have paid.
-    """
-    d = get_d(xp, amp)
-    return max(get_y(i, j, x, xp, amp, d) + 1, get_y(i, j, x, xp, amp, d + 1))
 
 
 def exchange(
@@ -195,8 +197,8 @@ def exchange(
         raise AmountTooLarge("a balance of 2^128 or more")
     xp = scaled(balances, rates)
     x = (balances[i] + dx) * rates[i] // WAD
-    y = _y_after(i, j, x, xp, amp)
-    gross = xp[j] - y
+    y = _after_swap(i, j, x, xp, amp)
+    gross = xp[j] - y - 1
     if gross <= 0:
         return Exchange(0, 0, 0)
     rate = dynamic_fee((xp[i] + x) // 2, (xp[j] + y) // 2, fee, multiplier)
@@ -229,17 +231,16 @@ def exchange_out(
     if dy >= balances[j]:
         raise InsufficientLiquidity(f"{dy} wanted of a balance of {balances[j]}")
     xp = scaled(balances, rates)
-    d = get_d(xp, amp)
     most = -(-fee * max(multiplier, FEE_BASE) // FEE_BASE)
     rate, dx = fee, 0
     for step in range(9):
         rate = most if step == 8 else min(rate, most)
         net = -(-dy * rates[j] // WAD)
         gross = -(-net * FEE_BASE // (FEE_BASE - rate))
-        y = xp[j] - gross
-        if y <= 1:
+        y = xp[j] - gross - 1
+        if y <= 0:
             raise InsufficientLiquidity(f"{dy} and the fee wanted of a balance of {balances[j]}")
-        x = max(get_y(j, i, y - 1, xp, amp, d), get_y(j, i, y, xp, amp, d + 1))
+        x = _after_swap(j, i, y, xp, amp)
         dx = max(1, -(-x * WAD // rates[i]) - balances[i])
         if balances[i] + dx >= MAX_AMOUNT:
             raise AmountTooLarge("a balance of 2^128 or more")

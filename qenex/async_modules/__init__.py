@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from qenex.async_faces import AsyncNodeAccess
 from qenex.async_modules.accounts import AsyncAccounts
+from qenex.async_modules.amm import AsyncAmm
 from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.farming import AsyncFarming
 from qenex.async_modules.machine import AsyncMachine
@@ -18,6 +19,7 @@ class AsyncModuleFaces:
     accounts: AsyncAccounts
     bank: AsyncBank
     tokens: AsyncTokens
+    amm: AsyncAmm
     farming: AsyncFarming
 
     def _attach(self, client: AsyncNodeAccess) -> None:
@@ -25,4 +27,5 @@ class AsyncModuleFaces:
         self.accounts = AsyncAccounts(client)
         self.bank = AsyncBank(client)
         self.tokens = AsyncTokens(client)
+        self.amm = AsyncAmm(client)
         self.farming = AsyncFarming(client)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, bank, farming, machine, tokens
+from qenex.modules import accounts, amm, bank, farming, machine, tokens
 from qenex.modules.accounts import Accounts
+from qenex.modules.amm import Amm
 from qenex.modules.bank import Bank
 from qenex.modules.farming import Farming
 from qenex.modules.machine import Machine
@@ -17,10 +18,13 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in accounts.MESSAGES}
     | {face.name: face for face in bank.MESSAGES}
     | {face.name: face for face in tokens.MESSAGES}
+    | {face.name: face for face in amm.MESSAGES}
     | {face.name: face for face in farming.MESSAGES}
 )
 
-EVENTS: dict[str, type] = machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS | farming.EVENTS
+EVENTS: dict[str, type] = (
+    machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS | amm.EVENTS | farming.EVENTS
+)
 
 
 class ModuleFaces:
@@ -30,6 +34,7 @@ class ModuleFaces:
     accounts: Accounts
     bank: Bank
     tokens: Tokens
+    amm: Amm
     farming: Farming
 
     def _attach(self, client: NodeAccess) -> None:
@@ -37,4 +42,5 @@ class ModuleFaces:
         self.accounts = Accounts(client)
         self.bank = Bank(client)
         self.tokens = Tokens(client)
+        self.amm = Amm(client)
         self.farming = Farming(client)
