@@ -119,7 +119,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def failed_rounds(nodes: Sequence[NodeProcess]) -> int:
     """Rounds after the first of a height, on the node with most."""
-    return int(max([node.metrics().get("qenex_failed_rounds_total", 0.0) for node in nodes]))
+    return int(max([node.metrics().get("qenex_consensus_failed_rounds_total", 0.0) for node in nodes]))
 
 
 def idle(nodes: Sequence[NodeProcess], seconds: float) -> dict[str, Any]:
@@ -158,6 +158,7 @@ async def under_load(
     share = rate / len(nodes)
     started = time.monotonic()
     await asyncio.gather(*[load.send(at, node.rpc_port, share, begin) for at, node in enumerate(nodes)])
+    await asyncio.sleep(max(0.0, begin + seconds - time.monotonic()))
     took = time.monotonic() - begin
     after = await asyncio.to_thread(first.metrics)
     used = [node.cpu_seconds() - start for node, start in zip(nodes, cpu)]
@@ -194,7 +195,21 @@ async def under_load(
         "cpu_percent": [round(100 * cpu / elapsed, 1) for cpu in used],
         "generator_cpu_percent": round(100 * own / elapsed, 1),
         "memory_mib": [round(node.memory_mib()) for node in nodes],
+        "mean_ms": means(before, last),
     }
+
+
+def means(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Mean duration of each stage of a block and of each step of a round, and of the loop's lateness, on one node."""
+    found = {}
+    for name, total in after.items():
+        if name.endswith("_sum") or "_seconds_sum{" in name:
+            count = name.replace("_sum", "_count")
+            times = after.get(count, 0.0) - before.get(count, 0.0)
+            if times:
+                label = name.replace("qenex_", "").replace("_seconds_sum", "")
+                found[label] = round(1e3 * (total - before.get(name, 0.0)) / times, 2)
+    return found
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -206,7 +221,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {"validators": arguments.validators}
     settings: dict[str, dict[str, Any]] = {
         "verifier": {"workers": arguments.workers},
-        "node": {"log_level": "warning"},
+        "node": {"log_level": arguments.log_level},
         "database": {"history": 100},
     }
     command = [*python_node()] if arguments.command is None else arguments.command.split()
@@ -250,6 +265,7 @@ def main() -> int:
     parser.add_argument("--light", type=int, default=60, help="transfers one at a time; 0 leaves them out")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes of each node")
     parser.add_argument("--command", help="instead of `python -m node`")
+    parser.add_argument("--log-level", default="warning")
     parser.add_argument("--keep-logs", help="folder for the nodes' logs")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()

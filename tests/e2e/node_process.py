@@ -43,7 +43,7 @@ def make_home(
     home: Path, genesis: Genesis | None = None, people: list[Person] | None = None, **settings: dict[str, Any]
 ) -> Path:
     """A validator's home whose chain is that of `tests.scenario`, with fast blocks and any free port."""
-    tables: dict[str, Any] = {"rpc": {"port": 0, "admin_socket": False}, **FAST}
+    tables: dict[str, Any] = {"rpc": {"port": 0, "admin_socket": False}, "p2p": {"port": 0}, **FAST}
     for section, values in settings.items():
         tables[section] = {**tables.get(section, {}), **values}
     init_home(

@@ -46,6 +46,7 @@ from tests.node.chain_helpers import VALIDATOR, Wallet, make_genesis, until
 
 SETTINGS: dict[str, Any] = {
     "rpc": {"port": 0},
+    "p2p": {"port": 0},
     "verifier": {"workers": 1},
     "engine": {"settle_interval_ms": 100, "idle_interval_ms": 300},
 }

@@ -16,7 +16,7 @@ from node.home import init_home
 from node.node import Node
 from tests.node.chain_helpers import VALIDATOR, Wallet, make_genesis, until
 
-SETTINGS: dict[str, Any] = {"rpc": {"port": 0}, "verifier": {"workers": 0}}
+SETTINGS: dict[str, Any] = {"rpc": {"port": 0}, "p2p": {"port": 0}, "verifier": {"workers": 0}}
 
 
 async def test_a_node_without_a_key_says_that_it_makes_no_blocks(
