@@ -11,14 +11,14 @@ import click
 
 from cli.app import App, pass_app
 from cli.exit_codes import ExitCode, Stopped
-from cli.home import DEVNET_FILE
 from cli.layout import Style, fields, grouped, of_json, table
 from cli.lazy import Command, Group
+from cli.node_home import node_home, open_stopped
+from cli.node_upkeep import replay, rollback, snapshot
 from cli.output import Result
 from qenex.errors import (
     AddressInUse,
     DataFolderCorrupt,
-    DataFolderMissing,
     DiskFull,
     QenexError,
     UsageError,
@@ -35,21 +35,9 @@ def node() -> None:
     """Set up, run and check a node. --home is the node's own home folder."""
 
 
-def _node_home(app: App) -> Path:
-    """Return the node's home: --home, or that of a devnet's only node. Raises DataFolderMissing, UsageError."""
-    home = app.home
-    if (home / DEVNET_FILE).is_file():
-        from cli.devnet_home import existing_devnet
-
-        nodes = existing_devnet(home).nodes
-        if len(nodes) > 1:
-            raise UsageError(
-                f"the devnet in {home} has {len(nodes)} nodes", hint=f"name one: --home {nodes[0].home}"
-            )
-        return nodes[0].home
-    if not home.is_dir():
-        raise DataFolderMissing(f"there is no folder {home}")
-    return home
+node.add_command(replay)
+node.add_command(rollback)
+node.add_command(snapshot)
 
 
 @node.command("init", cls=Command)
@@ -132,7 +120,7 @@ def start(app: App, *, overrides: tuple[str, ...]) -> Result:
     from node.config import load_config
     from node.logging import set_up_logging
 
-    home = _node_home(app)
+    home = node_home(app)
     config = load_config(home, environment=os.environ, overrides=overrides)
     set_up_logging(config.node.log_level, config.node.log_format)
     try:
@@ -174,9 +162,10 @@ def check(app: App) -> Result:
     from node.home import read_genesis
     from node.modules import make_machine
 
-    home = _node_home(app)
+    home = node_home(app)
     with contextlib.ExitStack() as opened:
-        config, ledger, machine = _open_stopped(opened, home, make_machine())
+        machine = make_machine()
+        config, ledger = open_stopped(opened, home, machine)
         try:
             if not config.genesis_path.exists():
                 app.warn("the genesis file is missing: the stored genesis is checked by itself")
@@ -197,25 +186,6 @@ def check(app: App) -> Result:
     found = len(report.errors) + report.more_errors + len(problems)
     what = "1 fault was" if found == 1 else f"{found} faults were"
     raise Stopped(DataFolderCorrupt(f"{home}: {what} found"), ExitCode.CONFIG, data=data)
-
-
-def _open_stopped(opened: contextlib.ExitStack, home: Path, machine: Machine) -> tuple[Any, Ledger, Machine]:
-    """Open a node's store for reading only, until `opened` ends. Raises the DataFolder errors, BackendUnavailable, InvalidConfig."""
-    from ledger.backend import StorageFault
-    from ledger.store import Ledger
-    from node.config import CONFIG_FILE, GENESIS_FILE, load_config
-
-    if not (home / CONFIG_FILE).exists() and not (home / GENESIS_FILE).exists():
-        raise DataFolderMissing(f"{home} is no node's home: it has neither {CONFIG_FILE} nor {GENESIS_FILE}")
-    config = load_config(home, environment=os.environ)
-    backend: Any = config.database.backend
-    try:
-        ledger = opened.enter_context(
-            Ledger.inspect(config.data_path, codecs=machine.state_codecs, backend=backend)
-        )
-    except StorageFault as fault:
-        raise DataFolderCorrupt(f"the store cannot be opened: {fault}") from None
-    return config, ledger, machine
 
 
 def _broken_invariants(ledger: Ledger, machine: Machine) -> list[str]:

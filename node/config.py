@@ -10,6 +10,7 @@ A node's home:
       p2p/key.json               the node's own key (mode 0600): made at the first start, its hash is the node's id
       p2p/peers.json             addresses of other nodes
       consensus/wal              what consensus has received at the height in progress
+      snapshots/                 copies of the state for nodes that join
       data/                      blocks and state; can be synchronised anew
       admin.sock                 the local administration socket, while the node runs
 
@@ -48,6 +49,7 @@ VALIDATOR_FOLDER: Final = "validator"
 VALIDATOR_KEY_FILE: Final = "key.json"
 SIGNER_STATE_FILE: Final = "signer_state.json"
 DATA_FOLDER: Final = "data"
+SNAPSHOTS_FOLDER: Final = "snapshots"
 ADMIN_SOCKET: Final = "admin.sock"
 P2P_FOLDER: Final = "p2p"
 NODE_KEY_FILE: Final = "key.json"
@@ -106,6 +108,11 @@ class Config:
     def peers_path(self) -> Path:
         """Addresses of other nodes."""
         return self.home / P2P_FOLDER / PEERS_FILE
+
+    @property
+    def snapshots_path(self) -> Path:
+        """Copies of the state for nodes that join."""
+        return self.home / SNAPSHOTS_FOLDER
 
     @property
     def wal_path(self) -> Path:
