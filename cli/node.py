@@ -107,8 +107,13 @@ def init(
 
 @node.command("start", cls=Command)
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
+@click.option(
+    "--trusted",
+    metavar="HEIGHT:HASH",
+    help="A block you trust: a node without data takes a snapshot that it vouches for, instead of every block.",
+)
 @pass_app
-def start(app: App, *, overrides: tuple[str, ...]) -> Result:
+def start(app: App, *, overrides: tuple[str, ...], trusted: str | None) -> Result:
     """Run the node in the foreground until Ctrl-C or SIGTERM; it logs to stderr.
 
     A node without a validator's key follows the chain and serves it.
@@ -121,6 +126,8 @@ def start(app: App, *, overrides: tuple[str, ...]) -> Result:
     from node.logging import set_up_logging
 
     home = node_home(app)
+    if trusted is not None:
+        overrides = (*overrides, f"sync.trusted={trusted}")
     config = load_config(home, environment=os.environ, overrides=overrides)
     set_up_logging(config.node.log_level, config.node.log_format)
     try:

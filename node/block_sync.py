@@ -99,12 +99,12 @@ class BlockSync:
         transport: Transport,
         engine: Engine,
         *,
-        remember: Callable[[Item], None] = _remember_nothing,
+        remember: Callable[[Item], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._application = application
         self._engine = engine
-        self._remember = remember
+        self._remember = remember or _remember_nothing
         self._now = now
         self.fetcher = BlockFetcher(application.ledger.height, transport.send, transport.punish, now)
         self._changed = asyncio.Event()

@@ -39,6 +39,7 @@ from node.settings import (
     SignerSettings,
     SnapshotSettings,
     Spec,
+    SyncSettings,
     VerifierSettings,
 )
 from qenex.errors import InvalidConfig
@@ -77,6 +78,7 @@ class Config:
     p2p: P2pSettings = field(default_factory=P2pSettings)
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
     signer: SignerSettings = field(default_factory=SignerSettings)
 
     @property
@@ -135,6 +137,7 @@ SECTIONS: Final[dict[str, type]] = {
     "p2p": P2pSettings,
     "consensus": ConsensusSettings,
     "snapshots": SnapshotSettings,
+    "sync": SyncSettings,
     "signer": SignerSettings,
 }
 

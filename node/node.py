@@ -34,6 +34,7 @@ from node.modules import make_machine
 from node.rpc.app import AdminMethods, build_server, settings_of
 from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
+from node.sync_setup import join_by_snapshot
 from node.verifier import Verifier
 from qenex import __version__
 from qenex.block import FLAG_ABSENT
@@ -94,6 +95,7 @@ class Node:
         genesis = await asyncio.to_thread(read_genesis, config.genesis_path)
         self.machine = machine = make_machine()
         machine.on_fault = self._module_fault
+        await join_by_snapshot(config, machine, genesis, self._stop)
         self.ledger = open_ledger(config, machine, genesis)
         self._closing.append(self._close_ledger)
         key = read_key(config.validator_key_path) if config.validator_key_path.exists() else None

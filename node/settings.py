@@ -228,6 +228,24 @@ class SnapshotSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """How a new node gets the chain."""
+
+    trusted: str = setting(
+        "",
+        "a block you trust, `HEIGHT:HASH`: an empty data folder takes a snapshot that it vouches for, from peers; "
+        "empty: every block is executed",
+        unit="characters",
+        low=0,
+        high=100,
+    )
+    trusting_period_hours: int = setting(
+        336, "age of a trusted block up to which it counts; below the unbonding period", unit="hours", low=1,
+        high=24 * 365 * 100,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class SignerSettings:
     """Where the validator's key lies."""
 

@@ -32,6 +32,7 @@ from tests.p2p.world import identity
 
 AGES = LightOptions(trusting_period=1_000 * 365 * 24 * 3_600 * 10**9)
 PATIENCE = 40.0
+CHAIN = Chain("test-1", b"\x07" * 32, 1)
 
 
 def wallets(count: int = 3) -> list[Wallet]:
@@ -212,7 +213,13 @@ class Claimer:
 class RealNode:
     """A follower on a real network on loopback."""
 
-    def __init__(self, number: int, make: Callable[[Any], Any], *peers: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        make: Callable[[Any], Any],
+        *peers: str,
+        chain: Chain = CHAIN,
+    ) -> None:
         self.follower: Any = None
         handlers = Handlers(
             lambda peer, channel, payload: self.follower.on_message(peer, channel, payload),
@@ -220,7 +227,7 @@ class RealNode:
             lambda peer: self.follower.on_disconnected(peer),
         )
         settings = replace(NetworkSettings(persistent_peers=peers), backoff=Backoff(0.02, 0.2))
-        self.network = Network(settings, identity(number), Chain("test-1", b"\x07" * 32, 1), handlers)
+        self.network = Network(settings, identity(number), chain, handlers)
         self.node = make(self.network)
         self.follower = getattr(self.node, "follower", self.node)
 
