@@ -31,7 +31,7 @@ from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
 from p2p.identity import identity_from_seed, save_identity
 from qenex.block import Validator
-from qenex.crypto import address_of, encode_address, mnemonic, scheme_by_name
+from qenex.crypto import encode_address, mnemonic
 from qenex.crypto.address import Address
 from qenex.crypto.derivation import Path as KeyPath
 from qenex.crypto.derivation import Role, derive, derive_seed
@@ -42,6 +42,10 @@ from qenex.types import QXC, QXC_DECIMALS
 ACCOUNTS: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 FUNDS: Final = 1_000_000 * 10**QXC_DECIMALS
 """Base units of QXC that each account has at genesis."""
+OPERATOR_FUNDS: Final = 1_000 * 10**QXC_DECIMALS
+"""The same of each validator's operator, whose key lies in the keyring under the node's name."""
+FEEDS: Final = ("QXC/USD", "BTC/USD", "ETH/USD", "USDC/USD")
+"""What the oracle prices, once somebody reports it: `qenex oracle feed --from validator-0`."""
 SCHEME: Final = "ed25519"
 LOCK_FILE: Final = ".devnet.lock"
 PHRASE_FILE: Final = "phrase.txt"
@@ -264,7 +268,12 @@ def create_devnet(folder: Path, validators: int = 1, *, rpc_port: int = 0) -> De
         _, secret_key = derive(seed, SCHEME, number)
         info = keyring.create(name, SCHEME, secret_key, path=str(KeyPath(number, Role.SPEND, 0)))
         addresses.append(info.address)
-    keys = [_validator_key(seed, number) for number in range(validators)]
+    keys = []
+    for number in range(validators):
+        _, secret_key = derive(seed, SCHEME, number, Role.OPERATOR)
+        path = str(KeyPath(number, Role.OPERATOR, 0))
+        operator = keyring.create(_node_name(number), SCHEME, secret_key, path=path)
+        keys.append(_validator_key(seed, number, operator.address))
     genesis = _genesis(devnet.chain_id, addresses, keys)
     nodes = [
         _create_node(folder, seed, number, genesis, key, rpc_port if number == 0 else 0)
@@ -275,9 +284,11 @@ def create_devnet(folder: Path, validators: int = 1, *, rpc_port: int = 0) -> De
     return devnet
 
 
-def _validator_key(seed: bytes, number: int) -> ValidatorKey:
-    operator_key, _ = derive(seed, SCHEME, number, Role.OPERATOR)
-    operator = address_of(scheme_by_name(SCHEME).tag, operator_key)
+def _node_name(number: int) -> str:
+    return f"validator-{number}"
+
+
+def _validator_key(seed: bytes, number: int, operator: Address) -> ValidatorKey:
     consensus_seed = derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.CONSENSUS, 0))
     return ValidatorKey.from_seed(consensus_seed, operator)
 
@@ -286,7 +297,7 @@ def _create_node(
     folder: Path, seed: bytes, number: int, genesis: Genesis, key: ValidatorKey, rpc_port: int
 ) -> DevnetNode:
     identity = identity_from_seed(derive_seed(seed, VALIDATOR_SCHEME, KeyPath(number, Role.NODE_IDENTITY, 0)))
-    node = DevnetNode(folder, f"validator-{number}", rpc_port, 0, identity.node_id)
+    node = DevnetNode(folder, _node_name(number), rpc_port, 0, identity.node_id)
     settings: dict[str, dict[str, Any]] = {
         "node": {"name": node.name},
         "rpc": {"port": rpc_port, "admin_token": secrets.token_urlsafe(24)},
@@ -302,8 +313,22 @@ def _create_node(
 
 
 def _genesis(chain_id: str, addresses: list[Address], validators: list[ValidatorKey]) -> Genesis:
+    funds = [(address, FUNDS) for address in addresses] + [
+        (key.address, OPERATOR_FUNDS) for key in validators
+    ]
     balances = [
-        {"address": encode_address(address), "denom": QXC, "amount": str(FUNDS)} for address in addresses
+        {"address": encode_address(address), "denom": QXC, "amount": str(amount)} for address, amount in funds
+    ]
+    # One report is enough here, and nobody has to be diligent: there may be one validator, and no feeder at all.
+    feeds = [
+        {
+            "symbol": symbol,
+            "max_age_s": 120,
+            "min_reports": 1,
+            "min_power_bps": 1,
+            "max_deviation_bps": 5_000,
+        }
+        for symbol in FEEDS
     ]
     return Genesis(
         chain_id=chain_id,
@@ -312,5 +337,5 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
         modules={"bank": {"balances": balances}},
         # Nothing is burned here: on a development chain the supply stays what it was at genesis, so whoever
         # tests a module sees only that module's own effect. The public network burns part of each fee.
-        parameters={"machine": {"burn_bps": 0}},
+        parameters={"machine": {"burn_bps": 0}, "oracle": {"feeds": feeds, "max_missed_bps": 10_000}},
     )

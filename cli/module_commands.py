@@ -10,7 +10,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import click
 
@@ -30,11 +30,18 @@ from qenex.money import format_amount
 from qenex.types import QXC, Coin, Denom, Quantity
 from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
 
+BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "oracle": {
+        "feed": ("cli.oracle_feed:feed", "Report prices from a file or a web address, again and again.")
+    },
+}
+"""Commands of a module's group that are more than one message or query."""
+
 
 def build_group(name: str, summary: str) -> click.Command:
-    """Return the group of module `name` with a command for every query and message."""
+    """Return the group of module `name` with a command for every query and message, and those made by hand."""
     registry = make_machine().registry
-    group = Group(name=name, help=summary)
+    group = Group(name=name, help=summary, lazy=BY_HAND.get(name))
     for query in registry.queries.values():
         if query.module == name:
             group.add_command(_query_command(query))

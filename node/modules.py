@@ -7,11 +7,12 @@ from typing import Final
 from defi_modules.amm import Amm
 from defi_modules.bank import Bank
 from defi_modules.farming import Farming
+from defi_modules.oracle import Oracle
 from defi_modules.tokens import Tokens
 from vm.machine import Machine
 from vm.module import Module
 
-MODULES: Final[tuple[type[Module], ...]] = (Bank, Tokens, Amm, Farming)
+MODULES: Final[tuple[type[Module], ...]] = (Bank, Tokens, Oracle, Amm, Farming)
 """Besides `machine` and `accounts`, which every machine has."""
 
 

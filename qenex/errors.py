@@ -840,6 +840,49 @@ class EscrowNotExpired(QenexError):
     default_hint = "who paid can take the coins back after the expiry; `tokens_getEscrow` shows it"
 
 
+# -- 3600s: oracle (module 6) ------------------------------------------------------------
+
+
+class UnknownFeed(QenexError):
+    code = 3600
+    default_hint = "`oracle_listPrices` lists what is priced; governance adds feeds"
+
+
+class InvalidPrice(QenexError):
+    code = 3601
+    default_hint = (
+        "a price is mantissa * 10^exponent, above zero, the exponent from -18 to 18, each feed once"
+    )
+
+
+class NotReporter(QenexError):
+    code = 3602
+    default_hint = "active validators' operators report, and the feeders they name"
+
+
+class FeederTaken(QenexError):
+    code = 3603
+    default_hint = "name an account that reports for nobody else"
+
+
+class PriceStale(QenexError):
+    code = 3604
+    retryable = True
+    default_hint = "the last price is older than what is accepted; wait for new reports"
+
+
+class PriceUncertain(QenexError):
+    code = 3605
+    retryable = True
+    default_hint = "the reports lie further apart than what is accepted; wait until they agree"
+
+
+class NotEnoughReports(QenexError):
+    code = 3606
+    retryable = True
+    default_hint = "too few reports are fresh and near the last price"
+
+
 # -- 3700s: amm (module 7) ---------------------------------------------------------------
 
 

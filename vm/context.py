@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from qenex.block import Event, Evidence, Validator
@@ -55,6 +56,7 @@ class Context:
     __slots__ = (
         "_event_gas",
         "_event_names",
+        "_read_validators",
         "actor",
         "block",
         "debts",
@@ -72,15 +74,27 @@ class Context:
     )
 
     def __init__(
-        self, event_names: dict[type, str], money: Money, block: BlockInfo, gas: Gas, event_gas: int
+        self,
+        event_names: dict[type, str],
+        money: Money,
+        block: BlockInfo,
+        gas: Gas,
+        event_gas: int,
+        read_validators: Callable[[], tuple[Validator, ...]],
     ) -> None:
         self._event_names = event_names
+        self._read_validators = read_validators
         self._event_gas = event_gas
         self.money = money
         self.actor: Address = Address(b"")
         self.module = ""
         self.scheme_status: dict[int, int] = {}
         self.enter_block(block, gas)
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """The active validators, in canonical order; also where a query or a hook asks."""
+        return self.block.validators or self._read_validators()
 
     def enter_block(self, block: BlockInfo, gas: Gas) -> None:
         """Stand at the beginning of a block."""

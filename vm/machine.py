@@ -96,7 +96,12 @@ class Machine:
         schedule = gas_schedule(1)
         nobody = BlockInfo("", 0, 0, 0, Address(b""))
         self.context = Context(
-            self.registry.event_names, self.money, nobody, Gas(schedule, UNLIMITED), schedule.event
+            self.registry.event_names,
+            self.money,
+            nobody,
+            Gas(schedule, UNLIMITED),
+            schedule.event,
+            self.core.validator_set,
         )
         self.execution: BlockExecution | None = None
         """The newest block begun: an older one can no longer be continued."""

@@ -9,6 +9,7 @@ from qenex.async_modules.amm import AsyncAmm
 from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.farming import AsyncFarming
 from qenex.async_modules.machine import AsyncMachine
+from qenex.async_modules.oracle import AsyncOracle
 from qenex.async_modules.tokens import AsyncTokens
 
 
@@ -19,6 +20,7 @@ class AsyncModuleFaces:
     accounts: AsyncAccounts
     bank: AsyncBank
     tokens: AsyncTokens
+    oracle: AsyncOracle
     amm: AsyncAmm
     farming: AsyncFarming
 
@@ -27,5 +29,6 @@ class AsyncModuleFaces:
         self.accounts = AsyncAccounts(client)
         self.bank = AsyncBank(client)
         self.tokens = AsyncTokens(client)
+        self.oracle = AsyncOracle(client)
         self.amm = AsyncAmm(client)
         self.farming = AsyncFarming(client)

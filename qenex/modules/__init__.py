@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, amm, bank, farming, machine, tokens
+from qenex.modules import accounts, amm, bank, farming, machine, oracle, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.amm import Amm
 from qenex.modules.bank import Bank
 from qenex.modules.farming import Farming
 from qenex.modules.machine import Machine
+from qenex.modules.oracle import Oracle
 from qenex.modules.tokens import Tokens
 
 MESSAGES: dict[str, MessageFace] = (
@@ -18,12 +19,19 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in accounts.MESSAGES}
     | {face.name: face for face in bank.MESSAGES}
     | {face.name: face for face in tokens.MESSAGES}
+    | {face.name: face for face in oracle.MESSAGES}
     | {face.name: face for face in amm.MESSAGES}
     | {face.name: face for face in farming.MESSAGES}
 )
 
 EVENTS: dict[str, type] = (
-    machine.EVENTS | accounts.EVENTS | bank.EVENTS | tokens.EVENTS | amm.EVENTS | farming.EVENTS
+    machine.EVENTS
+    | accounts.EVENTS
+    | bank.EVENTS
+    | tokens.EVENTS
+    | oracle.EVENTS
+    | amm.EVENTS
+    | farming.EVENTS
 )
 
 
@@ -34,6 +42,7 @@ class ModuleFaces:
     accounts: Accounts
     bank: Bank
     tokens: Tokens
+    oracle: Oracle
     amm: Amm
     farming: Farming
 
@@ -42,5 +51,6 @@ class ModuleFaces:
         self.accounts = Accounts(client)
         self.bank = Bank(client)
         self.tokens = Tokens(client)
+        self.oracle = Oracle(client)
         self.amm = Amm(client)
         self.farming = Farming(client)

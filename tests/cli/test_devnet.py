@@ -112,11 +112,11 @@ def test_a_new_devnet_has_ten_accounts_without_password_and_a_chain_id_of_its_ow
     first, second = create_devnet(tmp_path / "a"), create_devnet(tmp_path / "b")
     assert first.chain_id != second.chain_id
     assert first.chain_id.startswith("devnet-")
-    assert [key.name for key in first.keyring.list()] == sorted(ACCOUNTS)
+    assert [key.name for key in first.keyring.list()] == [*sorted(ACCOUNTS), "validator-0"]
     assert first.keyring.open("alice").address != second.keyring.open("alice").address
     genesis = Genesis.from_json((first.nodes[0].home / "genesis.json").read_bytes())
     assert "0x" + genesis.hash.hex() == first.genesis_hash
-    assert len(genesis.modules["bank"]["balances"]) == 10
+    assert len(genesis.modules["bank"]["balances"]) == 11
     assert open_devnet(tmp_path / "a") == first
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:
     assert open_devnet(tmp_path) is None
     again = create_devnet(tmp_path)
     assert again.chain_id != made.chain_id
-    assert len(again.keyring.list()) == 10
+    assert len(again.keyring.list()) == 11
 
 
 def test_a_stale_note_of_a_process_counts_for_nothing(tmp_path: Path) -> None:
