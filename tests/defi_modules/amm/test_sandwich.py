@@ -1,0 +1,192 @@
+"""The sandwich rule: within a block, whoever moves a price before another's swap cannot take it back after.
+
+A random search plays the proposer, who orders the block as he likes: swaps before, between and after the
+victims', in pieces, with exact inputs and outputs, through every curve. What he holds at the end is valued
+at the prices with which the block began; he never has more.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from random import Random
+from typing import Any
+
+import pytest
+
+from defi_modules.amm.concentrated import max_liquidity_per_tick, sqrt_price_at_tick
+from defi_modules.amm.pools import Filled, mid_price, swap
+from defi_modules.amm.types import CONCENTRATED, CONSTANT_PRODUCT, STABLE, Book, Pool, Spot, StableSetup
+from qenex.crypto.address import Address
+from qenex.errors import QenexError
+from tests.defi_modules.amm.market import ALICE, BOB, A, B, C, Market, add, sell
+from tests.defi_modules.amm.test_walk import Range
+
+NOBODY = Address(bytes(32))
+RUNS = 700
+
+
+class One:
+    """A pool in memory, for one block."""
+
+    def __init__(self, curve: int, pick: Random) -> None:
+        size = 10 ** pick.randrange(4, 19)
+        self.ticks: Any = None
+        self.spot: Spot | None = None
+        stable, spacing, denoms = None, 0, (A, B)
+        reserves: tuple[int, ...] = (pick.randrange(size, 9 * size), pick.randrange(size, 9 * size))
+        fee = pick.choice([1, 5, 30, 100])
+        if curve == STABLE:
+            denoms = (A, B, C) if pick.randrange(2) else (A, B)
+            reserves = tuple(pick.randrange(size, 9 * size) for _ in denoms)
+            fee = pick.choice([10**5, 4 * 10**6, 10**8])
+            amp = pick.choice([1, 20, 400, 20_000])
+            stable = StableSetup((10**18,) * len(denoms), pick.choice([0, 2 * 10**10]), amp, amp, 0, 0)
+        if curve == CONCENTRATED:
+            fee, spacing = pick.choice([(500, 10), (3_000, 60)])
+            ranges = [(-887_220, 887_220, size)]
+            for _ in range(pick.randrange(4)):
+                low = pick.randrange(-20, 20) * spacing
+                ranges.append((low, low + pick.randrange(1, 9) * spacing, pick.randrange(size, 50 * size)))
+            self.ticks = Range(*ranges)
+            place = self.ticks.place(sqrt_price_at_tick(pick.randrange(-900, 900)))
+            self.spot = Spot(*place, 0, 0)
+            reserves = self.ticks.balances(place.sqrt_price)
+            assert max(r[2] for r in ranges) < max_liquidity_per_tick(spacing)
+        zeros = (0,) * len(reserves)
+        self.pool = Pool(curve, denoms, NOBODY, fee, spacing, False, None, stable)
+        self.book = Book(reserves, zeros, zeros, 0, ())
+        self.size = size
+
+    def price(self, i: int) -> Fraction:
+        """Of coin `i` in coin 0, before anything happened."""
+        return Fraction(1) if i == 0 else Fraction(*mid_price(self.pool, self.book, self.spot, i, 0, 0))
+
+    def trade(self, i: int, j: int, amount: int, exact_in: bool) -> Filled | None:
+        try:
+            filled = swap(self.pool, self.book, self.spot, self.ticks, i, j, amount, exact_in, 7, 0, 1_000)
+        except QenexError:
+            return None
+        self.book, self.spot = filled.book, filled.spot
+        return filled
+
+
+def play(curve: int, pick: Random) -> tuple[Fraction, Fraction]:
+    """One block; what the attacker gained at the prices of its beginning, and the greatest price."""
+    one = One(curve, pick)
+    count = len(one.pool.denoms)
+    prices = [one.price(i) for i in range(count)]
+    held = [0] * count
+    i, j = pick.sample(range(count), 2)
+
+    def amount() -> int:
+        return pick.choice(
+            [1, 2, pick.randrange(1, 1_000), pick.randrange(1, one.size), pick.randrange(1, 4 * one.size)]
+        )
+
+    def attack(came: int, went: int, size: int, exact_in: bool) -> None:
+        filled = one.trade(came, went, size, exact_in)
+        if filled is not None:
+            held[came] -= filled.amount_in
+            held[went] += filled.amount_out
+
+    for _ in range(pick.randrange(1, 4)):
+        attack(i, j, amount(), pick.randrange(3) > 0)
+        if count == 3 and pick.randrange(3) == 0:
+            attack(i, 3 - i - j, amount(), True)
+    for _ in range(pick.randrange(1, 3)):
+        one.trade(*((i, j) if pick.randrange(4) else (j, i)), amount(), pick.randrange(2) > 0)
+        if pick.randrange(3) == 0:
+            attack(j, i, amount(), True)
+    for coin in range(count):
+        pieces = pick.choice([1, 1, 2, 5])
+        for _ in range(pieces):
+            if coin != i and held[coin] > 0:
+                attack(coin, i, max(1, held[coin] // pieces), True)
+    if held[j] > 0 and pick.randrange(4):
+        attack(j, i, held[j], True)
+    return sum((Fraction(h) * p for h, p in zip(held, prices, strict=True)), Fraction(0)), max(prices)
+
+
+@pytest.mark.parametrize("curve", [CONSTANT_PRODUCT, STABLE, CONCENTRATED])
+def test_in_block_sandwiches_by_the_proposer_never_profit(curve: int) -> None:
+    pick = Random(curve)
+    for run in range(RUNS):
+        gained, _ = play(curve, pick)
+        assert gained <= 0, (curve, run, gained)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("curve", [CONSTANT_PRODUCT, STABLE, CONCENTRATED])
+@pytest.mark.parametrize("seed", range(10))
+def test_in_block_sandwiches_deep_search(curve: int, seed: int) -> None:
+    pick = Random(1_000 * curve + seed)
+    for run in range(5_000):
+        gained, _ = play(curve, pick)
+        assert gained <= 0, (curve, seed, run, gained)
+
+
+def test_the_search_finds_what_the_rule_prevents() -> None:
+    """Without the copies of the block's beginning the same search profits: it can fail."""
+    pick, profits = Random(1), 0
+    for _ in range(300):
+        one = One(CONSTANT_PRODUCT, pick)
+        start = one.price(1)
+        front = one.trade(0, 1, one.size // 2 + 1, True)
+        one.book = one.book._replace(height=0)  # as if a new block began
+        one.trade(0, 1, one.size + 1, True)
+        one.book = one.book._replace(height=0)
+        back = one.trade(1, 0, front.amount_out, True) if front else None
+        profits += bool(front and back and back.amount_out > front.amount_in and start)
+    assert profits > 100
+
+
+@pytest.mark.parametrize("kind", ["product", "stable", "concentrated"])
+def test_a_sandwich_on_the_chain_loses_and_the_victim_gets_no_less_than_alone(kind: str) -> None:
+    market = Market()
+    pool = getattr(market, kind)()
+    before = market.wealth(ALICE)
+    got = market.query("amm.quote", pool, Coin_(10**17), B).amount_out
+    receipts = market.block_of(
+        (ALICE, sell(A, 10**17, (pool, B))),
+        (BOB, sell(A, 2 * 10**17, (pool, B))),
+        (ALICE, sell(B, got, (pool, A))),
+    )
+    assert [receipt.status for receipt in receipts] == [0, 0, 0]
+    after = market.wealth(ALICE)
+    assert after[B] == before[B]
+    assert after[A] < before[A]
+    assert market.problems() == []
+
+
+def Coin_(amount: int) -> Any:
+    from qenex.types import Coin
+
+    return Coin(A, amount)
+
+
+def test_what_the_rule_withholds_stays_with_the_providers() -> None:
+    market = Market(protocol_share_bps=0)
+    pool = market.product()
+    plain = market.product(fee=100)
+    orders = [(ALICE, sell(A, 10**17)), (BOB, sell(A, 10**17))]
+    for number in (pool, plain):
+        swaps = [(actor, (order[0], (order[1][0], ((number, B),), *order[1][2:]))) for actor, order in orders]
+        bought = market.block_of(*swaps)[0].results[0].amount_out
+        product = market.pool(number).reserves[0] * market.pool(number).reserves[1]
+        market.block_of((BOB, sell(A, 10**17, (number, B))), (ALICE, sell(B, bought, (number, A))))
+        assert market.pool(number).reserves[0] * market.pool(number).reserves[1] > product
+
+
+def test_deposits_of_one_coin_are_worth_no_more_than_at_the_beginning_of_the_block() -> None:
+    """A lopsided deposit is a swap in disguise: at a price pushed within the block it gains nothing."""
+    market = Market()
+    pool = market.stable(amp=20)
+    alone = Market()
+    other = alone.stable(amp=20)
+    quiet = alone.must(ALICE, add(other, ((B, 10**17),))).shares
+    receipts = market.block_of(
+        (BOB, sell(A, 9 * 10**17, (pool, B))),
+        (ALICE, add(pool, ((B, 10**17),))),
+    )
+    assert [receipt.status for receipt in receipts] == [0, 0]
+    assert receipts[1].results[0].shares <= quiet
