@@ -32,7 +32,8 @@ class One:
         size = 10 ** pick.randrange(4, 19)
         self.ticks: Any = None
         self.spot: Spot | None = None
-        stable, spacing, denoms = None, 0, (A, B)
+        stable, spacing = None, 0
+        denoms: tuple[str, ...] = (A, B)
         reserves: tuple[int, ...] = (pick.randrange(size, 9 * size), pick.randrange(size, 9 * size))
         fee = pick.choice([1, 5, 30, 100])
         if curve == STABLE:
@@ -49,7 +50,7 @@ class One:
                 ranges.append((low, low + pick.randrange(1, 9) * spacing, pick.randrange(size, 50 * size)))
             self.ticks = Range(*ranges)
             place = self.ticks.place(sqrt_price_at_tick(pick.randrange(-900, 900)))
-            self.spot = Spot(*place, 0, 0)
+            self.spot = Spot(place.sqrt_price, place.tick, place.liquidity, 0, 0)
             reserves = self.ticks.balances(place.sqrt_price)
             assert max(r[2] for r in ranges) < max_liquidity_per_tick(spacing)
         zeros = (0,) * len(reserves)
