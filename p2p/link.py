@@ -62,7 +62,9 @@ class Dialler:
                 )
                 try:
                     tune(websocket)
-                    initiator = Initiator(identity, network, about, address.node_id)
+                    initiator = await self._off_loop(
+                        lambda: Initiator(identity, network, about, address.node_id)
+                    )
                     await websocket.send_bytes(await self._off_loop(initiator.hello))
                     accept = await receive_exact(websocket, (ACCEPT_SIZE, REFUSE_SIZE))
                     await websocket.send_bytes(await self._off_loop(lambda: initiator.finish(accept)))
