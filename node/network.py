@@ -116,20 +116,22 @@ class Precommits:
 
     def __init__(self) -> None:
         self._votes: dict[tuple[int, int, Address, bytes | None], bytes] = {}
+        self._addresses: frozenset[Address] = frozenset()
 
     def __len__(self) -> int:
         return len(self._votes)
 
     def note(self, vote: SignedVote, *, verified: bool) -> None:
         """Keep a precommit. One that was verified takes the place of one that was not."""
-        if vote.type != PRECOMMIT:
+        if vote.type != PRECOMMIT or vote.address not in self._addresses:
             return
         key = vote.height, vote.round, vote.address, vote.block_hash
         if verified or (key not in self._votes and len(self._votes) < MAX_PRECOMMITS):
             self._votes[key] = vote.signature
 
-    def advance(self, last: int) -> None:
-        """`last` is the last height that was decided."""
+    def advance(self, last: int, addresses: Iterable[Address]) -> None:
+        """`last` is the last height that was decided; `addresses` are the validators of it and the next one."""
+        self._addresses = frozenset(addresses)
         for key in [key for key in self._votes if key[0] < last]:
             del self._votes[key]
 
@@ -165,6 +167,7 @@ class NodeNetwork:
     def __init__(self, application: Application, *, push_peers: int | None = None) -> None:
         self.application = application
         self.precommits = Precommits()
+        self._advance(application.ledger.height)
         self.intake = Intake(
             application.admission,
             Outcome(self._admitted, self._forget, self._punish),
@@ -373,7 +376,12 @@ class NodeNetwork:
         """A block is final: what concerns earlier heights is of the past."""
         self.flood.advance(committed.height + 1)
         self.proposals.advance(committed.height + 1)
-        self.precommits.advance(committed.height)
+        self._advance(committed.height)
+
+    def _advance(self, last: int) -> None:
+        application = self.application
+        validators = (*application.last_validators, *application.validators)
+        self.precommits.advance(last, [validator.address for validator in validators])
 
     def _admitted(self, ids: Sequence[bytes]) -> None:
         self.transactions.admitted(ids)

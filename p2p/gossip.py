@@ -42,6 +42,8 @@ ANNOUNCE_SECONDS: Final = 0.02
 """What is admitted within this time is announced together; by then many peers have told that they hold it."""
 RETRY_SECONDS: Final = 0.02
 """After this a full send queue, or admission without room, is tried again."""
+BACKLOG_SECONDS: Final = 0.2
+"""Between two announcements of what a newcomer lacks: slower than it can fetch, or it would have to forget some."""
 REQUEST_SECONDS: Final = 2.0
 """A request without any part of its answer for so long is over, and asked of somebody else."""
 CHECK_SECONDS: Final = 0.25
@@ -50,8 +52,8 @@ CHECK_SECONDS: Final = 0.25
 REQUEST_IDS: Final = 256
 MAX_REQUESTS: Final = 2
 MAX_SERVED: Final = 8
-MAX_WANTED: Final = 32_768
-MAX_PEER_WANTED: Final = 8_192
+MAX_WANTED: Final = 49_152
+MAX_PEER_WANTED: Final = 16_384
 MAX_SOURCES: Final = 4
 MAX_TRIES: Final = 4
 MAX_OUTBOX: Final = 65_536
@@ -157,6 +159,8 @@ class _Served:
 
 class _Peer:
     __slots__ = (
+        "backlog",
+        "backlog_at",
         "delivered",
         "known",
         "missed",
@@ -171,6 +175,10 @@ class _Peer:
 
     def __init__(self) -> None:
         self.known = Remembered(KNOWN)
+        self.backlog: list[bytes] = []
+        """Ids of what waited here when it came."""
+        self.backlog_at = 0.0
+        """When it is told the next part of them."""
         self.outbox: list[bytes] = []
         self.queue: deque[bytes] = deque()
         self.wants = 0
@@ -241,9 +249,10 @@ class TransactionGossip:
     def connected(self, name: str) -> None:
         """A peer has come: everything that waits here is announced to it."""
         peer = self._peers[name] = _Peer()
-        peer.outbox = list(self._pool.witness_ids())[-MAX_OUTBOX:]
-        if peer.outbox:
-            self._at(self._clock() + ANNOUNCE_SECONDS)
+        peer.backlog = list(self._pool.witness_ids())[-MAX_OUTBOX:]
+        if peer.backlog:
+            peer.backlog_at = self._clock() + ANNOUNCE_SECONDS
+            self._at(peer.backlog_at)
 
     def disconnected(self, name: str) -> None:
         """A peer has gone: what it was asked for is asked of others."""
@@ -532,20 +541,29 @@ class TransactionGossip:
     def _announce(self) -> None:
         """Announce what is fresh to all who are not known to hold it."""
         fresh, self._fresh = self._fresh, []
+        now = self._clock()
         for name, peer in list(self._peers.items()):
             outbox = peer.outbox
             if fresh:
                 outbox += peer.known.unknown(fresh)
-            if not outbox:
-                continue
-            if len(outbox) > MAX_OUTBOX:
-                del outbox[: len(outbox) - MAX_OUTBOX]
-            batch = outbox[:MAX_IDS]
-            if self._send(name, encode_message(Announce(b"".join(batch)))):
-                peer.known.update(batch)
-                del outbox[:MAX_IDS]
             if outbox:
-                self._at(self._clock() + RETRY_SECONDS)
+                if len(outbox) > MAX_OUTBOX:
+                    del outbox[: len(outbox) - MAX_OUTBOX]
+                self._announce_some(name, peer, outbox)
+                if outbox:
+                    self._at(now + RETRY_SECONDS)
+            if peer.backlog:
+                if peer.backlog_at <= now:
+                    self._announce_some(name, peer, peer.backlog)
+                    peer.backlog_at = now + BACKLOG_SECONDS
+                self._at(peer.backlog_at)
+
+    def _announce_some(self, name: str, peer: _Peer, ids: list[bytes]) -> None:
+        """Announce the first of `ids`, and take them off the list if the peer's queue took the message."""
+        batch = ids[:MAX_IDS]
+        if self._send(name, encode_message(Announce(b"".join(batch)))):
+            peer.known.update(batch)
+            del ids[:MAX_IDS]
 
     def _serve(self, name: str, peer: _Peer) -> None:
         raw_of = self._pool.raw_of

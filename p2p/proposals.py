@@ -34,14 +34,13 @@ from p2p.messages import (
     unpack_indexes,
 )
 from p2p.offences import Offence
+from p2p.outlines import outline_fault, outline_of
 from qenex.block import (
     MAX_BLOCK_SIZE,
     Block,
     Commit,
     block_hash,
     commit_hash,
-    evidence_root,
-    transactions_root,
 )
 from qenex.transaction import witness_hash
 
@@ -49,6 +48,8 @@ MAX_OUTLINES: Final = 8
 MAX_PEER_OUTLINES: Final = 2
 MAX_FETCHES: Final = 8
 MAX_SERVED: Final = 4
+MAX_OUTLINES_SENT: Final = 64
+"""Outlines that a peer is sent in one second: each may have a MiB."""
 MAX_CACHED: Final = 4
 """Outlines made of whole blocks that are kept for those who ask."""
 CHUNK: Final = 512
@@ -76,33 +77,6 @@ class Bodies(Protocol):
     def commit(self, outline: CommitOutline) -> Commit | None:
         """The commit put together from votes that are here, or None. Need not be the right one."""
         ...
-
-
-def outline_of(block: Block, witness_ids: Iterable[bytes] | None = None) -> Outline:
-    """The outline of a whole block; `witness_ids` where they are known already."""
-    ids = map(witness_hash, block.transactions) if witness_ids is None else witness_ids
-    commit = block.commit
-    flags = None
-    if commit is not None:
-        flags = CommitOutline(
-            commit.height, commit.round, commit.block_hash, bytes([entry.flag for entry in commit.signatures])
-        )
-    return Outline(block.header, b"".join(ids), block.evidence, flags)
-
-
-def outline_fault(outline: Outline) -> str:
-    """Why an outline is not that of its header; empty if everything matches that the header commits to."""
-    header = outline.header
-    if transactions_root(split_ids(outline.witness_ids)) != header.transactions_root:
-        return "transactions_root"
-    if evidence_root(outline.evidence) != header.evidence_root:
-        return "evidence_root"
-    commit = outline.commit
-    if commit is None:
-        return "" if header.commit_hash == commit_hash(None) else "commit_hash"
-    if commit.height + 1 != header.height or commit.block_hash != header.parent_hash:
-        return "commit"
-    return ""
 
 
 class _Asked(NamedTuple):
@@ -153,10 +127,13 @@ class _Served:
 
 
 class _Peer:
-    __slots__ = ("outlines", "overdue", "served", "slow")
+    __slots__ = ("outlines", "overdue", "second", "sent", "served", "slow")
 
     def __init__(self) -> None:
         self.outlines: dict[bytes, Outline] = {}
+        self.second = 0.0
+        self.sent = 0
+        """Outlines since `second`."""
         self.served: deque[_Served] = deque()
         self.overdue: deque[bytes] = deque(maxlen=8)
         """Blocks whose answer by this peer may still come, though nobody waits for it."""
@@ -540,7 +517,15 @@ class Proposals:
 
     def on_get_outline(self, peer: str, message: GetOutline) -> None:
         """Answer at once; what does not fit the peer's queue is asked again."""
-        if peer not in self._peers:
+        state = self._peers.get(peer)
+        if state is None:
+            return
+        now = self._clock()
+        if now - state.second >= 1.0:
+            state.second, state.sent = now, 0
+        state.sent += 1
+        if state.sent > MAX_OUTLINES_SENT:
+            self._punish(peer, Offence.FLOOD, "asks for outlines too often")
             return
         name = message.block_hash
         self._say(peer, OutlineAnswer(name, self.known(name)))

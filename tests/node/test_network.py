@@ -11,7 +11,7 @@ import pytest
 
 from p2p.channels import Channel
 from p2p.messages import BodyPart, PushTransactions, Transactions
-from p2p.proposals import outline_of
+from p2p.outlines import outline_of
 from qenex.block import Block, SignedProposal
 from tests.node.chain_helpers import VALIDATOR, Wallet, make_genesis, until
 from tests.node.network_helpers import Member, network

@@ -11,7 +11,7 @@ from p2p import flood
 from p2p.channels import Channel
 from p2p.flood import Flood
 from p2p.messages import MAX_VOTES, EvidenceMessage, Message, Outline, Proposal, Votes, decode_message
-from p2p.proposals import outline_of
+from p2p.outlines import outline_of
 from qenex.block import SignedVote
 from tests.p2p.blocks import make_block, make_evidence, make_proposal, make_vote
 

@@ -20,6 +20,7 @@ from p2p.messages import (
     Transactions,
     decode_message,
     encode_message,
+    split_ids,
 )
 from p2p.offences import Offence
 from qenex.transaction import witness_hash
@@ -156,6 +157,20 @@ def test_a_newcomer_gets_what_waits() -> None:
     net.connect("d", "b")
     net.run(5.0)
     assert len(late.pool.raws) == 2_500
+
+
+def test_a_newcomer_is_told_no_faster_than_it_can_fetch() -> None:
+    lone = Lone()
+    lone.pool.raws = {witness_hash(raw): raw for raw in raws_of("old", 5_000)}
+    lone.gossip.connected("new")
+    lone.pass_time(gossip.BACKLOG_SECONDS * 2)
+    assert 2 <= len(lone.out) <= 3
+    lone.gossip.admitted([bytes(32)])
+    lone.pass_time(gossip.BACKLOG_SECONDS * 6)
+    told = [
+        witness_id for _, m in lone.out if isinstance(m, Announce) for witness_id in split_ids(m.witness_ids)
+    ]
+    assert sorted(told) == sorted([*lone.pool.raws, bytes(32)])
 
 
 def test_order_is_kept_from_one_peer() -> None:

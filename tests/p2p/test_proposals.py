@@ -24,7 +24,8 @@ from p2p.messages import (
     pack_indexes,
 )
 from p2p.offences import Offence
-from p2p.proposals import Proposals, outline_fault, outline_of
+from p2p.outlines import outline_fault, outline_of
+from p2p.proposals import Proposals
 from qenex.block import Block, Commit, block_hash
 from qenex.transaction import witness_hash
 from tests.p2p.blocks import make_block, make_commit, make_evidence
@@ -317,6 +318,17 @@ def test_floods_of_outlines_and_requests_leave_memory_bounded() -> None:
     assert all(len(state.served) <= proposals.MAX_SERVED for state in lone.proposals._peers.values())
     lone.proposals.advance(100)
     assert lone.proposals.waiting <= proposals.MAX_FETCHES
+
+
+def test_outlines_are_given_out_only_so_fast() -> None:
+    lone = Lone("greedy")
+    for _ in range(proposals.MAX_OUTLINES_SENT + 1):
+        lone.proposals.on_get_outline("greedy", GetOutline(bytes(32)))
+    assert len(lone.take()) == proposals.MAX_OUTLINES_SENT
+    assert lone.offences == [("greedy", Offence.FLOOD)]
+    lone.now += 1.0
+    lone.proposals.on_get_outline("greedy", GetOutline(bytes(32)))
+    assert len(lone.take()) == 1
 
 
 def test_outlines_of_the_next_height_stay_when_this_one_ends() -> None:
