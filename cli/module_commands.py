@@ -27,7 +27,7 @@ from qenex.codec import codec_for, fields_of
 from qenex.crypto.address import Address
 from qenex.errors import MalformedBytes, UsageError
 from qenex.money import format_amount
-from qenex.types import QXC, Coin, Denom, Quantity
+from qenex.types import QXC, Between, Coin, Denom, Quantity
 from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
 
 BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
@@ -58,14 +58,16 @@ def _inner(hint: Any) -> Any:
     return hint
 
 
-def _is_optional(parameter: ParameterSpec) -> bool:
-    return parameter.codec.check_none() or parameter.hint == Denom
+def _is_optional(spec: CallSpec, parameter: ParameterSpec) -> bool:
+    """Whether it is an option: what may be left out, and the denomination that a query is about (QXC unless given)."""
+    asked = parameter.hint == Denom and parameter.name == "denom" and isinstance(spec, QuerySpec)
+    return parameter.codec.check_none() or asked
 
 
 def _parameters(spec: CallSpec) -> list[click.Parameter]:
     found: list[click.Parameter] = []
     for parameter in spec.parameters:
-        if _is_optional(parameter):
+        if _is_optional(spec, parameter):
             default = QXC if parameter.hint == Denom else None
             option = f"--{parameter.name.replace('_', '-')}"
             shown = default is not None
@@ -143,11 +145,21 @@ def _from_json(app: App, hint: Any, value: Any) -> Any:
 
 def _help_of(spec: CallSpec) -> str:
     lines = [spec.details or spec.doc]
-    told = [parameter for parameter in spec.parameters if not _is_optional(parameter)]
+    told = [parameter for parameter in spec.parameters if not _is_optional(spec, parameter)]
     if told:
         width = max(len(parameter.name) for parameter in told)
         lines.append("\b\n" + "\n".join(f"{p.name.upper().ljust(width)}  {p.doc}" for p in told))
     return "\n\n".join(lines)
+
+
+def _settings(spec: CallSpec) -> dict[str, Any]:
+    """Where a number may be negative, what begins with a minus sign may be one; other such words are too many then."""
+    negative = any(
+        isinstance(mark, Between) and mark.low < 0
+        for parameter in spec.parameters
+        for mark in typing.get_args(parameter.hint)[1:]
+    )
+    return {"ignore_unknown_options": True} if negative else {}
 
 
 def _query_command(spec: QuerySpec) -> click.Command:
@@ -206,8 +218,12 @@ def _message_command(spec: MessageSpec) -> click.Command:
         return carry_out(app, [(spec.name, arguments)], choices, password, f"{spec.name} is final.")
 
     decorated: Callable[..., Any] = sending_options(pass_app(run))
-    made = click.command(spec.verb.replace("_", "-"), cls=Command, help=_help_of(spec), short_help=spec.doc)(
-        decorated
-    )
+    made = click.command(
+        spec.verb.replace("_", "-"),
+        cls=Command,
+        help=_help_of(spec),
+        short_help=spec.doc,
+        context_settings=_settings(spec),
+    )(decorated)
     made.params[:0] = _parameters(spec)
     return made

@@ -148,10 +148,13 @@ def carry_out(
     done: str,
     *,
     sequence: int | None = None,
+    about: Mapping[str, Any] | None = None,
+    rows: Sequence[tuple[str, str]] = (),
 ) -> Result:
     """Send one transaction with these messages by one signer. `done` is what to say when it is final.
 
-    `sequence` is given where a message depends on it.
+    `sequence` is given where a message depends on it. `rows` are shown with the preview, above what is paid,
+    and `about` is the same for programs, beside it.
 
     Raises Stopped with the exit code of the moment: 9 by simulation, 3 at admission, 4 failed, 5 unknown.
     """
@@ -168,11 +171,14 @@ def carry_out(
             )
     with connected(app) as client:
         prepared, preview = _prepare(app, client, messages, signer, choices, sequence)
+        preview |= about or {}
         shown = not app.json or not (choices.yes or choices.dry_run)
         if shown and not (choices.dry_run and not app.json):
-            app.note(_preview_text(app, preview, app.style) + "\n\n")
+            app.note(_preview_text(app, preview, app.style, rows) + "\n\n")
         if choices.dry_run:
-            return Result({"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style))
+            return Result(
+                {"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style, rows)
+            )
         if choices.unsigned is not None:
             data = write_transaction_file(app, choices.unsigned, prepared.transaction)
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
@@ -321,7 +327,9 @@ def _flows(receipt: TransactionReceipt[Any], address: Address) -> tuple[dict[str
     return out, incoming
 
 
-def _preview_text(app: App, preview: Mapping[str, Any], style: Style) -> str:
+def _preview_text(
+    app: App, preview: Mapping[str, Any], style: Style, rows: Sequence[tuple[str, str]] = ()
+) -> str:
     def coins(items: Sequence[Mapping[str, str]]) -> str:
         return ", ".join(format_amount(int(item["amount"]), item["denom"]) for item in items) or "nothing"
 
@@ -330,6 +338,7 @@ def _preview_text(app: App, preview: Mapping[str, Any], style: Style) -> str:
     if expected is not None:
         fee = f"{format_amount(int(expected))} expected, {fee}"
     money = [
+        *rows,
         ("you pay", style.bold("at most " + coins(preview["pays_at_most"])) + ", the fee included"),
         ("you get", coins(preview["gets_at_least"])),
         ("fee", fee),

@@ -179,7 +179,7 @@ class TransactionBuilder:
         """Add a message such as `bank.send` with its arguments.
 
         An argument may be `ref(0, "field")`: a field of exactly its type in the result of an earlier
-        message; this version has no two messages that fit. Raises UnknownMessage, InvalidArguments and the
+        message, such as `received` of a swap as `amount_in` of the next. Raises UnknownMessage, InvalidArguments and the
         typed errors of arguments at once, before anything is sent.
         """
         actor = self._payer if by is None else by

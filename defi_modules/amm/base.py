@@ -160,8 +160,13 @@ class AmmBase(Module):
         denom_out: str,
         amount: int,
         exact_in: bool,
+        *,
+        height: int = 0,
     ) -> Filled:
-        """What a swap would do now, from the state as it is; nothing is written."""
+        """What a swap would do now, from the state as it is; nothing is written.
+
+        `height` is the block it is for, this one unless given: a quote is for a block that has not begun.
+        """
         if denom_in == denom_out:
             raise SameDenomination(f"{denom_in} for itself")
         i, j = self.coin_index(number, pool, denom_in), self.coin_index(number, pool, denom_out)
@@ -173,7 +178,7 @@ class AmmBase(Module):
             spot, ticks = self.spot_of(number), self.ticks_of(ctx, number, pool)
         return swap(
             pool, book, spot, ticks, i, j, amount, exact_in,
-            ctx.height, ctx.time_s, self.params.protocol_share_bps,
+            height or ctx.height, ctx.time_s, self.params.protocol_share_bps,
         )  # fmt: skip
 
     def swap_pool(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from defi_modules.amm.concentrated import sqrt_price_at_tick
 from defi_modules.amm.observing import RESOLUTIONS, Observing
-from defi_modules.amm.pools import amplification, holdings, mid_price, virtual_depth
+from defi_modules.amm.pools import Filled, amplification, holdings, mid_price, virtual_depth
 from defi_modules.amm.positions import Positions
-from defi_modules.amm.router import Edge, Way, best_route
+from defi_modules.amm.router import Edge, Way, best_route, best_route_out
 from defi_modules.amm.types import (
     CONCENTRATED,
     CONSTANT_PRODUCT,
@@ -18,6 +18,7 @@ from defi_modules.amm.types import (
     Hop,
     Leg,
     Path,
+    Pool,
     PoolPage,
     PoolView,
     PositionPage,
@@ -127,7 +128,7 @@ class Queries(Positions, Observing):
         """
         terms = self.open_pool(pool)
         other = denom_out or self._other(pool, amount_in.denom)
-        filled = self.fill(ctx, pool, terms, amount_in.denom, other, amount_in.amount, True)
+        filled = self._ahead(ctx, pool, terms, amount_in.denom, other, amount_in.amount, True)
         return self._quoted(
             ctx,
             pool,
@@ -150,7 +151,7 @@ class Queries(Positions, Observing):
         """
         terms = self.open_pool(pool)
         other = denom_in or self._other(pool, amount_out.denom)
-        filled = self.fill(ctx, pool, terms, other, amount_out.denom, amount_out.amount, False)
+        filled = self._ahead(ctx, pool, terms, other, amount_out.denom, amount_out.amount, False)
         return self._quoted(
             ctx,
             pool,
@@ -161,6 +162,12 @@ class Queries(Positions, Observing):
             terms.denoms[filled.fee_coin],
             filled.fee,
         )
+
+    def _ahead(
+        self, ctx: Context, number: int, pool: Pool, came: str, went: str, amount: int, exact_in: bool
+    ) -> Filled:
+        """What a swap would do in the block after this state, in which no swap has been yet."""
+        return self.fill(ctx, number, pool, came, went, amount, exact_in, height=ctx.height + 1)
 
     def _other(self, number: int, denom: str) -> str:
         pool = self.pool_of(number)
@@ -221,6 +228,32 @@ class Queries(Positions, Observing):
         return RouteQuote(legs, amount, found.amount_out, -(-lost // ideal))
 
     @query
+    def find_route_out(self, ctx: Context, denom_in: Denom, amount_out: Coin) -> RouteQuote:
+        """The cheapest way found for an exact output, through up to 4 pools.
+
+        Args:
+            denom_in: what would be paid.
+            amount_out: what would be received.
+        """
+        denom, amount = amount_out
+        if denom == denom_in:
+            raise SameDenomination(f"{denom} for itself")
+        found = best_route_out(self._edges(), denom_in, denom, amount, lambda way, n: self._cost(ctx, way, n))
+        if found is None:
+            raise NoRouteFound(f"from {denom_in} to {denom}")
+        cost, way = found
+        impact = self._impact(ctx, [(e.pool, e.denom_in, e.denom_out) for e in way], cost, amount)
+        return RouteQuote((Leg(cost, _path(way)),), cost, amount, impact)
+
+    def _cost(self, ctx: Context, way: Way, amount: int) -> int:
+        for edge in reversed(way):
+            terms = self.pool_of(edge.pool)
+            amount = self._ahead(
+                ctx, edge.pool, terms, edge.denom_in, edge.denom_out, amount, False
+            ).amount_in
+        return amount
+
+    @query
     def quote_path(self, ctx: Context, amount_in: Coin, path: Path) -> RouteQuote:
         """What a route of one's own would pay for an input in the next block, exact to the unit.
 
@@ -232,7 +265,7 @@ class Queries(Positions, Observing):
         hops = []
         paid = amount
         for number, went in path:
-            paid = self.fill(ctx, number, self.open_pool(number), denom, went, paid, True).amount_out
+            paid = self._ahead(ctx, number, self.open_pool(number), denom, went, paid, True).amount_out
             hops.append((number, denom, went))
             denom = went
         impact = self._impact(ctx, hops, amount, paid)
@@ -262,7 +295,9 @@ class Queries(Positions, Observing):
     def _exact(self, ctx: Context, way: Way, amount: int) -> int:
         for edge in way:
             terms = self.pool_of(edge.pool)
-            amount = self.fill(ctx, edge.pool, terms, edge.denom_in, edge.denom_out, amount, True).amount_out
+            amount = self._ahead(
+                ctx, edge.pool, terms, edge.denom_in, edge.denom_out, amount, True
+            ).amount_out
         return amount
 
     # -- prices over time ---------------------------------------------------------------------

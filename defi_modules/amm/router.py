@@ -149,3 +149,24 @@ def _split(ways: Sequence[Way], amount: int, exact: Exact) -> Found | None:
             following = [None] * len(ways)  # the first piece was a little larger than the others
     parts = tuple((share, way) for share, way in zip(given, ways, strict=True) if share)
     return Found(parts, sum(paid))
+
+
+def best_route_out(
+    edges: Sequence[Edge], denom_in: str, denom_out: str, amount_out: int, cost: Exact
+) -> tuple[int, Way] | None:
+    """The cheapest single way found for an exact output, and what it costs; None if nothing leads there.
+
+    What the output would fetch the other way round is about what it costs: ways are ranked by what they pay for that.
+    """
+    backwards = [Edge(e.pool, e.denom_out, e.denom_in, e.depth_out, e.depth_in, e.fee_pips) for e in edges]
+    worth = 0
+    for way in candidates(backwards, denom_out, denom_in, amount_out)[:1]:
+        worth = amount_out
+        for edge in way:
+            worth = guess(edge, worth)
+    best: tuple[int, Way] | None = None
+    for way in candidates(edges, denom_in, denom_out, worth)[:CANDIDATES] if worth else ():
+        paid = _paid(cost, way, amount_out)
+        if paid > 0 and (best is None or paid < best[0]):
+            best = paid, way
+    return best

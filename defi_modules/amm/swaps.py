@@ -31,7 +31,7 @@ class Swaps(AmmBase):
         received = self._swap_in(ctx, amount_in, path)
         if received < minimum_out:
             raise SlippageExceeded(f"{received} {path[-1].denom} for it now, {minimum_out} wanted at least")
-        return Swapped(amount_in.amount, received)
+        return Swapped(amount_in.amount, received, Coin(path[-1].denom, received))
 
     def _swap_in(self, ctx: Context, amount_in: Coin, path: Path) -> int:
         denom, amount = amount_in
@@ -69,7 +69,8 @@ class Swaps(AmmBase):
         hops = self._swap_out(ctx, denom_in, path, amount_out)
         if hops[0].amount_in > maximum_in:
             raise SlippageExceeded(f"{hops[0].amount_in} {denom_in} for it now, {maximum_in} offered at most")
-        return Swapped(hops[0].amount_in, self._move_along(ctx, hops))
+        received = self._move_along(ctx, hops)
+        return Swapped(hops[0].amount_in, received, Coin(path[-1].denom, received))
 
     def _swap_out(self, ctx: Context, denom_in: str, path: Path, amount_out: int) -> list[Hopped]:
         self._check_path(ctx, path)
@@ -108,7 +109,7 @@ class Swaps(AmmBase):
             paid += amount
         if received < minimum_out:
             raise SlippageExceeded(f"{received} {target} for it now, {minimum_out} wanted at least")
-        return Swapped(paid, received)
+        return Swapped(paid, received, Coin(target, received))
 
     @message(gas=500)
     def flash_swap(
@@ -142,7 +143,7 @@ class Swaps(AmmBase):
             raise SlippageExceeded(f"{hop.amount_in} {denom_in} for it now, {maximum_in} offered at most")
         ctx.owe(hop.account, denom_in, hop.amount_in)
         received = self.pay(ctx, hop.account, ctx.actor, hop.denom_out, hop.amount_out)
-        return Swapped(hop.amount_in, received)
+        return Swapped(hop.amount_in, received, Coin(hop.denom_out, received))
 
     @staticmethod
     def _check_path(ctx: Context, path: Path) -> None:

@@ -210,10 +210,11 @@ class Removed(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """What a swap took and paid, whole routes included."""
+    """What a swap took and paid, whole routes included; `received` is what arrived, for a later message to use."""
 
     amount_in: Amount
     amount_out: Amount
+    received: Coin
 
 
 class PositionMade(NamedTuple):

@@ -18,6 +18,7 @@ from qenex.modules.amm import (
     CREATE_STABLE_POOL,
     DECREASE_POSITION,
     FIND_ROUTE,
+    FIND_ROUTE_OUT,
     FLASH_SWAP,
     GET_AVERAGE_PRICE,
     GET_CANDLES,
@@ -559,6 +560,22 @@ class AsyncAmm(AsyncModuleFace):
         """
         answer: RouteQuote = await self._query(
             FIND_ROUTE, {"amount_in": amount_in, "denom_out": denom_out}, at
+        )
+        return answer
+
+    async def find_route_out(
+        self, denom_in: str, amount_out: CoinLike, *, at: At | None = None
+    ) -> RouteQuote:
+        """The cheapest way found for an exact output, through up to 4 pools.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom_in: what would be paid.
+            amount_out: what would be received.
+        """
+        answer: RouteQuote = await self._query(
+            FIND_ROUTE_OUT, {"denom_in": denom_in, "amount_out": amount_out}, at
         )
         return answer
 

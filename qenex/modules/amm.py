@@ -70,10 +70,13 @@ class Hop(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """What a swap took and paid, whole routes included."""
+    """What a swap took and paid, whole routes included; `received` is what arrived, for a later message to
+    use.
+    """
 
     amount_in: Amount
     amount_out: Amount
+    received: Coin
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
@@ -563,6 +566,15 @@ FIND_ROUTE = QueryFace(
     RouteQuote,
 )
 
+FIND_ROUTE_OUT = QueryFace(
+    "amm_findRouteOut",
+    (
+        ("denom_in", Denom),
+        ("amount_out", Coin),
+    ),
+    RouteQuote,
+)
+
 GET_AVERAGE_PRICE = QueryFace(
     "amm_getAveragePrice",
     (
@@ -673,6 +685,7 @@ MESSAGES: tuple[MessageFace, ...] = (
 
 QUERIES: tuple[QueryFace, ...] = (
     FIND_ROUTE,
+    FIND_ROUTE_OUT,
     GET_AVERAGE_PRICE,
     GET_CANDLES,
     GET_POOL,
@@ -1195,6 +1208,18 @@ class Amm(ModuleFace):
             denom_out: what would be received.
         """
         answer: RouteQuote = self._query(FIND_ROUTE, {"amount_in": amount_in, "denom_out": denom_out}, at)
+        return answer
+
+    def find_route_out(self, denom_in: str, amount_out: CoinLike, *, at: At | None = None) -> RouteQuote:
+        """The cheapest way found for an exact output, through up to 4 pools.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom_in: what would be paid.
+            amount_out: what would be received.
+        """
+        answer: RouteQuote = self._query(FIND_ROUTE_OUT, {"denom_in": denom_in, "amount_out": amount_out}, at)
         return answer
 
     def get_average_price(
