@@ -29,11 +29,12 @@ from p2p.limits import (
     FRAMES_RATE,
     MAX_PARTIAL_PER_PEER,
     MESSAGE_RATES,
+    PARTIAL_SECONDS,
     Bucket,
     Rate,
 )
 from p2p.offences import Offence
-from qenex.errors import FrameInvalid, PeerMisbehaved, PeerRefused, QenexError, TooLarge
+from qenex.errors import FrameInvalid, LimitExceeded, PeerMisbehaved, PeerRefused, QenexError, TooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ CLOSE_SECONDS: Final = 1.0
 
 
 class Pulse(NamedTuple):
-    """Seconds between pings, and how long a peer may leave them unanswered."""
+    """Seconds between pings (0.25 at least: others count them), and how long a peer may leave them unanswered."""
 
     interval: float = 10.0
     deadline: float = 25.0
@@ -129,6 +130,7 @@ class Connection:
         self._rates = {channel: Bucket(rate, now) for channel, rate in (rates or MESSAGE_RATES).items()}
         self._control_rate = Bucket(CONTROL_RATE, now)
         self._bytes_rate, self._frames_rate = Bucket(FRAME_BYTES_RATE, now), Bucket(FRAMES_RATE, now)
+        self._unfinished_since: float | None = None
         self._waiting = asyncio.Event()
         self._taken_in = not self.outbound
         self._ping_sent: float | None = None
@@ -174,6 +176,20 @@ class Connection:
         self._put_control(bytes((Control.CLOSE,)) + reason.encode()[:MAX_REASON])
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._stop)
 
+    def hoard(self) -> float:
+        """Bytes of unfinished messages, times the seconds since there were none."""
+        since = self._unfinished_since
+        return 0.0 if since is None else self._assembler.held * (monotonic() - since)
+
+    def holds(self, assembler: Assembler) -> bool:
+        """Whether `assembler` is this connection's."""
+        return assembler is self._assembler
+
+    def give_up_unfinished(self, reason: str) -> None:
+        """End the connection, and free what unfinished messages hold at once."""
+        self.close(reason)
+        self._assembler.close()
+
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait to be sent."""
@@ -217,6 +233,8 @@ class Connection:
             return self._offence(Offence.OVERSIZED, error)
         except FrameInvalid as error:
             return self._offence(Offence.BROKEN_FRAME, error)
+        except LimitExceeded as error:
+            return error.message
         except (OSError, RuntimeError, ClientError) as error:
             # aiohttp says RuntimeError or ConnectionResetError for a socket that closed under it.
             return f"connection lost: {type(error).__name__}"
@@ -242,7 +260,15 @@ class Connection:
             if debt > 0:
                 await asyncio.sleep(debt)  # unread bytes fill the socket, and then the sender waits
             statistics.bytes_in += len(sealed)
-            for channel, payload in self._assembler.add(self._opener.open(sealed)):
+            content = self._opener.open(sealed)
+            if self.closing:
+                continue  # nothing but the end is awaited
+            messages = self._assembler.add(content)
+            if not self._assembler.held:
+                self._unfinished_since = None
+            elif self._unfinished_since is None:
+                self._unfinished_since = now
+            for channel, payload in messages:
                 if channel == CONTROL:
                     goodbye = self._control(payload)
                     if goodbye is not None:
@@ -324,6 +350,11 @@ class Connection:
 
     async def _beat(self) -> str:
         while True:
+            since = self._unfinished_since
+            if since is not None and monotonic() - since > PARTIAL_SECONDS:
+                detail = f"messages begun {PARTIAL_SECONDS:g} s ago are not finished"
+                self._owner.offended(self, Offence.UNRESPONSIVE, detail)
+                return detail
             if self._ping_sent is None:
                 self._ping()
                 await asyncio.sleep(self._pulse.interval)

@@ -16,7 +16,7 @@ that a vote waits behind one frame and no more. Small messages share a frame.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from p2p.channels import TAGS, Channel
 from p2p.handshake import hkdf_expand
 from p2p.limits import MAX_MESSAGE_SIZE, QUEUE_BYTES, QUEUE_COUNT, QUEUE_FREE
-from qenex.errors import FrameInvalid, PeerMisbehaved, TooLarge
+from qenex.errors import FrameInvalid, LimitExceeded, PeerMisbehaved, TooLarge
 
 TAG_SIZE: Final = 16
 FRAGMENT_HEAD: Final = 4
@@ -64,11 +64,13 @@ class FrameLimits(NamedTuple):
 class Budget:
     """Bytes that a node holds for all its peers together: of unfinished messages, or of what waits to be sent."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("limit", "relief", "used")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, relief: Callable[[Assembler], bool] | None = None) -> None:
         self.limit = limit
         self.used = 0
+        self.relief = relief
+        """Called when an assembler finds the budget spent; frees something of another one, or says False."""
 
 
 class _Direction:
@@ -171,7 +173,8 @@ class Assembler:
     def add(self, content: bytes) -> list[tuple[int, bytes]]:
         """`(channel, payload)` of the messages that this frame completes; control messages come as CONTROL.
 
-        Raises FrameInvalid, PeerMisbehaved for a channel that is none or a tag of another channel, TooLarge.
+        Raises FrameInvalid, PeerMisbehaved for a channel that is none or a tag of another channel, TooLarge, and
+        LimitExceeded when all peers together have too much unfinished, which is nobody's offence.
         """
         done = []
         for channel, last, piece in split_fragments(content):
@@ -195,13 +198,22 @@ class Assembler:
                 done.append((channel, b"".join(parts)))
                 self._drop(channel)
                 continue
-            if self.held + len(piece) > self._limit or self._budget.used + len(piece) > self._budget.limit:
-                raise TooLarge("unfinished messages take more memory than there is for them")
+            if self.held + len(piece) > self._limit:
+                raise TooLarge("unfinished messages of one peer take more memory than it has")
+            self._find_room(len(piece))
             parts.append(bytes(piece))
             self._sizes[channel] = size
             self.held += len(piece)
             self._budget.used += len(piece)
         return done
+
+    def _find_room(self, size: int) -> None:
+        budget = self._budget
+        while budget.used + size > budget.limit:
+            if budget.relief is None or not budget.relief(self):
+                raise LimitExceeded(
+                    "unfinished messages of all peers take more memory than there is for them"
+                )
 
     def _check_first(self, channel: int, last: bool, piece: memoryview) -> None:
         if channel == CONTROL:

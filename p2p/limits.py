@@ -52,6 +52,10 @@ MAX_PARTIAL_TOTAL: Final = 64 * 1024 * 1024
 """The same of all peers together."""
 
 
+PARTIAL_SECONDS: Final = 60.0
+"""A peer must have nothing unfinished at some moment of so many seconds: the largest message at 100 kB/s."""
+
+
 class Rate(NamedTuple):
     """`burst` at once, then `per_second`."""
 

@@ -23,10 +23,10 @@ from aiohttp import ClientError, web
 
 from p2p import handshake, pex
 from p2p.address_book import AddressBook
-from p2p.addresses import PeerAddress, host_key, is_local, join_host, parse_host_port
+from p2p.addresses import PeerAddress, host_key, ip_of, is_local, join_host, parse_host_port
 from p2p.channels import Channel
 from p2p.connection import Budgets, Connection, WebSocket, hang_up, tune
-from p2p.frames import Budget
+from p2p.frames import Assembler, Budget
 from p2p.handshake import About, Session
 from p2p.identity import NodeIdentity
 from p2p.limits import MAX_PARTIAL_TOTAL, MAX_QUEUED_TOTAL
@@ -88,7 +88,7 @@ class Network:
         self._table = PeerTable(identity.node_id, places, trusted)
         self._outbound = Outbound(identity.node_id, named, self._book, self._table, settings.backoff, random)
         self._exchange = pex.Exchange()
-        self._budgets = Budgets(Budget(MAX_PARTIAL_TOTAL), Budget(MAX_QUEUED_TOTAL))
+        self._budgets = Budgets(Budget(MAX_PARTIAL_TOTAL, self._relieve), Budget(MAX_QUEUED_TOTAL))
         self._isolated: frozenset[str] = frozenset()
         self._addresses: dict[str, PeerAddress] = {}
         self._unfinished: set[Connection] = set()
@@ -335,7 +335,9 @@ class Network:
         address = None
         with suppress(InvalidPeerAddress):
             if about.address:
-                address = PeerAddress(peer_id, *parse_host_port(about.address))
+                host, port = parse_host_port(about.address)
+                # Books take no names: the address seen here stands in for one.
+                address = PeerAddress(peer_id, host if ip_of(host) else connection.host, port)
         if address is None and about.port:
             address = PeerAddress(peer_id, connection.host, about.port)
         if address is not None:
@@ -397,6 +399,16 @@ class Network:
         """Of p2p.connection.Owner."""
         self._drop(connection, reason)
         self._unfinished.discard(connection)
+
+    def _relieve(self, asking: Assembler) -> bool:
+        """Unfinished messages fill their memory: let go of who has kept most for longest, unless that is who asks."""
+        worst = max(self._unfinished, key=Connection.hoard, default=None)
+        if worst is None or worst.hoard() == 0 or worst.holds(asking):
+            return False
+        reason = "unfinished messages took too much memory"
+        self._drop(worst, reason)
+        worst.give_up_unfinished(reason)
+        return True
 
     # -- punishment --------------------------------------------------------------------------
 

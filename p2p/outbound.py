@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from p2p.address_book import AddressBook
-from p2p.addresses import PeerAddress
+from p2p.addresses import LOCAL_GROUP, PeerAddress, group_of
 from p2p.peers import PeerTable
 from p2p.settings import Backoff, Named
 from qenex.errors import QenexError
@@ -60,13 +60,14 @@ class Outbound:
         wanted = min(self._table.missing_outbound(), MAX_DIALS) - busy
         excluded = {self._own_id, *refused, *self._table.connections, *self.dialling}
         excluded |= {peer_id for peer_id, due in self._due.items() if due > now}
-        groups = self._table.outbound_groups()
+        groups = self._table.outbound_groups() | {group_of(a.host) for a in self.dialling.values()}
         while wanted > 0:
-            address = self._book.pick(excluded, groups)
+            address = self._book.pick(excluded, groups - {LOCAL_GROUP})
             if address is None:
                 break
             plan.append(address)
             excluded.add(address.node_id)
+            groups.add(group_of(address.host))
             wanted -= 1
         if wanted > 0 and self._named.seeds and len(self._book) < ENOUGH_ADDRESSES:
             plan += self._seed(now, excluded)

@@ -29,6 +29,7 @@ from p2p.scoring import Scores
 from qenex.errors import (
     FrameInvalid,
     HandshakeFailed,
+    LimitExceeded,
     MalformedBytes,
     PeerMisbehaved,
     QenexError,
@@ -109,7 +110,7 @@ def test_contents_of_frames(damaged: list[bytes]) -> None:
         found = keeps_the_rule(partial(taker.add, content))
         assert taker.held == budget.used <= 3_000
         if isinstance(found, QenexError):
-            assert isinstance(found, FrameInvalid | PeerMisbehaved | TooLarge)
+            assert isinstance(found, FrameInvalid | LimitExceeded | PeerMisbehaved | TooLarge)
             break
     taker.close()
     assert budget.used == 0

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from aiohttp import ClientConnectionError, WSMsgType, WSServerHandshakeError
 
-from p2p import pex
+from p2p import connection, pex
 from p2p.channels import Channel
 from p2p.connection import Pulse
 from p2p.frames import CONTROL, Control
@@ -222,6 +222,42 @@ async def test_a_peer_that_reads_nothing_blocks_nobody_and_is_dropped() -> None:
             await node.until(lambda: lazy.id in node.disconnected)
             assert node.network._budgets.queued.used == 0
             assert node.network.peer_ids() == [good.id]
+
+
+async def test_unfinished_messages_of_some_do_not_keep_others_from_theirs() -> None:
+    """Two peers begin messages and never finish them; a third one, honest, still gets its block through."""
+    node = Node(1)
+    node.network._budgets.partial.limit = 1_000_000
+    piece = b"\x30" + bytes(59_999)
+    async with running(node):
+        good = Node(2, settings(node.address))
+        async with running(good), raw_peer(node, 50) as one, raw_peer(node, 51) as other:
+            await node.until_peers(3)
+            await good.until_peers(1)
+            for hoarder in (one, other):
+                for _ in range(8):
+                    await hoarder.frame(fragment(Channel.BLOCKS, piece, last=False))
+            await poll(lambda: node.network._budgets.partial.used == 16 * 60_000)
+            block = b"\x30" + bytes(400_000)
+            assert good.network.send(node.id, Channel.BLOCKS, block)
+            await node.until(lambda: (good.id, Channel.BLOCKS, block) in node.messages)
+            assert good.id in node.network.peer_ids()
+            assert good.id not in node.disconnected
+            assert len(node.disconnected) >= 1
+            assert not node.network.offences
+            assert node.network._budgets.partial.used <= 8 * 60_000
+
+
+async def test_a_message_that_is_never_finished_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PARTIAL_SECONDS", 0.2)
+    node = Node(1, NetworkSettings(pulse=Pulse(0.25, 5.0)))
+    async with running(node):
+        async with raw_peer(node) as peer:
+            await peer.frame(fragment(Channel.BLOCKS, b"\x30" + bytes(100), last=False))
+            await poll(lambda: node.network.offences[Offence.UNRESPONSIVE] == 1)
+            await peer.until_ended()
+        assert node.network._budgets.partial.used == 0
+        await goes_on(node)
 
 
 async def test_connections_that_stay_half_open_are_cut_at_the_deadline() -> None:

@@ -26,7 +26,7 @@ from p2p.frames import (
     split_fragments,
 )
 from p2p.limits import MAX_MESSAGE_SIZE, MAX_PARTIAL_PER_PEER, QUEUE_BYTES, QUEUE_COUNT, QUEUE_FREE
-from qenex.errors import FrameInvalid, PeerMisbehaved, TooLarge
+from qenex.errors import FrameInvalid, LimitExceeded, PeerMisbehaved, TooLarge
 
 KEY = bytes(range(32))
 PLENTY = 1 << 30
@@ -204,7 +204,7 @@ def test_unfinished_messages_of_all_peers_share_a_budget_and_give_it_back() -> N
     budget = Budget(100_000)
     first, second = Assembler(budget, PLENTY), Assembler(budget, PLENTY)
     first.add(fragment(Channel.BLOCKS, payload(Channel.BLOCKS, 60_000), last=False))
-    with pytest.raises(TooLarge):
+    with pytest.raises(LimitExceeded):
         second.add(fragment(Channel.BLOCKS, payload(Channel.BLOCKS, 60_000), last=False))
     first.close()
     second.close()
@@ -334,7 +334,7 @@ def test_any_content_is_taken_or_refused_and_its_memory_is_accounted_for(
         )
         try:
             taker.add(data)
-        except (FrameInvalid, PeerMisbehaved, TooLarge):
+        except (FrameInvalid, LimitExceeded, PeerMisbehaved, TooLarge):
             break
         assert taker.held == budget.used <= 600
     taker.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from p2p.addresses import parse_address
 from p2p.channels import Channel
+from p2p.frames import FrameLimits
 from p2p.handshake import Network as Chain
 from p2p.limits import MAX_MESSAGE_SIZE
 from p2p.offences import Offence
@@ -281,3 +283,24 @@ async def test_a_connection_that_is_cut_without_a_goodbye_is_noticed_and_made_ag
             await b.until(lambda: b.disconnected == [a.id])
             await a.until(lambda: len(a.connected) == 2)
             await b.until_peers(1)
+
+
+async def test_keys_are_replaced_on_both_sides_without_a_word() -> None:
+    often = FrameLimits(rekey_frames=3, rekey_bytes=100_000)
+    a = Node(1, NetworkSettings(frame_limits=often))
+    async with running(a):
+        b = Node(2, settings(a.address, frame_limits=often))
+        async with running(b):
+            await a.until_peers(1)
+            await b.until_peers(1)
+            for number in range(40):
+                assert a.network.send(b.id, Channel.MEMPOOL, b"\x70" + bytes(50_000))
+                assert b.network.send(a.id, Channel.CONSENSUS, b"\x01" + bytes(number))
+                await b.until(partial(has_messages, b, number + 1))
+                await a.until(partial(has_messages, a, number + 1))
+            assert a.connected[0].node_id == b.id
+            assert not a.disconnected
+
+
+def has_messages(node: Node, count: int) -> bool:
+    return len(node.messages) == count
