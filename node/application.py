@@ -20,16 +20,25 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from consensus.validators import ValidatorSet, with_priorities
+from consensus.validators import ValidatorSet
 from ledger.staging import Prepared, Staged
 from ledger.state import Readable
 from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents
 from node.mempool import Limits, Mempool
+from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
 from node.steps import Slice, Steps, run
-from node.validation import Expected, Rejected, check_commit, check_contents, check_evidence, check_header
+from node.validation import (
+    Expected,
+    Rejected,
+    Then,
+    check_commit,
+    check_contents,
+    check_evidence,
+    check_header,
+)
 from node.verifier import Verifier
 from qenex.block import (
     MAX_BLOCK_SIZE,
@@ -47,14 +56,13 @@ from qenex.block import (
     validators_root,
 )
 from qenex.crypto.address import Address
-from qenex.errors import InsufficientFee, NotFound, QenexError
+from qenex.errors import InsufficientFee, NotFound, Pruned, QenexError
 from qenex.hashing import list_root
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
 from vm.context import BlockInfo
 from vm.execution import BlockExecution, BlockResult
 from vm.machine import CheckState, Machine
-from vm.rotation import Rotation, members_at
 
 log = logging.getLogger("qenex.application")
 
@@ -173,8 +181,7 @@ class Application(SnapshotFace):
         self.on_commit: Callable[[Committed], None] = _nobody
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
-        self._rotation: tuple[Rotation, int, ValidatorSet] | None = None
-        """The proposer priorities asked for last: their record, the height, and the set."""
+        self._turns = Turns(machine)
         if ledger.initialised:
             self._load()
 
@@ -244,15 +251,7 @@ class Application(SnapshotFace):
         else:
             first = self.genesis.initial_height
             base, validators = ledger.view(max(height - 1, first - 1)), ledger.validators_at(height)
-        record = self.machine.rotation(base, height)
-        known = self._rotation
-        if known is not None and known[0] == record and known[1] <= height:
-            priorities = known[2].increment(height - known[1]).priorities
-            found = ValidatorSet(tuple(validators), priorities)
-        else:
-            found = with_priorities(validators, members_at(record, height))
-        self._rotation = (record, height, found)
-        return found
+        return self._turns.at(base, height, validators)
 
     # -- transactions --------------------------------------------------------------------------
 
@@ -386,7 +385,14 @@ class Application(SnapshotFace):
         """The header commits to the whole block, so equal headers with other contents are a forgery."""
         return self._kept[block_hash(block.header)].block == block
 
-    def _execute_steps(self, block: Block) -> Steps[Executed]:
+    def _then(self, height: int) -> Then | None:
+        """Validators and time of an earlier height, if both are kept here."""
+        try:
+            return Then(self.ledger.validators_at(height), self.ledger.blocks.header(height).time)
+        except (NotFound, Pruned):
+            return None
+
+    def _execute_steps(self, block: Block, *, decided: bool = False) -> Steps[Executed]:
         header = block.header
         check_header(header, self.expected(), self.validators)
         check_contents(block)
@@ -405,8 +411,9 @@ class Application(SnapshotFace):
                 verify=verify,
             )
         check_evidence(
-            block.evidence, chain_id=chain_id, height=height, validators=self.validators, verify=verify
-        )
+            block.evidence, chain_id=chain_id, height=height, time=header.time, then=self._then,
+            decided=decided, verify=verify,
+        )  # fmt: skip
         transactions = yield from self._decode_steps(block.transactions)
         if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
             raise Rejected("header.transactions_root does not match the transactions")
@@ -481,7 +488,7 @@ class Application(SnapshotFace):
         name = block_hash(block.header)
         if name not in self._kept or not self._is_kept(block):
             self._kept.pop(name, None)
-            self._keep((yield from self._execute_steps(block)))
+            self._keep((yield from self._execute_steps(block, decided=True)))
         return self._kept[name]
 
     def build_tree_steps(self, name: bytes) -> Steps[Prepared]:

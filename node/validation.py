@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from consensus.evidence import check_age, check_form, place_of
 from node.verifier_worker import Item
 from qenex.block import (
     FLAG_ABSENT,
@@ -12,8 +13,8 @@ from qenex.block import (
     FLAG_NIL,
     MAX_BLOCK_TRANSACTIONS,
     MAX_EVIDENCE,
+    MAX_EVIDENCE_AGE_NS,
     PRECOMMIT,
-    PREVOTE,
     Block,
     Commit,
     Evidence,
@@ -23,6 +24,7 @@ from qenex.block import (
     evidence_root,
     vote_sign_bytes,
 )
+from qenex.errors import EvidenceExpired, EvidenceInvalid
 
 VerifyAll = Callable[[Sequence[Item]], Sequence[bool]]
 
@@ -109,39 +111,63 @@ def check_commit(
         raise Rejected("a signature of the commit is invalid")
 
 
+class Then(NamedTuple):
+    """What is known of an earlier height: its validators, and the time of its block in ns."""
+
+    validators: Sequence[Validator]
+    time: int
+
+
 def check_evidence(
     evidence: Sequence[Evidence],
     *,
     chain_id: str,
     height: int,
-    validators: Sequence[Validator],
+    time: int,
+    then: Callable[[int], Then | None],
+    decided: bool,
     verify: VerifyAll,
 ) -> None:
-    """Each piece: two votes of one validator for one step and two blocks, both signed, in canonical order.
+    """Each piece: two votes of one validator for one step and two blocks, both signed, in canonical order, not expired.
 
-    `validators` are those who may be accused. Raises Rejected.
+    The accused is judged as he stood at the deed's height, which `then` tells. A node that joined later may not know
+    it: it does not vote for such a block; where the block is `decided`, 2/3 who knew have judged. Raises Rejected.
     """
-    keys = {validator.address: validator.key for validator in validators}
-    seen: dict[tuple[bytes, int, int, int], None] = {}
+    seen: dict[tuple[int, bytes, int, int], None] = {}
     items: list[Item] = []
-    for kind, first, second in evidence:
-        if kind != "duplicate_vote":
-            raise Rejected("unknown kind of evidence")
-        step = (first.address, first.height, first.round, first.type)
-        if step != (second.address, second.height, second.round, second.type):
-            raise Rejected("the two votes are not for one step of one validator")
-        if first.type not in (PREVOTE, PRECOMMIT) or first.height >= height:
-            raise Rejected("the votes are of no earlier step")
-        if (first.block_hash or b"") >= (second.block_hash or b""):
-            raise Rejected("the votes are for the same block, or not in order")
-        if step in seen:
-            raise Rejected("the same evidence twice")
-        seen[step] = None
-        key = keys.get(first.address)
-        if key is None:
-            raise Rejected("the accused is no validator")
-        for vote in (first, second):
-            message = vote_sign_bytes(chain_id, vote.type, vote.height, vote.round, vote.block_hash)
-            items.append((message, (key,), (vote.signature,)))
+    try:
+        for piece in evidence:
+            check_form(piece)
+            place = place_of(piece)
+            if place in seen:
+                raise Rejected("the same evidence twice")
+            seen[place] = None
+            items += _signatures(piece, chain_id, height, time, then(place[0]), decided)
+    except (EvidenceInvalid, EvidenceExpired) as error:
+        raise Rejected(error.message) from None
     if not all(verify(items)):
         raise Rejected("a signature of the evidence is invalid")
+
+
+def _signatures(
+    piece: Evidence, chain_id: str, height: int, time: int, known: Then | None, decided: bool
+) -> list[Item]:
+    """What has to be verified of a piece. Raises Rejected, EvidenceInvalid or EvidenceExpired."""
+    if piece.first.height >= height:
+        raise Rejected("the votes are of no earlier step")
+    if known is None:
+        if decided:
+            return []
+        raise Rejected(f"the validators of height {piece.first.height} are not known here")
+    check_age(piece, height=height, time=time, voted_time=known.time, unbonding_ns=MAX_EVIDENCE_AGE_NS)
+    key = next((v.key for v in known.validators if v.address == piece.first.address), None)
+    if key is None:
+        raise Rejected("the accused was no validator")
+    return [
+        (
+            vote_sign_bytes(chain_id, vote.type, vote.height, vote.round, vote.block_hash),
+            (key,),
+            (vote.signature,),
+        )
+        for vote in (piece.first, piece.second)
+    ]

@@ -17,6 +17,8 @@ MAX_BLOCK_SIZE: Final = 4 * 1024 * 1024
 MAX_BLOCK_TRANSACTIONS: Final = 32_768
 MAX_VALIDATORS: Final = 150
 MAX_EVIDENCE: Final = 16
+MAX_EVIDENCE_AGE_NS: Final = 21 * 24 * 3_600 * 10**9
+"""Evidence is accepted until so much time has passed since the deed's block: the unbonding period."""
 MAX_HEADER_SIZE: Final = 1_024
 MAX_COMMIT_SIZE: Final = MAX_VALIDATORS * 4_096
 

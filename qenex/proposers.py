@@ -103,7 +103,7 @@ def advance(
 ) -> list[int]:
     """Priorities `heights` blocks later, without a change of the set: one `increment` by 1 for each.
 
-    About 20 us per height and 100 validators.
+    About 10 us per height with 150 validators, 0.5 us with 4.
     """
     total, window = sum(powers), WINDOW_FACTOR * sum(powers)
     changed, count = list(priorities), len(powers)
