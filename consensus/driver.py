@@ -150,14 +150,17 @@ class Driver:
             self._feed(rules.TimeoutPrecommit(round), outputs)
         return self._examine(outputs) if outputs else outputs
 
-    def recall(self, event: rules.Recall) -> list[DriverOutput]:
-        """Adopt what the signer remembers, and go on no earlier than its round: a lock is never of a later one."""
+    def recall(self, event: rules.Recall, first: int = 0) -> list[DriverOutput]:
+        """Adopt what the signer remembers, and go on no earlier than its round: a lock is never of a later one.
+
+        Nor earlier than in round `first`.
+        """
         outputs: list[DriverOutput] = []
         for name in (event.locked, event.valid):
             if name is not None:
                 self.checked.setdefault(name, True)  # it was found valid before it was voted for
         self._feed(event, outputs)
-        round = max(self.state.locked_round, self.state.valid_round)
+        round = max(self.state.locked_round, self.state.valid_round, first)
         if round > self.state.round:
             self._apply(NewRound(round), outputs)
         return self._examine(outputs)

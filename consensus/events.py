@@ -50,7 +50,8 @@ class Recalled(NamedTuple):
 
     It changes something only if the log has less: then lock and valid value are adopted, and the core goes
     on in their round, so that a lost log is no amnesia. `round` is that of the last signature; what was signed
-    before is for the guard to refuse.
+    before is for the guard to refuse. A validator with more than 2/3 of the power goes on in the round after it: nobody
+    else can end that one.
     """
 
     height: int

@@ -264,11 +264,17 @@ class Core:
         driver = self._driver(event.height)
         if driver is None or not max(event.locked_round, event.valid_round) <= event.round:
             return []
-        if max(event.locked_round, event.valid_round) > MAX_RECALLED_ROUND:
+        # Others end the round in which we cannot speak again. Who decides alone has to leave it himself.
+        first = event.round + 1 if self._decides_alone() else 0
+        if max(event.locked_round, event.valid_round, first) > MAX_RECALLED_ROUND:
             self.state.own = driver.own = None  # no height came so far: say nothing rather than forget a lock
             return []
         memory = rules.Recall(event.locked_round, event.locked_hash, event.valid_round, event.valid_hash)
-        return self._carry_out(driver.recall(memory), [])
+        return self._carry_out(driver.recall(memory, first), [])
+
+    def _decides_alone(self) -> bool:
+        own, validators = self.state.own, self.state.validators
+        return own is not None and 3 * validators.validators[own].power > 2 * validators.total
 
     def _driver(self, height: int) -> Driver | None:
         """The driver of this height, while it is undecided."""

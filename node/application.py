@@ -26,19 +26,12 @@ from ledger.state import Readable
 from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents
+from node.evidence import EvidenceRules
 from node.mempool import Limits, Mempool
 from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
 from node.steps import Slice, Steps, run
-from node.validation import (
-    Expected,
-    Rejected,
-    Then,
-    check_commit,
-    check_contents,
-    check_evidence,
-    check_header,
-)
+from node.validation import Expected, Rejected, VerifyAll, check_commit, check_contents, check_header
 from node.verifier import Verifier
 from qenex.block import (
     MAX_BLOCK_SIZE,
@@ -56,7 +49,7 @@ from qenex.block import (
     validators_root,
 )
 from qenex.crypto.address import Address
-from qenex.errors import InsufficientFee, NotFound, Pruned, QenexError
+from qenex.errors import InsufficientFee, NotFound, QenexError
 from qenex.hashing import list_root
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
@@ -178,6 +171,10 @@ class Application(SnapshotFace):
         self.genesis = ledger.genesis
         self.mempool = mempool or Mempool(Limits())
         machine.verify = verifier.check
+        self.verify_votes: VerifyAll = (
+            verifier.verify_now
+        )  # an engine puts one here that knows what it has seen
+        self.evidence = EvidenceRules(machine, ledger, lambda: (self.last_validators, self.verify_votes))
         self.on_commit: Callable[[Committed], None] = _nobody
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
@@ -385,18 +382,10 @@ class Application(SnapshotFace):
         """The header commits to the whole block, so equal headers with other contents are a forgery."""
         return self._kept[block_hash(block.header)].block == block
 
-    def _then(self, height: int) -> Then | None:
-        """Validators and time of an earlier height, if both are kept here."""
-        try:
-            return Then(self.ledger.validators_at(height), self.ledger.blocks.header(height).time)
-        except (NotFound, Pruned):
-            return None
-
     def _execute_steps(self, block: Block, *, decided: bool = False) -> Steps[Executed]:
         header = block.header
         check_header(header, self.expected(), self.validators)
         check_contents(block)
-        verify = self.verifier.verify_now
         chain_id, height = self.genesis.chain_id, header.height
         if height == self.genesis.initial_height:
             if block.commit is not None:
@@ -408,12 +397,9 @@ class Application(SnapshotFace):
                 height=height - 1,
                 block_hash=self.ledger.block_hash,
                 validators=self.last_validators,
-                verify=verify,
+                verify=self.verify_votes,
             )
-        check_evidence(
-            block.evidence, chain_id=chain_id, height=height, time=header.time, then=self._then,
-            decided=decided, verify=verify,
-        )  # fmt: skip
+        self.evidence.check_block(block, decided=decided)
         transactions = yield from self._decode_steps(block.transactions)
         if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
             raise Rejected("header.transactions_root does not match the transactions")

@@ -24,8 +24,6 @@ class Bodies:
         self._waiting: dict[bytes, list[asyncio.Future[Block]]] = {}
         self._kept: dict[bytes, None] = {}
         """Hashes that must not go: locked, valid or decided here."""
-        self.durable: dict[bytes, None] = {}
-        """Hashes whose body was handed to the write-ahead log."""
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._blocks
@@ -33,6 +31,10 @@ class Bodies:
     def get(self, name: bytes) -> Block | None:
         """The body, or None while it has not come."""
         return self._blocks.get(name)
+
+    def names(self) -> list[bytes]:
+        """Hashes of all that are here."""
+        return list(self._blocks)
 
     def put(self, name: bytes, block: Block) -> None:
         """A body whose header hashes to `name` has come."""
@@ -52,7 +54,6 @@ class Bodies:
         while len(self._blocks) >= MAX_BODIES and loose:
             gone = loose.pop(0)
             del self._blocks[gone]
-            self.durable.pop(gone, None)
 
     async def wait(self, name: bytes) -> Block:
         """The body, as soon as it is here."""
@@ -67,7 +68,6 @@ class Bodies:
         """The height is over."""
         self._blocks.clear()
         self._kept.clear()
-        self.durable.clear()
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()

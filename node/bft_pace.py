@@ -91,12 +91,20 @@ class Pace:
         """Whether something waits that was not found impossible yet."""
         return self._fresh and self._waiting() > 0
 
+    @property
+    def is_time(self) -> bool:
+        """Whether there is a reason besides what waits: a block may then be empty, also where nobody else waits for it."""
+        return self._urgent or self._now() - self._last >= self._quiet
+
+    @property
+    def _quiet(self) -> float:
+        return self._intervals.settle if self._eventful else self._intervals.idle
+
     def seconds_left(self) -> float:
         """Until there is a reason to propose; 0 or less: there is one."""
         if self._urgent:
             return 0.0
         since = self._now() - self._last
-        quiet = self._intervals.settle if self._eventful else self._intervals.idle
         if self.has_fresh:
-            return min(self._intervals.minimum * float(EMPTY_FACTOR**self._empties), quiet) - since
-        return quiet - since
+            return min(self._intervals.minimum * float(EMPTY_FACTOR**self._empties), self._quiet) - since
+        return self._quiet - since

@@ -9,7 +9,8 @@ A node's home:
       validator/signer_state.json  what it signed last; never delete it, it lies apart from the data
       p2p/key.json               the node's own key (mode 0600): made at the first start, its hash is the node's id
       p2p/peers.json             addresses of other nodes
-      consensus/wal              what consensus has received at the height in progress
+      consensus/wal/             what consensus has received at the height in progress, a file for each height
+      consensus/evidence         double votes of others that wait for a block
       snapshots/                 copies of the state for nodes that join
       data/                      blocks and state; can be synchronised anew
       admin.sock                 the local administration socket, while the node runs
@@ -56,7 +57,8 @@ P2P_FOLDER: Final = "p2p"
 NODE_KEY_FILE: Final = "key.json"
 PEERS_FILE: Final = "peers.json"
 CONSENSUS_FOLDER: Final = "consensus"
-WAL_FILE: Final = "wal"
+WAL_FOLDER: Final = "wal"
+EVIDENCE_FILE: Final = "evidence"
 ENVIRONMENT_PREFIX: Final = "QENEX_"
 MAX_CONFIG_SIZE: Final = 1 << 20
 
@@ -118,8 +120,13 @@ class Config:
 
     @property
     def wal_path(self) -> Path:
-        """What consensus has received at the height in progress."""
-        return self.home / CONSENSUS_FOLDER / WAL_FILE
+        """Folder of what consensus has received at the height in progress."""
+        return self.home / CONSENSUS_FOLDER / WAL_FOLDER
+
+    @property
+    def evidence_path(self) -> Path:
+        """Double votes of others that wait for a block."""
+        return self.home / CONSENSUS_FOLDER / EVIDENCE_FILE
 
     @property
     def socket_path(self) -> Path | None:

@@ -16,7 +16,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 NAMESPACE: Final = "qenex"
-STAGES: Final = ("propose", "sign", "tree", "commit", "write", "recheck")
+STAGES: Final = ("propose", "process", "sign", "tree", "commit", "write", "recheck")
+STEPS: Final = ("propose", "prevote", "precommit")
 STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LATENESS_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 INTERVAL_BUCKETS: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -67,6 +68,11 @@ class NodeMetrics:
             namespace=NAMESPACE, registry=registry, buckets=STAGE_BUCKETS,
         )  # fmt: skip
         self.stages = {stage: stages.labels(stage) for stage in STAGES}
+        steps = Histogram(
+            "consensus_step_seconds", "Time spent in each step of a round", ("step",),
+            namespace=NAMESPACE, registry=registry, buckets=STAGE_BUCKETS,
+        )  # fmt: skip
+        self.steps = {step: steps.labels(step) for step in STEPS}
         self.lateness = Histogram(
             "loop_lateness_seconds", "How late the event loop ran a timer",
             namespace=NAMESPACE, registry=registry, buckets=LATENESS_BUCKETS,

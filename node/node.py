@@ -17,36 +17,35 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from consensus.signer import SignerGuard
+from consensus.wal import FileStorage
 from ledger.backend import BackendKind
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
 from node import garbage
 from node.application import Application, Committed
+from node.bft_blocks import Clock
+from node.bft_engine import Engine
+from node.bft_log import EventLog
+from node.bft_setup import OpenedSigner, engine_options, open_signer
 from node.config import Config
-from node.engine import Clock, Engine, Intervals, SingleValidatorEngine
 from node.events import EventBus
-from node.home import ValidatorKey, read_genesis, read_key
+from node.home import read_genesis, read_key
 from node.mempool import Limits, Mempool
 from node.metrics import NodeMetrics
 from node.modules import make_machine
+from node.network import NodeNetwork
 from node.rpc.app import AdminMethods, build_server, settings_of
 from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import join_by_snapshot
 from node.verifier import Verifier
 from qenex import __version__
-from qenex.block import FLAG_ABSENT
 from qenex.crypto import self_test
 from qenex.errors import (
     DataFolderMissing,
     DiskFull,
-    DoubleSignRefused,
     InvalidConfig,
-    Pruned,
-    QenexError,
-    UnsupportedVersion,
 )
 from vm.machine import Machine
 
@@ -58,8 +57,6 @@ REPORT_SECONDS: Final = 60.0
 """A line of the log says this often where the node stands."""
 LATE_SECONDS: Final = 0.25
 """A loop that is later than this is worth a line in the log."""
-SIGNED_SEARCH: Final = 1_000
-"""Blocks looked back through for the key's last signature."""
 
 
 class Node:
@@ -74,6 +71,7 @@ class Node:
         self._fault: BaseException | None = None
         self._engine_task: asyncio.Task[None] | None = None
         self._last_time = 0
+        self._signs = False
         self.engine: Engine | None = None
         self.server: RpcServer | None = None
         self.ready = False
@@ -99,7 +97,10 @@ class Node:
         self.ledger = open_ledger(config, machine, genesis)
         self._closing.append(self._close_ledger)
         key = read_key(config.validator_key_path) if config.validator_key_path.exists() else None
-        guard = self._open_guard(key, genesis) if key is not None else None
+        opened = await asyncio.to_thread(open_signer, config, self.ledger, key)
+        if opened is not None:
+            self._signs = True
+            self._closing.append(self._closer(opened.close))
         workers = None if config.verifier.workers < 0 else config.verifier.workers
         self.verifier = Verifier(
             workers, max_queued=config.verifier.max_queued, cache_entries=config.verifier.remembered
@@ -113,11 +114,11 @@ class Node:
         self.application = Application(machine, self.ledger, self.verifier, mempool=Mempool(limits))
         self.application.on_commit = self._committed
         self.events = EventBus(self.application.read_events, self.ledger.height)
-        if guard is not None and key is not None:
-            self._start_engine(guard, key)
+        self.network = NodeNetwork(self.application)
+        self._start_engine(opened)
         self._declare_metrics()
         if config.rpc.enabled:
-            await self._start_rpc(genesis, key)
+            await self._start_rpc(genesis, opened)
         for work in (self._watch_loop, self._watch_disk, self._report, self._collect):
             self._background(work)
         garbage.settle()
@@ -127,60 +128,36 @@ class Node:
                 "chain": genesis.chain_id,
                 "height": self.ledger.height,
                 "rpc_port": self.server.port if self.server is not None else None,
-                "validator": key is not None,
+                "validator": opened is not None,
                 "verifier_workers": self.verifier.alive,
             },
         )
-        if key is None:
+        if opened is None:
             log.warning(
-                "this node makes no blocks: it has no validator key, and this version has no peer network that "
-                "would bring it any; it serves what its data folder holds",
+                "this node makes no blocks: it has no validator key; it follows what others decide",
                 extra={"key_file": str(config.validator_key_path)},
             )
 
-    def _open_guard(self, key: ValidatorKey, genesis: Genesis) -> SignerGuard:
-        """The signer, checked against what the chain has seen of this key."""
-        if [(v.address, v.key) for v in genesis.validators] != [(key.address, key.key)]:
-            raise UnsupportedVersion(
-                "this version makes blocks only for a chain whose one validator is this node's key"
-            )
-        guard = SignerGuard.open(
-            self.config.signer_state_path,
-            chain_id=genesis.chain_id,
-            scheme_tag=key.scheme.tag,
-            public_key=key.public_key,
-            sign=key.sign,
-            signed_height=signed_height(self.ledger, key),
-        )
+    @staticmethod
+    def _closer(close: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def closing() -> None:
+            close()
 
-        async def close() -> None:
-            guard.close()
+        return closing
 
-        self._closing.append(close)
-        if guard.state.height > self.ledger.height + 1:
-            raise DoubleSignRefused(
-                f"this key has signed at height {guard.state.height}, but the data folder ends at "
-                f"{self.ledger.height}: it is an old copy",
-                hint="restore the newest data folder; with this one the chain would fork",
-            )
-        return guard
-
-    def _start_engine(self, guard: SignerGuard, key: ValidatorKey) -> None:
-        settings = self.config.engine
-        engine = SingleValidatorEngine(
+    def _start_engine(self, opened: OpenedSigner | None) -> None:
+        config = self.config
+        self.engine = engine = Engine(
             self.application,
-            guard,
-            key.address,
-            intervals=Intervals(
-                settings.min_interval_ms / 1_000,
-                settings.settle_interval_ms / 1_000,
-                settings.idle_interval_ms / 1_000,
-            ),
-            max_block_bytes=settings.max_block_kib << 10,
+            self.network,
+            EventLog(FileStorage(config.wal_path)),
+            signer=None if opened is None else opened.signer,
+            identity=None if opened is None else opened.identity,
+            evidence_path=config.evidence_path,
+            options=engine_options(config),
             metrics=self.metrics,
             clock=self._clock,
         )
-        self.engine = engine
         self.application.admission.on_admitted = engine.wake
         self._engine_task = asyncio.create_task(self._run_engine(engine))
         self._closing.append(self._stop_engine)
@@ -199,15 +176,16 @@ class Node:
         self.engine.stop()
         await self._engine_task
 
-    async def _start_rpc(self, genesis: Genesis, key: ValidatorKey | None) -> None:
+    async def _start_rpc(self, genesis: Genesis, opened: OpenedSigner | None) -> None:
         config = self.config
-        identity = Identity(config.node.name, __version__, validator=None if key is None else key.address)
+        validator = None if opened is None else opened.identity.address
+        identity = Identity(config.node.name, __version__, validator=validator)
         self.service = NodeService(
             self.machine,
             self.ledger,
             self.application.mempool,
             self.events,
-            self.application.submit,
+            self.network.submit,
             identity,
             not_ready=self.not_ready,
             metrics_text=self.metrics.text,
@@ -250,8 +228,8 @@ class Node:
         if self._fault is not None or self._stop.is_set():
             return "stopping"
         if self.ledger.durable_height < self.ledger.initial_height:
-            if self.engine is None:
-                return "no block, and none will be made here: this node has no validator key"
+            if not self._signs:
+                return "no block yet, and none is made here: this node has no validator key"
             return "waiting for the first block"
         return ""
 
@@ -305,6 +283,7 @@ class Node:
             metrics.block_interval.observe((committed.header.time - self._last_time) / 1e9)
         self._last_time = committed.header.time
         self.events.publish(committed.events)
+        self.network.block_committed(committed)
 
     def _module_fault(self, error: Exception) -> None:
         log.error("a module failed in a way it did not foresee", exc_info=error)
@@ -313,6 +292,8 @@ class Node:
         metrics, pool, admission = self.metrics, self.application.mempool, self.application.admission
         verifier, ledger = self.verifier, self.ledger
         metrics.height.set(ledger.height)
+        if self.engine is not None:
+            self.engine.declare_metrics(metrics)
         counted: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("mempool_admitted_total", "Transactions admitted to the pool", lambda: admission.admitted),
             ("mempool_refused_total", "Transactions refused at admission", lambda: admission.refused),
@@ -373,7 +354,7 @@ class Node:
                     "height": height,
                     "new_blocks": height - before,
                     "waiting_transactions": len(self.application.mempool),
-                    "makes_blocks": self.engine is not None,
+                    "makes_blocks": self._signs,
                 },
             )
 
@@ -443,15 +424,3 @@ def open_ledger(config: Config, machine: Machine, genesis: Genesis) -> Ledger:
         ledger.close()
         raise
     return ledger
-
-
-def signed_height(ledger: Ledger, key: ValidatorKey) -> int:
-    """The greatest height for which the chain holds a signature of this key; 0 if none was found."""
-    for height in range(ledger.height, max(ledger.initial_height, ledger.height - SIGNED_SEARCH) - 1, -1):
-        try:
-            commit = ledger.blocks.commit(height)
-        except (Pruned, QenexError):
-            return 0
-        if any(vote.address == key.address and vote.flag != FLAG_ABSENT for vote in commit.signatures):
-            return height
-    return 0

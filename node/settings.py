@@ -214,6 +214,16 @@ class ConsensusSettings:
     timeout_delta_ms: int = setting(
         500, "each of these waits this much longer in each further round", unit="ms", low=1, high=60_000
     )
+    precision_ms: int = setting(
+        500, "how far apart the validators' clocks may be", unit="ms", low=1, high=60_000
+    )
+    message_delay_ms: int = setting(
+        4_000,
+        "a proposal that comes later than this after its block's time, and the clocks' difference, is not voted for",
+        unit="ms",
+        low=10,
+        high=600_000,
+    )
     record: bool = setting(False, "also write every event to consensus/recording, for `replay-consensus`")
 
 

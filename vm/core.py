@@ -1,16 +1,16 @@
-"""The machine's own module (id 0): fee market, leases, validators and their turns, paused modules, module accounts."""
+"""The machine's own module (id 0): fee market, leases, validators, their turns and double votes, paused modules."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
 from ledger.collections import Item, Map, OrderedMap
-from qenex.block import Validator, order_validators
+from qenex.block import MAX_EVIDENCE_AGE_NS, Evidence, Validator, order_validators
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import InvalidGenesis
 from qenex.state_keys import ModuleId
-from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Denom, Length
+from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Denom, Length, TimeNs
 from vm.context import Context
 from vm.fees import MachineParams, price_per_gas
 from vm.module import Module, query
@@ -83,6 +83,10 @@ class Core(Module):
     paused = Map[int, Pause](5, key=U8, value=Pause)
     module_accounts = Map[Address, str](6, key=Address, value=ModuleName)
     rotations = Item[Rotations](7, Rotations)
+    double_votes = OrderedMap[tuple[int, Address, int, int], int](
+        8, key=(U64, Address, U32, U8), value=TimeNs
+    )
+    """By height, accused, round and type: the time of the block that had the evidence."""
 
     def validator_set(self) -> tuple[Validator, ...]:
         """The active validators in canonical order."""
@@ -97,13 +101,25 @@ class Core(Module):
         """Everybody's turn begins alike at `height`, the chain's first."""
         self.rotations.set(Rotations(first_rotation(height, self.validator_set()), None))
 
+    def record_evidence(self, evidence: Evidence, time: int) -> None:
+        """A block of this `time` has the evidence: no later one may have it again."""
+        self.double_votes.set(_place(evidence), time)
+
+    def has_evidence(self, evidence: Evidence) -> bool:
+        """Whether a block had evidence of this double vote already."""
+        return self.double_votes.get(_place(evidence)) is not None
+
     def end_block(self, ctx: Context) -> None:
-        """The last hook: what changed about the validators, and leases whose time has passed."""
+        """The last hook: what changed about the validators; leases and double votes whose time has passed."""
         rotations = self.rotations.get()
         following = rotations and next_rotations(rotations, ctx.height, self.validator_set())
         if following is not None:
             self.rotations.set(following)
         self._forget_leases(ctx)
+        for place, time in list(self.double_votes.page(limit=min(1_000, self.params.hook_items))):
+            if ctx.block.time - time <= MAX_EVIDENCE_AGE_NS:
+                break
+            self.double_votes.set(place, None)
 
     def _forget_leases(self, ctx: Context) -> None:
         """At most `hook_items` a block."""
@@ -159,3 +175,8 @@ class Core(Module):
             module_id: the module's number.
         """
         return self.paused.get(module_id)
+
+
+def _place(evidence: Evidence) -> tuple[int, Address, int, int]:
+    vote = evidence.first
+    return vote.height, vote.address, vote.round, vote.type

@@ -92,6 +92,8 @@ class BlockExecution:
         self.encoded: list[bytes] = []
         self.error: QenexError | None = None
         """What the last transaction failed with, None if it succeeded. Receipts carry the code alone."""
+        for piece in info.evidence:
+            self.core.record_evidence(piece, info.time)
         self.begin_events = self._hooks("begin_block", BEGIN_ORDER)
 
     # -- transactions -----------------------------------------------------------------------

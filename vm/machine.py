@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger.genesis import Genesis
 from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
-from qenex.block import Receipt, Validator
+from qenex.block import Evidence, Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -222,6 +222,12 @@ class Machine:
         if rotations is None:
             raise NotFound("this state holds no proposer priorities")
         return rotation_for(rotations, height)
+
+    def has_evidence(self, base: Readable, evidence: Evidence) -> bool:
+        """Whether a block up to `base` had evidence of this double vote already."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return scratch.core.has_evidence(evidence)
 
     def price(self, base: Readable) -> int:
         """Base units of QXC per gas that the next block on `base` asks."""

@@ -449,6 +449,13 @@ def test_an_older_memory_changes_nothing_and_a_memory_without_a_lock_moves_no_ro
     assert core.fingerprint() == before
 
 
+def test_who_decides_alone_leaves_the_round_in_which_he_cannot_speak_again():
+    core = core_of(1, validator_set(1))
+    actions = core.step(Recalled(1, 4, 2, A, 2, A))
+    assert core.round == 5
+    assert of_kind(actions, SignProposal) == [SignProposal(1, 5, 2, A)]
+
+
 def test_a_lock_that_no_round_can_reach_makes_the_node_silent_rather_than_forgetful():
     core = core_of(4)
     far = MAX_RECALLED_ROUND + 1

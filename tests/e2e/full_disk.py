@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from ledger.store import Ledger
+from node.modules import make_machine
 from qenex.crypto import encode_address
 from tests.e2e.node_process import NodeProcess, fingerprint, make_home, make_people, transaction
-from tests.scenario import Person, make_machine
+from tests.scenario import Person
 
 KIB = 1024
-FREE_KIB = (0, 4, 8, 16, 32, 64, 128, 256, 512) if os.environ.get("QENEX_LONG") == "1" else (0, 64)
+FREE_KIB = (0, 4, 8, 16, 32, 64, 128, 256, 512) if os.environ.get("QENEX_LONG") == "1" else (0, 256)
 """Space left when the load begins: the disk ends in different files."""
 
 
@@ -75,7 +76,12 @@ def stored(home: Path, copy: Path) -> dict[str, Any]:
     ledger = Ledger.open(copy, codecs=make_machine().state_codecs)
     try:
         report = ledger.check()
-        return {"height": ledger.height, "root": ledger.tree_root.hex(), "ok": report.ok}
+        return {
+            "height": ledger.height,
+            "root": ledger.tree_root.hex(),
+            "ok": report.ok,
+            "report": str(report),
+        }
     finally:
         ledger.close()
 

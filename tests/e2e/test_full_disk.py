@@ -52,7 +52,7 @@ def check_life(life: dict[str, Any]) -> None:
     assert "Traceback" not in log
     assert "nothing was half-written" in log
     assert "start it again" in log, "the message says what to do"
-    assert life["stored"]["ok"], "what is stored is whole"
+    assert life["stored"]["ok"], life["stored"]
     assert life["stored"]["height"] >= life["last"].get("height", 0), "nothing that was told is missing"
     assert life["next_state_root"] == life["stored"]["root"], "it goes on from the same root"
     assert life["lost"] == []

@@ -1,15 +1,15 @@
 """A validator that dies at every durable write there is, and goes on: one chain, no second signature for a step.
 
-Durable writes of a node are the signer's state (written, renamed) and the ledger's batches, pruning among
-them. One run without a crash counts them; then each is the place of a death: before it, after it, and for
-the signer's state between the temporary file and its rename. What survives is opened anew and goes on.
+Durable writes of a node are the signer's state (written, renamed), the syncs of the write-ahead log, and the ledger's
+batches, pruning among them. One run without a crash counts them; then each is the place of a death: before it, after
+it, for the signer's state between the temporary file and its rename, and for the log with part of what was not yet
+synced on disk. What survives is opened anew and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,18 @@ import pytest
 
 from consensus import signer
 from consensus.signer import Lock, SignerGuard
+from consensus.wal import MemoryStorage
 from ledger.backend import StorageFault
 from ledger.backends.memory import MemoryBackend
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
 from node.application import Application
-from node.engine import Intervals, SingleValidatorEngine
+from node.bft_alone import Alone
+from node.bft_engine import Engine
+from node.bft_log import EventLog
+from node.bft_options import EngineOptions, Timeouts
+from node.bft_pace import Intervals
 from node.verifier import Verifier
 from qenex.errors import DataFolderMissing, QenexError
 from qenex.transaction import decode_transaction
@@ -42,7 +47,7 @@ from tests.scenario import (
     transaction,
 )
 
-HEIGHT = 8
+HEIGHT = 6
 OPTIONS = Options(history=10, retain_blocks=0)
 PRUNING = Options(history=3, retain_blocks=2)
 
@@ -53,6 +58,7 @@ class Disk:
 
     folder: Path
     store: MemoryBackend | None = None
+    log: dict[str, bytes] = field(default_factory=dict)
     released: dict[tuple[int, int, int], set[bytes]] = field(default_factory=dict)
     """Sign bytes of every signature that ever left the guard, by height, round, step."""
     hashes: dict[int, bytes] = field(default_factory=dict)
@@ -85,6 +91,40 @@ class FaultyDisk:
         self.real(path, data)
         if due:
             raise Crash
+
+
+class FaultyLog(MemoryStorage):
+    """The log's files: what is synced survives, and of the rest as much as the moment says."""
+
+    def __init__(self, files: dict[str, bytes], at: int, moment: str) -> None:
+        super().__init__()
+        self.files = dict(files)
+        self.durable = dict(files)
+        self.at = at
+        self.moment = moment
+        self.syncs = 0
+
+    def sync(self, name: str) -> None:
+        self.syncs += 1
+        due = self.syncs == self.at
+        if due and self.moment == "full":
+            raise OSError(28, "No space left on device")
+        if due and self.moment == "torn":
+            whole, synced = self.files.get(name, b""), self.durable.get(name, b"")
+            self.durable[name] = whole[: (len(whole) + len(synced)) // 2]
+        if due and self.moment != "after":
+            raise Crash
+        self.durable[name] = self.files.get(name, b"")
+        if due:
+            raise Crash
+
+    def truncate(self, name: str, size: int) -> None:
+        super().truncate(name, size)
+        self.durable[name] = self.files[name]
+
+    def remove(self, name: str) -> None:
+        super().remove(name)
+        self.durable.pop(name, None)
 
 
 class WatchedGuard(SignerGuard):
@@ -127,17 +167,24 @@ def open_application(disk: Disk, store: FaultyBackend, genesis: Genesis, options
 
 
 async def live(
-    disk: Disk, store: FaultyBackend, genesis: Genesis, raws: list[bytes], options: Options
+    disk: Disk,
+    store: FaultyBackend,
+    storage: FaultyLog,
+    genesis: Genesis,
+    raws: list[bytes],
+    options: Options,
 ) -> None:
     """Run until HEIGHT, transactions being sent again after each block, as wallets do. Raises what ends it."""
     application = open_application(disk, store, genesis, options)
     ledger = application.ledger
     guard = open_guard(disk, ledger.height)
-    engine = SingleValidatorEngine(
+    engine = Engine(
         application,
-        guard,
-        VALIDATOR.address,
-        intervals=Intervals(0.0, 0.0, 0.0),
+        Alone(),
+        EventLog(storage),
+        signer=guard,
+        identity=VALIDATOR,
+        options=EngineOptions(Intervals(0.0, 0.0, 0.0), Timeouts(0.25, 0.25, 0.25, 0.05)),
         clock=lambda: application.parent_time + 10**9,
     )
 
@@ -172,32 +219,34 @@ def run(
     genesis: Genesis,
     raws: list[bytes],
     options: Options,
-    ledger_at: int,
-    signer_at: int,
-    moment: str,
-) -> tuple[bool, FaultyBackend, FaultyDisk]:
-    """One life; whether it died, and what counted."""
+    where: str = "",
+    at: int = 0,
+    moment: str = "before",
+) -> tuple[bool, FaultyBackend, FaultyDisk, FaultyLog]:
+    """One life; whether it died, and what counted. It dies at write number `at` of ledger, signer or log."""
     kind: Moment = moment if moment in ("before", "after", "full") else "before"  # type: ignore[assignment]  # checked
-    store = FaultyBackend(disk.store, at=ledger_at, moment=kind)
-    faulty = FaultyDisk(signer_at, moment)
+    store = FaultyBackend(disk.store, at=at if where == "ledger" else 0, moment=kind)
+    faulty = FaultyDisk(at if where == "signer" else 0, moment)
+    storage = FaultyLog(disk.log, at if where == "log" else 0, moment)
     patch = pytest.MonkeyPatch()
     patch.setattr(signer, "write_durably", faulty)
     died = False
     try:
-        asyncio.run(live(disk, store, genesis, raws, options))
+        asyncio.run(live(disk, store, storage, genesis, raws, options))
     except (Crash, StorageFault, OSError):
         died = True
     finally:
         patch.undo()
     disk.store = store.survivor(0)  # the power went: unsynced writes are gone
-    return died, store, faulty
+    disk.log = storage.durable
+    return died, store, faulty, storage
 
 
 def make_load(people: list[Person]) -> list[bytes]:
     payer = people[0]
     return [
         transaction([payer], ("bank.send", (Person(600 + n).address, ("QXC", 10 + n))), gas=20_000)
-        for n in range(12)
+        for n in range(9)
     ]
 
 
@@ -233,39 +282,39 @@ def chain() -> tuple[Genesis, list[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def counts(chain: tuple[Genesis, list[bytes]], tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int]:
-    """Ledger and signer writes of a life without a crash."""
+def counts(chain: tuple[Genesis, list[bytes]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Writes of a life without a crash."""
     disk = Disk(tmp_path_factory.mktemp("whole"))
-    died, store, faulty = run(disk, *chain, OPTIONS, 0, 0, "before")
+    died, store, faulty, storage = run(disk, *chain, OPTIONS)
     assert not died
     check_chain(disk, *chain, OPTIONS)
     assert store.writes >= HEIGHT + 1
-    assert faulty.writes >= HEIGHT
-    return store.writes, faulty.writes
+    assert faulty.writes >= 3 * HEIGHT, "proposal, prevote, precommit"
+    assert storage.syncs >= 3 * HEIGHT
+    return {"ledger": store.writes, "signer": faulty.writes, "log": storage.syncs}
 
 
-def deaths(counts: tuple[int, int]) -> Iterator[tuple[int, int, str]]:
-    ledger_writes, signer_writes = counts
-    for number in range(1, ledger_writes + 1):
-        for moment in ("before", "after", "full"):
-            yield number, 0, moment
-    for number in range(1, signer_writes + 1):
-        for moment in ("before", "torn", "unnamed", "full", "after"):
-            yield 0, number, moment
+MOMENTS = {
+    "ledger": ("before", "after", "full"),
+    "signer": ("before", "torn", "unnamed", "full", "after"),
+    "log": ("before", "torn", "full", "after"),
+}
 
 
+@pytest.mark.parametrize("where", sorted(MOMENTS))
 def test_a_death_at_any_durable_write_leaves_one_chain_and_one_signature_a_step(
-    chain: tuple[Genesis, list[bytes]], counts: tuple[int, int], tmp_path: Path
+    chain: tuple[Genesis, list[bytes]], counts: dict[str, int], tmp_path: Path, where: str
 ) -> None:
-    for number, (ledger_at, signer_at, moment) in enumerate(deaths(counts)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        disk = Disk(folder)
-        died, _, _ = run(disk, *chain, OPTIONS, ledger_at, signer_at, moment)
-        assert died, (ledger_at, signer_at, moment)
-        died, _, _ = run(disk, *chain, OPTIONS, 0, 0, "before")
-        assert not died, (ledger_at, signer_at, moment)
-        check_chain(disk, *chain, OPTIONS)
+    for at in range(1, counts[where] + 1):
+        for moment in MOMENTS[where]:
+            folder = tmp_path / f"{at}{moment}"
+            folder.mkdir()
+            disk = Disk(folder)
+            died = run(disk, *chain, OPTIONS, where, at, moment)[0]
+            # The last ones are of the height after HEIGHT: how far that comes before the stop differs.
+            assert died or at > counts[where] - 4, (at, moment)
+            assert not run(disk, *chain, OPTIONS)[0], (at, moment)
+            check_chain(disk, *chain, OPTIONS)
 
 
 def test_a_death_at_any_durable_write_while_pruning(
@@ -273,15 +322,15 @@ def test_a_death_at_any_durable_write_while_pruning(
 ) -> None:
     (tmp_path / "whole").mkdir()
     whole = Disk(tmp_path / "whole")
-    _, store, _ = run(whole, *chain, PRUNING, 0, 0, "before")
+    store = run(whole, *chain, PRUNING)[1]
     assert store.writes > HEIGHT + 3, "pruning writes batches of its own"
     for at in range(2, store.writes + 1):
         for moment in ("before", "after"):
             folder = tmp_path / f"{at}{moment}"
             folder.mkdir()
             disk = Disk(folder)
-            run(disk, *chain, PRUNING, at, 0, moment)
-            run(disk, *chain, PRUNING, 0, 0, "before")
+            run(disk, *chain, PRUNING, "ledger", at, moment)
+            run(disk, *chain, PRUNING)
             check_chain(disk, *chain, PRUNING)
 
 
@@ -289,11 +338,8 @@ def test_a_death_at_any_durable_write_while_pruning(
 def test_deaths_one_after_another(chain: tuple[Genesis, list[bytes]], tmp_path: Path, seed: int) -> None:
     instants = random.Random(seed)
     disk = Disk(tmp_path)
-    for _ in range(8):
-        if instants.random() < 0.5:
-            place = instants.randint(1, 4), 0, instants.choice(["before", "after", "full"])
-        else:
-            place = 0, instants.randint(1, 3), instants.choice(["before", "torn", "unnamed", "full", "after"])
-        run(disk, *chain, OPTIONS, *place)
-    run(disk, *chain, OPTIONS, 0, 0, "before")
+    for _ in range(12):
+        where = instants.choice(sorted(MOMENTS))
+        run(disk, *chain, OPTIONS, where, instants.randint(1, 8), instants.choice(MOMENTS[where]))
+    run(disk, *chain, OPTIONS)
     check_chain(disk, *chain, OPTIONS)

@@ -1,4 +1,4 @@
-"""The single validator's engine: when it proposes, what a restart does, what ends it."""
+"""The engine of a chain with one validator: when it proposes, what a restart does, what ends it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from typing import Any
 import pytest
 
 from consensus.signer import SignerGuard
+from consensus.wal import FileStorage, MemoryStorage, Storage
 from ledger.backend import StorageFault
 from ledger.store import Ledger
 from node.application import Application
-from node.engine import Engine, Intervals, SingleValidatorEngine
+from node.bft_alone import Alone
+from node.bft_blocks import Clock
+from node.bft_engine import Engine
+from node.bft_log import EventLog
+from node.bft_options import EngineOptions, Timeouts
+from node.bft_pace import Intervals
 from node.modules import make_machine
 from node.verifier import Verifier
 from qenex.errors import DoubleSignRefused
@@ -26,9 +32,22 @@ FAST = Intervals(minimum=0.0, settle=0.02, idle=0.05)
 
 
 def make_engine(
-    application: Application, signer: SignerGuard, intervals: Intervals = FAST
-) -> SingleValidatorEngine:
-    engine = SingleValidatorEngine(application, signer, VALIDATOR.address, intervals=intervals)
+    application: Application,
+    signer: SignerGuard,
+    intervals: Intervals = FAST,
+    *,
+    storage: Storage | None = None,
+    clock: Clock = time.time_ns,
+) -> Engine:
+    engine = Engine(
+        application,
+        Alone(),
+        EventLog(storage or MemoryStorage()),
+        signer=signer,
+        identity=VALIDATOR,
+        options=EngineOptions(intervals, Timeouts(0.3, 0.1, 0.1, 0.1)),
+        clock=clock,
+    )
     application.admission.on_admitted = engine.wake
     return engine
 
@@ -125,8 +144,9 @@ async def test_a_process_killed_between_signature_and_write_continues(tmp_path: 
     def die(*_: Any) -> None:
         raise Killed
 
+    storage = FileStorage(tmp_path / "wal")
     with guard(tmp_path) as signer:
-        engine = make_engine(application, signer)
+        engine = make_engine(application, signer, storage=storage)
         task = asyncio.create_task(engine.run())
         await until(lambda: application.ledger.height >= 3)
         application.ledger.write = die  # type: ignore[assignment,method-assign]  # the process dies here
@@ -134,14 +154,16 @@ async def test_a_process_killed_between_signature_and_write_continues(tmp_path: 
             await task
         application.ledger.close()
         assert signer.state.height == application.ledger.height
+        decided = application.ledger.block_hash
         machine = make_machine()
         ledger = Ledger.open(tmp_path / "data", codecs=machine.state_codecs, genesis_hash=genesis.hash)
         assert ledger.height == signer.state.height - 1
         again = Application(machine, ledger, Verifier(0))
-        async with running(make_engine(again, signer)):
+        async with running(make_engine(again, signer, storage=storage)):
             height = ledger.height + 1
             await until(lambda: ledger.durable_height >= height + 2)
-        assert ledger.blocks.commit(height).round == 1
+        assert ledger.blocks.hash(height) == decided, "what was decided stays decided"
+        assert ledger.blocks.commit(height).round == 0
         assert ledger.blocks.commit(height + 1).round == 0
         ledger.close()
 
@@ -194,13 +216,7 @@ async def test_data_older_than_what_was_signed_make_no_block(tmp_path: Path, wal
 async def test_time_only_rises_also_when_the_clock_does_not(tmp_path: Path, wallets: list[Wallet]):
     application = open_application(tmp_path, make_genesis(wallets))
     with guard(tmp_path) as signer:
-        engine = SingleValidatorEngine(
-            application,
-            signer,
-            VALIDATOR.address,
-            intervals=FAST,
-            clock=lambda: application.genesis.time - 10**12,
-        )
+        engine = make_engine(application, signer, clock=lambda: application.genesis.time - 10**12)
         async with running(engine):
             await until(lambda: application.ledger.height >= 3)
     times = [application.ledger.blocks.header(height).time for height in (1, 2, 3)]

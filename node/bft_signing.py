@@ -1,0 +1,120 @@
+"""Signing in a thread, one thing at a time and in order: the guard waits for the disk, a signer process for a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from consensus.events import Event, Signed, SigningFailed, SignProposal, SignVote, Step
+from consensus.signer import Lock
+from node.bft_blocks import Spawn
+from node.signing import Signer
+from qenex.block import PREVOTE, SignedProposal, SignedVote
+from qenex.crypto.address import Address
+from qenex.errors import QenexError
+
+log = logging.getLogger("qenex.engine")
+
+
+class SigningQueue:
+    """Answers each request by a `Signed` or `SigningFailed`. What the local disk raises ends the engine.
+
+    `ready` is awaited before each signature: nothing is signed on a block that is not durable. `observe` is told
+    how many seconds each took.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        address: Address,
+        post: Callable[[Event], None],
+        spawn: Spawn,
+        ready: Callable[[], Awaitable[None]],
+        observe: Callable[[float], None],
+    ) -> None:
+        self._signer = signer
+        self._address = address
+        self._post = post
+        self._spawn = spawn
+        self._ready = ready
+        self._observe = observe
+        self._requests: deque[SignProposal | SignVote] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="signer")
+        self.failed = 0
+        """Requests that were refused or not answered."""
+
+    def sign(self, request: SignProposal | SignVote) -> None:
+        """Queue a request."""
+        self._requests.append(request)
+        if self._task is None or self._task.done():
+            self._task = self._spawn(self._work())
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._requests:
+            request = self._requests.popleft()
+            await self._ready()
+            started = time.perf_counter()
+            try:
+                signature = await loop.run_in_executor(self._thread, self._ask, request)
+                self._observe(time.perf_counter() - started)
+            except QenexError as error:
+                self._refused(request, error)
+            else:
+                self._post(Signed(self._message(request, signature)))
+
+    def _ask(self, request: SignProposal | SignVote) -> bytes:
+        """In the signing thread. Raises what the signer raises."""
+        signer, height, round = self._signer, request.height, request.round
+        if isinstance(request, SignProposal):
+            return signer.sign_proposal(height, round, request.pol_round, request.block_hash)
+        sign = signer.sign_prevote if request.type == PREVOTE else signer.sign_precommit
+        lock = Lock(request.locked_round, request.locked_hash, request.valid_round, request.valid_hash)
+        return sign(height, round, request.block_hash, lock)
+
+    def _message(self, request: SignProposal | SignVote, signature: bytes) -> SignedProposal | SignedVote:
+        if isinstance(request, SignProposal):
+            return SignedProposal(
+                self._address,
+                request.height,
+                request.round,
+                request.pol_round,
+                request.block_hash,
+                signature,
+            )
+        return SignedVote(
+            self._address, request.type, request.height, request.round, request.block_hash, signature
+        )
+
+    def _refused(self, request: SignProposal | SignVote, error: QenexError) -> None:
+        if isinstance(request, SignProposal):
+            step = Step.PROPOSE
+        else:
+            step = Step.PREVOTE if request.type == PREVOTE else Step.PRECOMMIT
+        self.failed += 1
+        log.warning(
+            "not signed",
+            extra={
+                "height": request.height,
+                "round": request.round,
+                "step": step.name.lower(),
+                "reason": error.message,
+            },
+        )
+        self._post(SigningFailed(request.height, request.round, step))
+
+    def clear(self) -> None:
+        """What waits is of no use any more: the height is over."""
+        self._requests.clear()
+
+    async def close(self) -> None:
+        """Wait for the signature in hand, sign nothing more."""
+        self._requests.clear()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        self._thread.shutdown(wait=False)
