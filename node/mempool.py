@@ -54,7 +54,7 @@ class Mempool:
         self._by_witness: dict[bytes, Entry] = {}
         self._by_tx: dict[bytes, Entry] = {}
         self._queues: dict[Lane, Queue] = {}
-        self._by_address: dict[Address, dict[Lane, None]] = {}
+        self._by_address: dict[Address, tuple[Lane, ...]] = {}
         self._shared: dict[Address, int] = {}
         self._worst: list[tuple[int, int, int, Entry]] | None = None
         self._expiry: list[tuple[int, int, Entry]] = []
@@ -167,7 +167,7 @@ class Mempool:
                 queue = self._queues.get(lane)
                 if queue is None:
                     queue = self._queues[lane] = Queue(sequence)
-                    self._by_address.setdefault(lane[0], {})[lane] = None
+                    self._list(lane)
                 queue.entries.append(entry)
         else:
             entry.arrival = replaced.arrival  # keeps arrivals ascending along a lane
@@ -197,7 +197,7 @@ class Mempool:
         queue = self._queues.get(lane)
         if queue is None:
             queue = self._queues[lane] = Queue(sequence)
-            self._by_address.setdefault(lane[0], {})[lane] = None
+            self._list(lane)
         else:
             self._check_places(lanes)
             before = queue.entries[-1].effective
@@ -317,13 +317,17 @@ class Mempool:
                 if not self._shared[address]:
                     del self._shared[address]
 
+    def _list(self, lane: Lane) -> None:
+        # Nearly always its only lane: a tuple, for a dict of one would hold 230 bytes a sender.
+        self._by_address[lane[0]] = (*self._by_address.get(lane[0], ()), lane)
+
     def _unlist(self, lane: Lane) -> None:
         del self._queues[lane]
-        lanes = self._by_address[lane[0]]
-        if len(lanes) == 1:
-            del self._by_address[lane[0]]
+        others = tuple([other for other in self._by_address[lane[0]] if other != lane])
+        if others:
+            self._by_address[lane[0]] = others
         else:
-            del lanes[lane]
+            del self._by_address[lane[0]]
 
     def _drop(self, entry: Entry) -> list[Entry]:
         """Remove an entry and everything after it in its lanes; returns what was removed."""

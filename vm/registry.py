@@ -81,6 +81,11 @@ class MessageSpec(CallSpec):
     gas: int
     exit: bool
     result_fields: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[Callable[[Plain], Any], ...] = field(init=False)
+    """The parameters' checks, for the usual case: no reference, nothing wrong."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checks", tuple([p.codec.check for p in self.parameters]))
 
     def check_args(self, args: tuple[Plain, ...], earlier: Sequence[MessageSpec]) -> tuple[Plain, ...]:
         """Typed arguments. A reference must name an earlier message's result field of the same type.
@@ -91,9 +96,7 @@ class MessageSpec(CallSpec):
         if len(args) != len(parameters):
             raise InvalidArguments(f"{self.name} takes {len(parameters)} arguments, got {len(args)}")
         try:  # nearly always: no reference, nothing wrong (a reference passes no type's check)
-            return tuple(
-                [parameter.codec.check(arg) for parameter, arg in zip(parameters, args, strict=True)]
-            )
+            return tuple([check(arg) for check, arg in zip(self.checks, args)])
         except MalformedBytes:
             pass  # looked at one by one below, where the error gets its words
         checked = []
