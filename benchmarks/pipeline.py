@@ -36,7 +36,7 @@ from ledger.backend import open_backend
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
-from node import garbage
+from node import garbage, pages
 from node.__main__ import loop_factory
 from node.application import Application, Committed
 from node.engine import SingleValidatorEngine
@@ -284,6 +284,7 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1)]
     raws = raws[: arguments.transactions]
     garbage.settle()
+    pages.collapse(5.0)  # as a node does bit by bit while it is idle
     stages = instrument(chain) if not arguments.plain else Stages()
     progress(f"running {len(raws)} transfers")
     height, failed = chain.ledger.height, chain.failed

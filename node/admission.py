@@ -43,6 +43,12 @@ def _nothing() -> None:
     """Default of `Admission.on_admitted`."""
 
 
+def _addresses(tx: Transaction) -> Sequence[Address]:
+    """Of the signers; without a comprehension's frame where there is one."""
+    signers = tx.signers
+    return (signers[0][0],) if len(signers) == 1 else [signer.address for signer in signers]
+
+
 class Admission:
     """The pool together with the check state and the verifier. One thread."""
 
@@ -163,11 +169,12 @@ class Admission:
     def _screen(self, raw: bytes) -> tuple[Transaction, tuple[bytes, ...]]:
         """Everything cheap, and the keys to verify with. Takes nothing."""
         tx = decode_transaction(raw)
-        self.mempool.check_known(tx)
-        self.mempool.check_room(tx)
-        address, sequence = tx.signers[0][:2]
+        mempool = self.mempool
+        mempool.check_known(tx)
+        mempool.check_room(tx)
+        address, sequence, _, _ = tx.signers[0]
         if self._dirty:
-            self.clean([signer.address for signer in tx.signers])
+            self.clean(_addresses(tx))
         try:
             keys = self.check.signing_keys(tx)
         except PublicKeyNotAllowed:
@@ -177,7 +184,7 @@ class Admission:
         # A used sequence is refused before a signature is verified; one too far ahead is as well.
         next_sequence = self.check.sequence(address)
         ahead = sequence - next_sequence
-        if ahead > self.mempool.limits.per_sender or (ahead < 0 and self.mempool.replaced_by(tx) is None):
+        if ahead > mempool.limits.per_sender or (ahead < 0 and mempool.replaced_by(tx) is None):
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
         return tx, keys
 
@@ -194,7 +201,7 @@ class Admission:
         """Take a place with a transaction whose signatures are valid under `keys`."""
         mempool = self.mempool
         mempool.check_known(tx)  # the same bytes may have come twice while they were verified
-        addresses = [signer.address for signer in tx.signers]
+        addresses = _addresses(tx)
         if self._dirty:
             self.clean(addresses)
         replaced = mempool.replaced_by(tx)
@@ -252,7 +259,7 @@ class Admission:
                 found[entry.serial] = entry
         return [entry.tx for entry in sorted(found.values(), key=lambda entry: entry.arrival)]
 
-    def _check_connected(self, addresses: list[Address]) -> None:
+    def _check_connected(self, addresses: Sequence[Address]) -> None:
         """Raise TooManyPending where too much would hang together with a new transaction."""
         shares = self.mempool.shares
         if len(addresses) == 1 and not shares(addresses[0]):
@@ -295,8 +302,9 @@ class Admission:
 
     def clean(self, addresses: Iterable[Address]) -> None:
         """Recheck those of `addresses` that still wait for it."""
+        dirty = self._dirty
         for address in addresses:
-            if address in self._dirty:
+            if address in dirty:
                 self.rebuild([address])
 
     def _drop(self, tx: Transaction) -> list[Transaction]:

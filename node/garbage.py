@@ -14,9 +14,12 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
+from node import pages
+
 THRESHOLDS: Final = (1_000_000, 50, 100)
 IDLE_SECONDS: Final = 5.0
 """Time between two looks whether nothing waits."""
+PAGES_SECONDS: Final = 0.02
 _BEFORE: Final = gc.get_threshold()
 FULL_EVERY: Final = 120
 """Of so many idle collections one walks everything: about every ten minutes."""
@@ -36,10 +39,14 @@ def release() -> None:
 
 
 async def collect_when_idle(idle: Callable[[], bool]) -> None:
-    """Collect young objects, and at times all, whenever `idle()`; runs until cancelled."""
+    """Collect young objects, and at times all, whenever `idle()`; runs until cancelled.
+
+    Then is also the time to move some memory into large pages.
+    """
     turn = 0
     while True:
         await asyncio.sleep(IDLE_SECONDS)
         if idle():
             turn += 1
             gc.collect(2 if turn % FULL_EVERY == 0 else 0)
+            pages.collapse(PAGES_SECONDS)

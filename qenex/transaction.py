@@ -178,6 +178,8 @@ def _signatures(value: Plain, signers: int) -> tuple[Signature, ...]:
         raise _bad("signatures are an array")
     if len(value) != signers:
         raise WrongSignatureCount(f"{len(value)} signatures for {signers} signers")
+    if signers == 1 and type(value[0]) is bytes and len(value[0]) <= MAX_SIGNATURE_SIZE:
+        return value
     for signature in value:
         members = signature if type(signature) is tuple else (signature,)
         for member in members:
@@ -212,10 +214,16 @@ def _read_body(body_bytes: bytes, tx: Transaction) -> None:
     if len(memo) and len(memo.encode()) > MAX_MEMO_SIZE:
         raise TooLarge(f"memo beyond {MAX_MEMO_SIZE} bytes")
     count = len(signers)
-    tx.signers = tuple([_signer(signer) for signer in signers])
-    if count > 1 and len({signer.address for signer in tx.signers}) != count:
-        raise DuplicateSigner("an account signs twice")
-    tx.messages = tuple([_message(message, count) for message in messages])
+    if count == 1:  # nearly always: without a comprehension's frame
+        tx.signers = (_signer(signers[0]),)
+    else:
+        tx.signers = tuple([_signer(signer) for signer in signers])
+        if len({signer.address for signer in tx.signers}) != count:
+            raise DuplicateSigner("an account signs twice")
+    if len(messages) == 1:
+        tx.messages = (_message(messages[0], count),)
+    else:
+        tx.messages = tuple([_message(message, count) for message in messages])
     tx.fee = _fee(fee)
     tx.body_bytes = body_bytes
     tx.chain_id = chain_id
