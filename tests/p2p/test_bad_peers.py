@@ -203,7 +203,7 @@ async def test_what_the_node_finds_malformed_is_charged_and_its_own_faults_are_n
 
 
 async def test_a_peer_that_reads_nothing_blocks_nobody_and_is_dropped() -> None:
-    node = Node(1, NetworkSettings(pulse=Pulse(0.3, 1.0)))
+    node = Node(1, NetworkSettings(pulse=Pulse(0.5, 3.0)))
     block = b"\x30" + bytes(1_000_000)
     async with running(node):
         good = Node(2, settings(node.address))
@@ -261,7 +261,7 @@ async def test_a_message_that_is_never_finished_is_given_up(monkeypatch: pytest.
 
 
 async def test_connections_that_stay_half_open_are_cut_at_the_deadline() -> None:
-    node = Node(1, NetworkSettings(door=Door(seconds=0.3)))
+    node = Node(1, NetworkSettings(door=Door(seconds=1.0)))
     async with running(node):
         listener = node.network._listener
         assert listener is not None
@@ -287,7 +287,7 @@ async def test_a_handshake_that_stops_in_the_middle_is_cut_at_the_deadline() -> 
     from tests.p2p.raw_peer import ABOUT
     from tests.p2p.world import CHAIN
 
-    node = Node(1, NetworkSettings(door=Door(seconds=0.3)))
+    node = Node(1, NetworkSettings(door=Door(seconds=1.0)))
     async with running(node), raw_websocket(node) as websocket:
         await websocket.send_bytes(Initiator(identity(5), CHAIN, ABOUT, node.id).hello())
         assert (await websocket.receive()).type is WSMsgType.BINARY

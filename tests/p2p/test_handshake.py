@@ -215,6 +215,38 @@ def test_a_node_that_is_dialled_by_itself_refuses() -> None:
         right.finish(finish)
 
 
+def test_who_signs_without_knowing_the_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The MAC binds the signer to the keys: a signature that somebody else relayed is not enough."""
+    derive = handshake.derive_secrets
+
+    def other_mac(x25519: bytes, mlkem: bytes, transcript: bytes):
+        return derive(x25519, mlkem, transcript)._replace(mac_responder=bytes(32), mac_initiator=bytes(32))
+
+    left, right = initiator(), responder()
+    hello = left.hello()
+    with monkeypatch.context() as patched:
+        patched.setattr(handshake, "derive_secrets", other_mac)
+        accept = copy(right).accept(hello)
+    with pytest.raises(HandshakeFailed, match="does not know the keys"):
+        left.finish(accept)
+    accept = right.accept(hello)
+    with monkeypatch.context() as patched:
+        patched.setattr(handshake, "_check_proof", lambda *_: (B.node_id, B.public_key, ABOUT_B))
+        patched.setattr(handshake, "derive_secrets", other_mac)
+        finish = left.finish(accept)
+    with pytest.raises(HandshakeFailed, match="does not know the keys"):
+        right.finish(finish)
+
+
+def test_a_zero_secret_is_refused_even_if_the_library_lets_it_through() -> None:
+    class Lenient:
+        def exchange(self, public: object) -> bytes:
+            return bytes(32)
+
+    with pytest.raises(HandshakeFailed, match="degenerate"):
+        handshake._x25519(Lenient(), b"\x09" + bytes(31))
+
+
 LOW_ORDER = [
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",

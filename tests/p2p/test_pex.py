@@ -123,6 +123,21 @@ async def test_private_nodes_are_never_told_to_others() -> None:
                 assert [address.node_id for address in found] == [shown.id]
 
 
+async def test_a_private_node_that_this_one_dials_stays_untold_too() -> None:
+    hidden = Node(2)
+    async with running(hidden):
+        hub = Node(1, settings(hidden.address, private_peer_ids=(hidden.id,)))
+        async with running(hub):
+            await hub.until_peers(1)
+            assert hidden.id in hub.network._book
+            async with raw_peer(hub) as peer:
+                await peer.say((Channel.PEERS, pex.GET_ADDRESSES))
+                answer = await peer.hear_message(Channel.PEERS)
+                while answer == pex.GET_ADDRESSES:
+                    answer = await peer.hear_message(Channel.PEERS)
+                assert answer == pex.encode_addresses([])
+
+
 async def test_a_node_without_peer_exchange_tells_nothing_and_does_not_ask() -> None:
     node = Node(1, NetworkSettings(pex=False))
     async with running(node):

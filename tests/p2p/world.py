@@ -17,7 +17,7 @@ from p2p.peers import PeerInfo
 from p2p.settings import Backoff, Handlers, NetworkSettings
 
 CHAIN = Chain("qenex-test", b"\x07" * 32, 1)
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which an event that should come is taken not to come; no test waits that long if all is well."""
 
 
