@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from p2p import messages
+from p2p import messages, sync_messages
 from p2p.channels import Channel
-from qenex.block import MAX_BLOCK_SIZE, MAX_COMMIT_SIZE
 
 MAX_MESSAGE_SIZE: Final[dict[Channel, int]] = {
     **messages.MAX_MESSAGE_SIZE,
-    # One block and its commit to an answer; heights and ranges besides. State: a chunk or a manifest.
-    Channel.BLOCKS: MAX_BLOCK_SIZE + 2 * MAX_COMMIT_SIZE + 4_096,
-    Channel.STATE: 4 * 1024 * 1024 + 4_096,
+    **sync_messages.MAX_SYNC_MESSAGE_SIZE,
     Channel.PEERS: 8 * 1024,
 }
-"""Bytes of a payload, tag included. Message modules keep within it (`tests/p2p/test_limits.py` compares)."""
+"""Bytes of a payload, tag included: the largest message of each channel, as the message modules state it."""
 
 QUEUE_COUNT: Final[dict[Channel, int]] = {
     Channel.CONSENSUS: 8_192,

@@ -20,6 +20,7 @@ from p2p.limits import MAX_MESSAGE_SIZE, Bucket, KeyedBuckets, Rate
 from p2p.messages import MAX_MESSAGE_SIZE as STATED
 from p2p.pex import MAX_SIZE
 from p2p.settings import NetworkSettings, parsed
+from p2p.sync_messages import MAX_SYNC_MESSAGE_SIZE
 from qenex.errors import InvalidPeerAddress
 
 ID = "0f" * 32
@@ -114,7 +115,7 @@ def test_buckets_by_key_are_bounded(keys: list[int]) -> None:
 
 def test_the_transport_lets_through_what_message_modules_state() -> None:
     assert set(MAX_MESSAGE_SIZE) == set(Channel)
-    for channel, size in STATED.items():
+    for channel, size in (STATED | MAX_SYNC_MESSAGE_SIZE).items():
         assert MAX_MESSAGE_SIZE[channel] >= size
     assert MAX_MESSAGE_SIZE[Channel.PEERS] >= MAX_SIZE
     assert max(MAX_MESSAGE_SIZE.values()) < 1 << 24, "a fragment's length has three bytes"
