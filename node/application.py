@@ -275,11 +275,12 @@ class Application(SnapshotFace):
         *,
         evidence: tuple[Evidence, ...] = (),
         max_bytes: int = MAX_BLOCK_SIZE,
+        enough: Callable[[], bool] = bool,
     ) -> Steps[Proposal]:
         """Fill a block for the next height from the pool, executing what goes in.
 
-        `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions. What may not stand
-        at its place is left out, and leaves the pool unless it only offers too little for now.
+        `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions, `enough` (asked
+        between slices) the time: what others cannot check in time is no proposal. What may not stand at its place is left out, and leaves the pool unless it only offers too little for now.
         """
         execution = self.machine.begin(self.ledger.committed, self._block_info(time, proposer, evidence))
         chosen: list[Transaction] = []
@@ -291,6 +292,8 @@ class Application(SnapshotFace):
         for tx in order:
             if turn.over():
                 yield  # also between those that are left out: a whole pool may be
+                if chosen and enough():
+                    break
             if len(chosen) == MAX_BLOCK_TRANSACTIONS:
                 break
             if misses > MAX_MISSES and _nearly_full(execution, room, max_bytes):

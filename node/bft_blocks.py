@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from node.application import Application, Committed, Pending, Proposal
 from node.bft_bodies import Bodies
@@ -25,6 +25,10 @@ from qenex.crypto.address import Address
 from qenex.errors import InternalError
 
 log = logging.getLogger("qenex.engine")
+
+FILL_SECONDS: Final = 0.4
+"""A proposal is filled for so long. Under load it then takes others as long to check, and a slow or busy machine
+makes smaller blocks instead of rounds that fail."""
 
 Clock = Callable[[], int]
 """Nanoseconds since 1970."""
@@ -116,6 +120,7 @@ class BlockWork:
                     self._address,
                     evidence=tuple(evidence),
                     max_bytes=self._max_block_bytes,
+                    enough=lambda: time.perf_counter() - started > FILL_SECONDS,
                 )
             )
             self._observe("propose", started)

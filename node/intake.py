@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from node.admission import Admission
 from p2p.offences import Offence
 from qenex.errors import (
+    AlreadyKnown,
     DuplicateSigner,
     InvalidSignature,
     LimitExceeded,
@@ -132,6 +133,8 @@ class Intake:
                 admitted.append(item.witness_id)
             elif isinstance(answer, OVERTAKEN) and self._try_later(item):
                 continue
+            elif isinstance(answer, AlreadyKnown):
+                pass  # a block, or the sender itself, was faster
             else:
                 self.refused += 1
                 if isinstance(answer, TRANSIENT):

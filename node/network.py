@@ -218,8 +218,8 @@ class NodeNetwork:
 
     # -- life -------------------------------------------------------------------------------------
 
-    def attach(self, transport: Transport, consensus: Consensus) -> None:
-        """Who carries messages, and who agrees on blocks."""
+    def attach(self, transport: Transport | None, consensus: Consensus) -> None:
+        """Who carries messages (None: there is nobody to tell), and who agrees on blocks."""
         self._transport = transport
         self.consensus = consensus
 

@@ -35,7 +35,9 @@ from node.mempool import Limits, Mempool
 from node.metrics import NodeMetrics
 from node.modules import make_machine
 from node.network import NodeNetwork
+from node.peers import Peers
 from node.rpc.app import AdminMethods, build_server, settings_of
+from node.rpc.peer_methods import PeerMethods
 from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import join_by_snapshot
@@ -73,6 +75,7 @@ class Node:
         self._last_time = 0
         self._signs = False
         self.engine: Engine | None = None
+        self.peers: Peers | None = None
         self.server: RpcServer | None = None
         self.ready = False
 
@@ -115,8 +118,11 @@ class Node:
         self.application.on_commit = self._committed
         self.events = EventBus(self.application.read_events, self.ledger.height)
         self.network = NodeNetwork(self.application)
+        if config.p2p.enabled:
+            self.peers = Peers(config, genesis, self.network, lambda: self.ledger.durable_height)
         self._start_engine(opened)
         self._declare_metrics()
+        await self._start_peers()
         if config.rpc.enabled:
             await self._start_rpc(genesis, opened)
         for work in (self._watch_loop, self._watch_disk, self._report, self._collect):
@@ -128,6 +134,7 @@ class Node:
                 "chain": genesis.chain_id,
                 "height": self.ledger.height,
                 "rpc_port": self.server.port if self.server is not None else None,
+                "p2p_address": self.peers.address if self.peers is not None else None,
                 "validator": opened is not None,
                 "verifier_workers": self.verifier.alive,
             },
@@ -176,10 +183,21 @@ class Node:
         self.engine.stop()
         await self._engine_task
 
+    async def _start_peers(self) -> None:
+        peers, engine = self.peers, self.engine
+        assert engine is not None
+        self.network.attach(None if peers is None else peers.transport, engine)
+        if peers is not None:
+            self._closing.append(peers.stop)
+            await peers.start()
+
     async def _start_rpc(self, genesis: Genesis, opened: OpenedSigner | None) -> None:
         config = self.config
         validator = None if opened is None else opened.identity.address
         identity = Identity(config.node.name, __version__, validator=validator)
+        peers = self.peers
+        if peers is not None:
+            identity = identity._replace(node_id=peers.node_id, p2p_address=peers.address)
         self.service = NodeService(
             self.machine,
             self.ledger,
@@ -188,11 +206,12 @@ class Node:
             self.network.submit,
             identity,
             not_ready=self.not_ready,
+            peers=list if peers is None else peers.connected,
             metrics_text=self.metrics.text,
             on_fault=self.fail,
         )
         admin = AdminMethods(self.request_stop, set_log_level)
-        self.server = build_server(self.service, settings_of(config), admin)
+        self.server = build_server(self.service, settings_of(config), admin, PeerMethods(peers))
         self._declare_rpc_metrics(self.server)
         await self.server.start()
         self._closing.append(self._stop_rpc)
@@ -294,6 +313,8 @@ class Node:
         metrics.height.set(ledger.height)
         if self.engine is not None:
             self.engine.declare_metrics(metrics)
+        if self.peers is not None:
+            self.peers.declare_metrics(metrics)
         counted: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("mempool_admitted_total", "Transactions admitted to the pool", lambda: admission.admitted),
             ("mempool_refused_total", "Transactions refused at admission", lambda: admission.refused),
@@ -355,6 +376,7 @@ class Node:
                     "new_blocks": height - before,
                     "waiting_transactions": len(self.application.mempool),
                     "makes_blocks": self._signs,
+                    "peers": 0 if self.peers is None else len(self.peers.transport.peer_ids()),
                 },
             )
 

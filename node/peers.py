@@ -138,10 +138,10 @@ class Peers:
             lambda: {(name,): count for name, count in transport.offences.items()},
         )  # fmt: skip
         metrics.watch_counters(
-            "p2p_messages_total", "Messages from peers, by kind", ("kind",), lambda: network.counts
+            "peer_messages_total", "Messages from peers, by kind", ("kind",), lambda: network.counts
         )
         metrics.watch_counters(
-            "p2p_bytes_total", "Bytes to and from peers, by channel and direction", ("channel", "direction"),
+            "peer_bytes_total", "Bytes to and from peers, by channel and direction", ("channel", "direction"),
             lambda: network.bytes,
         )  # fmt: skip
         counted: tuple[tuple[str, str, Callable[[], float]], ...] = (

@@ -119,7 +119,7 @@ def test_garbage_costs_its_sender_and_an_overtaken_block_does_not(tmp_path: Path
         ("noisy", Offence.MALFORMED),
         ("stranger", Offence.INVALID_TRANSACTION),
     ]
-    assert told.intake.refused == 4
+    assert told.intake.refused == 3
 
 
 def test_beyond_its_bounds_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
