@@ -9,6 +9,7 @@ from defi_modules.amm.ticks import StateTicks
 from defi_modules.amm.types import (
     CONCENTRATED,
     CURVES,
+    STABLE,
     AmmParams,
     Book,
     Candle,
@@ -39,6 +40,8 @@ from qenex.types import MAX_AMOUNT, U8, U16, U32, U64, Between, Coin, Length
 from vm.context import Context
 from vm.module import Module
 
+STABLE_GAS = 300
+"""What a stable swap takes beyond one of constant product: roots, twice where the block's copy differs."""
 TickKey = Annotated[int, Between(-887_272, 887_272)]
 IndexKey = Annotated[str, Length(1, 300)]
 
@@ -176,6 +179,8 @@ class AmmBase(Module):
         spot = ticks = None
         if pool.curve == CONCENTRATED:
             spot, ticks = self.spot_of(number), self.ticks_of(ctx, number, pool)
+        elif pool.curve == STABLE:
+            ctx.gas.use(STABLE_GAS)
         return swap(
             pool, book, spot, ticks, i, j, amount, exact_in,
             height or ctx.height, ctx.time_s, self.params.protocol_share_bps,

@@ -46,6 +46,8 @@ class Observing(AmmBase):
     def _prices(self, ctx: Context, number: int, pool: Pool, book: Book) -> tuple[int, ...]:
         """Both directions between the first coin and each other one, Q96, floored."""
         spot = self.spot_of(number) if pool.curve == CONCENTRATED else None
+        if spot is not None and not spot.liquidity:
+            return (0, 0)  # a price that costs nothing to move is none
         found: list[int] = []
         for j in range(1, len(pool.denoms)):
             top, bottom = mid_price(pool, book, spot, 0, j, ctx.time_s)

@@ -68,6 +68,17 @@ def test_markets_from_two_tokens_to_the_last_unit(net: Devnet, repository: Path)
     swapped = sent(net, "amm", "swap-exact-in", "1QXC", path, "1", LATE, by="bob")
     assert (swapped["amount_in"], swapped["amount_out"]) == (quote["amount_in"], quote["amount_out"])
 
+    with net.client() as client:
+        answer = client.amm.quote(pool=product, amount_in="1QXC")
+        result = client.amm.swap_exact_in(
+            net.wallet("bob"),
+            amount_in="1QXC",
+            path=(Hop(product, gold),),
+            minimum_out=answer.amount_out,
+            deadline_s=1 << 40,
+        ).wait()
+        assert result.result.amount_out == answer.amount_out
+
     # Three hops, round through all curves.
     hops = [
         {"pool": product, "denom": gold},
