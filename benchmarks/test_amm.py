@@ -30,7 +30,7 @@ from vm.execution import BlockExecution
 from vm.machine import Machine
 
 SWAPS = 2_000
-PASSES = 5
+PASSES = 9
 POOLS = 200
 LATE = 1 << 40
 A, B = "tokens/" + "a" * 32, "tokens/" + "b" * 32

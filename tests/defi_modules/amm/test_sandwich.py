@@ -15,9 +15,11 @@ import pytest
 
 from defi_modules.amm.concentrated import max_liquidity_per_tick, sqrt_price_at_tick
 from defi_modules.amm.pools import Filled, mid_price, swap
+from defi_modules.amm.stableswap import spot_price
 from defi_modules.amm.types import CONCENTRATED, CONSTANT_PRODUCT, STABLE, Book, Pool, Spot, StableSetup
 from qenex.crypto.address import Address
 from qenex.errors import QenexError
+from qenex.types import Coin
 from tests.defi_modules.amm.market import ALICE, BOB, A, B, C, Market, add, sell
 from tests.defi_modules.amm.test_walk import Range
 
@@ -146,7 +148,7 @@ def test_a_sandwich_on_the_chain_loses_and_the_victim_gets_no_less_than_alone(ki
     market = Market()
     pool = getattr(market, kind)()
     before = market.wealth(ALICE)
-    got = market.query("amm.quote", pool, Coin_(10**17), B).amount_out
+    got = market.query("amm.quote", pool, Coin(A, 10**17), B).amount_out
     receipts = market.block_of(
         (ALICE, sell(A, 10**17, (pool, B))),
         (BOB, sell(A, 2 * 10**17, (pool, B))),
@@ -157,12 +159,6 @@ def test_a_sandwich_on_the_chain_loses_and_the_victim_gets_no_less_than_alone(ki
     assert after[B] == before[B]
     assert after[A] < before[A]
     assert market.problems() == []
-
-
-def Coin_(amount: int) -> Any:
-    from qenex.types import Coin
-
-    return Coin(A, amount)
 
 
 def test_what_the_rule_withholds_stays_with_the_providers() -> None:
@@ -191,3 +187,48 @@ def test_deposits_of_one_coin_are_worth_no_more_than_at_the_beginning_of_the_blo
     )
     assert [receipt.status for receipt in receipts] == [0, 0]
     assert receipts[1].results[0].shares <= quiet
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_lopsided_liquidity_is_no_way_around_the_rule(seed: int) -> None:
+    """The proposer with shares of his own, who swaps, deposits and withdraws one coin around others' swaps.
+
+    Coins are valued at the prices, shares at their worth, of the block's beginning: what rises because the
+    victims paid the pool is every provider's and not his.
+    """
+    pick = Random(seed)
+    market = Market()
+    size = 10 ** pick.randrange(9, 18)
+    pool = market.stable(
+        *[pick.randrange(size, 4 * size) for _ in range(3)], amp=pick.choice([5, 100, 2_000])
+    )
+    market.must(ALICE, add(pool, [(denom, pick.randrange(size // 10, size)) for denom in (A, B, C)]))
+    number = f"amm/{pool}"
+    view = market.pool(pool)
+    reserves, total = view.reserves, view.shares
+    rates, amp = (10**27,) * 3, view.amplification
+    prices = [Fraction(1)] + [Fraction(*spot_price(i, 0, reserves, rates, amp)) for i in (1, 2)]
+    share = sum(r * p for r, p in zip(reserves, prices, strict=True)) / total
+
+    def worth() -> Fraction:
+        coins = sum(market.balance(ALICE.address, d) * p for d, p in zip((A, B, C), prices, strict=True))
+        return Fraction(coins) + market.balance(ALICE.address, number) * share
+
+    before, held = worth(), market.balance(ALICE.address, number)
+    orders: list[tuple[Any, Any]] = []
+    for _ in range(pick.randrange(2, 7)):
+        came, went = pick.sample([A, B, C], 2)
+        amount = pick.randrange(1, 2 * size)
+        kind = pick.randrange(5)
+        if kind == 0:
+            orders.append((BOB, sell(came, amount, (pool, went))))
+        elif kind <= 2:
+            orders.append((ALICE, sell(came, amount, (pool, went))))
+        elif kind == 3:
+            orders.append((ALICE, add(pool, ((came, amount),))))
+        else:
+            part = held // pick.randrange(4, 40)
+            orders.append((ALICE, ("amm.remove_one", (pool, part, Coin(came, 1), 1 << 40))))
+    market.block_of(*orders)
+    assert worth() <= before
+    assert market.problems() == []
