@@ -30,6 +30,7 @@ from qenex.errors import (
     DeadlineExpired,
     DenominationNotInPool,
     InsufficientLiquidity,
+    InvariantViolated,
     PoolNotFound,
     PoolPaused,
     SameDenomination,
@@ -105,13 +106,15 @@ class AmmBase(Module):
     def book_of(self, number: int) -> Book:
         """A pool's books, which every pool has."""
         book = self.books.get(number)
-        assert book is not None
+        if book is None:
+            raise InvariantViolated(f"pool {number} has no books")
         return book
 
     def spot_of(self, number: int) -> Spot:
         """Where a concentrated pool stands."""
         spot = self.spots.get(number)
-        assert spot is not None
+        if spot is None:
+            raise InvariantViolated(f"pool {number} stands nowhere")
         return spot
 
     def ticks_of(self, ctx: Context, number: int, pool: Pool) -> StateTicks:

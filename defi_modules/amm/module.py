@@ -300,8 +300,8 @@ class Amm(Swaps, Shares, Queries):
         waiting: dict[int, int] = {}
         for (_, number), pending in self.pending.scan():
             waiting[number] = waiting.get(number, 0) + pending.shares
-        for number, book in self.books.scan():
-            pool = self.pool_of(number)
+        for number, pool in self.pools.scan():
+            book = self.book_of(number)
             self.books_are_covered(ctx, number, None, book)
             if pool.curve == CONCENTRATED:
                 continue

@@ -26,6 +26,7 @@ from qenex.errors import (
     AmountTooLarge,
     AmountZero,
     InsufficientLiquidity,
+    InvariantViolated,
     LiquidityCapExceeded,
     LiquidityTooYoung,
     MinimumMissing,
@@ -210,8 +211,8 @@ class Positions(AmmBase):
     def _inside(self, position: Position, spot: Spot) -> tuple[int, int]:
         low = self.tick_states.get((position.pool, position.lower))
         high = self.tick_states.get((position.pool, position.upper))
-        assert low is not None
-        assert high is not None
+        if low is None or high is None:
+            raise InvariantViolated(f"a position of pool {position.pool} ends at a tick that carries none")
         return inside_growth(spot, position.lower, position.upper, low[2:4], high[2:4])
 
     def _fees(self, position: Position, spot: Spot) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from qenex.errors import (
     InitialLiquidityTooSmall,
     InsufficientBalance,
     InsufficientLiquidity,
+    InvalidGenesis,
     InvalidPoolSetup,
     LiquidityTooYoung,
     MinimumMissing,
@@ -525,3 +526,30 @@ def test_exported_genesis_begins_with_the_same_markets(base: Market) -> None:
     assert again.machine.export_genesis(again.base) == exported
     assert again.problems() == []
     assert again.query("amm.get_pool", 3) == base.query("amm.get_pool", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("books", lambda entries: entries[1:]),
+        ("books", lambda entries: [[1, {**entries[0][1], "reserves": [str(10**25), "1"]}], *entries[1:]]),
+        ("books", lambda entries: [*entries, entries[0]]),
+        ("spots", lambda entries: []),
+        ("tick_states", lambda entries: entries[1:]),
+        ("owned", lambda entries: []),
+        ("positions", lambda entries: entries[1:]),
+        ("pools", lambda entries: [[1, {"curve": 1}]]),
+        ("pools", lambda entries: {}),
+        ("nothing", lambda entries: []),
+        ("pool_numbers", lambda entries: -1),
+    ],
+)
+def test_genesis_of_markets_that_do_not_add_up_is_refused(base: Market, name: str, change: Any) -> None:
+    exported = base.machine.export_genesis(base.base)
+    modules = {**exported["modules"], "amm": dict(exported["modules"]["amm"])}
+    modules["amm"][name] = change(modules["amm"].get(name))
+    again = Market.__new__(Market)
+    with pytest.raises(InvalidGenesis):
+        super(Market, again).__init__(
+            type(base.machine.modules["amm"]), actors=[], data=modules, parameters=exported["parameters"]
+        )
