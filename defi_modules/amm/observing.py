@@ -15,6 +15,8 @@ OBSERVATIONS: Final = 1_440
 """Observations kept of each pool, one an interval: a day of minutes."""
 RESOLUTIONS: Final = ((300, 288), (3_600, 720))
 """Seconds and number of the candles kept: a day of five minutes, a month of hours."""
+LOOK_GAS: Final = 10
+"""One observation looked at: about a microsecond."""
 MAX_PRICE: Final = (1 << 216) - 1
 """Prices are capped here, so that 2^40 seconds of them fit into 256 bits."""
 
@@ -100,6 +102,7 @@ class Observing(AmmBase):
         interval = self.params.observation_interval_s
         slot = last.time_s // interval
         for back in range(OBSERVATIONS):
+            ctx.gas.use(LOOK_GAS)
             found = self.observations.get((number, (slot - back) % OBSERVATIONS))
             if found is None or found.time_s > newer.time_s:
                 continue

@@ -35,7 +35,7 @@ from vm.module import query
 
 PageLimit = Annotated[int, Between(1, 1_000)]
 Resolution = Annotated[int, Between(0, len(RESOLUTIONS) - 1)]
-MAX_ROUTED = 2_000
+MAX_ROUTED = 1_000
 """Pools that the router looks at, lowest numbers first; any other can be named in a route."""
 
 
