@@ -290,14 +290,20 @@ def make_in_steps(reader: Reader, chain_id: str, height: int, sink: Sink) -> Gen
         buckets.add((tree_path(key), key, value))
         if not count % STEP:
             yield
+            if buckets.full:
+                yield from buckets.put_aside()
     slots: list[Slot] = []
     for prefix, group in groupby(buckets.in_order(), key=lambda entry: prefix_of(entry[0], cut)):
-        entries = list(group)
-        yield
+        entries, leaves = [], []
+        for entry in group:
+            entries.append(entry)
+            leaves.append(leaf_entry(entry[0], value_hash(entry[2])))
+            if not len(entries) % STEP:
+                yield
         data = encode_chunk(entries)
-        leaves = b"".join([leaf_entry(path, value_hash(value)) for path, _, value in entries])
-        slots.append(Slot(prefix, len(entries), len(data), bundle_hash(leaves, cut)))
         sink.chunk(data)
+        yield
+        slots.append(Slot(prefix, len(entries), len(data), bundle_hash(b"".join(leaves), cut)))
         yield
     return Manifest(chain_id, height, cut, tuple(slots))
 
@@ -332,12 +338,20 @@ class _Buckets:
         path, key, value = entry
         self._entries[path[0]].append(entry)
         self._held += len(key) + len(value) + 250  # three objects and a tuple besides their bytes
-        if self._held > SPILL_BYTES:
-            for bucket, entries in enumerate(self._entries):
-                if entries:
-                    self._sink.spill(bucket, b"".join([msgpack.packb(one) for one in entries]))
-                    entries.clear()
-            self._held = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to put entries aside."""
+        return self._held > SPILL_BYTES
+
+    def put_aside(self) -> Iterator[None]:
+        """Empty the memory, bucket by bucket."""
+        for bucket, entries in enumerate(self._entries):
+            if entries:
+                self._sink.spill(bucket, b"".join([msgpack.packb(one) for one in entries]))
+                entries.clear()
+                yield
+        self._held = 0
 
     def in_order(self) -> Iterator[Entry]:
         for bucket, held in enumerate(self._entries):
