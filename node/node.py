@@ -40,7 +40,7 @@ from node.rpc.app import AdminMethods, build_server, settings_of
 from node.rpc.peer_methods import PeerMethods
 from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
-from node.sync_setup import join_by_snapshot
+from node.sync_setup import NodeSync, join_by_snapshot
 from node.verifier import Verifier
 from qenex import __version__
 from qenex.crypto import self_test
@@ -76,6 +76,7 @@ class Node:
         self._signs = False
         self.engine: Engine | None = None
         self.peers: Peers | None = None
+        self.sync: NodeSync | None = None
         self.server: RpcServer | None = None
         self.ready = False
 
@@ -187,9 +188,18 @@ class Node:
         peers, engine = self.peers, self.engine
         assert engine is not None
         self.network.attach(None if peers is None else peers.transport, engine)
-        if peers is not None:
-            self._closing.append(peers.stop)
-            await peers.start()
+        if peers is None:
+            return
+        self.sync = sync = NodeSync(
+            self.config, self.application, peers.transport, engine, remember=engine.votes.remember
+        )
+        sync.declare_metrics(self.metrics)
+        sync.route(self.network)
+        engine.on_behind = sync.blocks.on_behind
+        self._closing.append(peers.stop)
+        await peers.start()
+        self._closing.append(sync.stop)
+        sync.start(self.fail)
 
     async def _start_rpc(self, genesis: Genesis, opened: OpenedSigner | None) -> None:
         config = self.config
@@ -246,6 +256,8 @@ class Node:
         """Why the node cannot serve yet; empty when it can."""
         if self._fault is not None or self._stop.is_set():
             return "stopping"
+        if self.sync is not None and self.sync.status.syncing:
+            return f"syncing: height {self.sync.status.height} of {self.sync.status.target}"
         if self.ledger.durable_height < self.ledger.initial_height:
             if not self._signs:
                 return "no block yet, and none is made here: this node has no validator key"
@@ -303,6 +315,8 @@ class Node:
         self._last_time = committed.header.time
         self.events.publish(committed.events)
         self.network.block_committed(committed)
+        if self.sync is not None:
+            self.sync.committed(committed)
 
     def _module_fault(self, error: Exception) -> None:
         log.error("a module failed in a way it did not foresee", exc_info=error)

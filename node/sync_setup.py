@@ -15,6 +15,7 @@ from ledger.store import Ledger
 from node.application import Application, Committed
 from node.block_sync import BlockSync, Engine, SyncStatus
 from node.config import Config
+from node.metrics import NodeMetrics
 from node.peers import open_identity, settings_of
 from node.snapshots import Snapshots
 from node.state_sync import StateSync
@@ -66,7 +67,7 @@ class NodeSync:
     ) -> None:
         self._application = application
         self.snapshots = application.snapshots = snapshots_of(config)
-        server = SyncServer(application.ledger, self.snapshots, transport)
+        self._server = server = SyncServer(application.ledger, self.snapshots, transport)
         self.blocks = BlockSync(application, transport, engine, remember=remember)
         self.follower = SyncFollower(transport, server=server, blocks=self.blocks)
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,6 +94,17 @@ class NodeSync:
         if tasks:
             await asyncio.wait(tasks)
         await self.snapshots.stop()
+
+    def declare_metrics(self, metrics: NodeMetrics) -> None:
+        """What sync counts."""
+        metrics.watch_gauge("sync_target", "Highest height that a peer claims", lambda: self.status.target)
+        metrics.watch_gauge("syncing", "1 while this node catches up", lambda: int(self.status.syncing))
+        metrics.watch_counter(
+            "synced_blocks_total", "Blocks applied by block sync", lambda: self.blocks.applied
+        )
+        metrics.watch_counter(
+            "sync_served_total", "Requests of peers that catch up, answered", lambda: self._server.served
+        )
 
     def committed(self, committed: Committed) -> None:
         """A block is durable: a snapshot may be due."""
