@@ -85,7 +85,13 @@ class Engine:
         self.evidence = EvidencePool(evidence_path, self._check_evidence, gossip, self._spawn)
         self._signing = (
             SigningQueue(
-                signer, address, self._post, self._spawn, self.blocks.written, metrics.stages["sign"].observe
+                signer,
+                address,
+                self._post,
+                self._spawn,
+                self.blocks.written,
+                self._is_wanted,
+                metrics.stages["sign"].observe,
             )
             if signer is not None and address is not None
             else None
@@ -491,6 +497,10 @@ class Engine:
             self._in_height(self._sign_with_body(action, name))
         else:
             self._signing.sign(action)
+
+    def _is_wanted(self, action: events.SignProposal | events.SignVote) -> bool:
+        core = self._core
+        return self._live and core.state.signing == action and core.round == action.round
 
     async def _sign_with_body(self, action: events.SignProposal | events.SignVote, name: bytes) -> None:
         """The block was here before a restart: it has to be fetched and kept again."""

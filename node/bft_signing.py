@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from consensus.events import Event, Signed, SigningFailed, SignProposal, SignVote, Step
 from consensus.signer import Lock
@@ -15,16 +16,21 @@ from node.bft_blocks import Spawn
 from node.signing import Signer
 from qenex.block import PREVOTE, SignedProposal, SignedVote
 from qenex.crypto.address import Address
-from qenex.errors import QenexError
+from qenex.errors import QenexError, SignerUnavailable
 
 log = logging.getLogger("qenex.engine")
+
+RETRY_SECONDS: Final = 0.2
+"""A signer process that is away is asked again after this."""
 
 
 class SigningQueue:
     """Answers each request by a `Signed` or `SigningFailed`. What the local disk raises ends the engine.
 
-    `ready` is awaited before each signature: nothing is signed on a block that is not durable. `observe` is told
-    how many seconds each took.
+    `ready` is awaited before each signature: nothing is signed on a block that is not durable. `is_wanted` tells
+    whether a request is still of its round: until it is not, a signer process that is away is asked again and
+    again, since a chain whose validators all lost a moment's vote would wait for ever. `observe` is told how many
+    seconds each signature took.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class SigningQueue:
         post: Callable[[Event], None],
         spawn: Spawn,
         ready: Callable[[], Awaitable[None]],
+        is_wanted: Callable[[SignProposal | SignVote], bool],
         observe: Callable[[float], None],
     ) -> None:
         self._signer = signer
@@ -41,6 +48,7 @@ class SigningQueue:
         self._post = post
         self._spawn = spawn
         self._ready = ready
+        self._is_wanted = is_wanted
         self._observe = observe
         self._requests: deque[SignProposal | SignVote] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -55,18 +63,35 @@ class SigningQueue:
             self._task = self._spawn(self._work())
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._requests:
             request = self._requests.popleft()
             await self._ready()
-            started = time.perf_counter()
             try:
-                signature = await loop.run_in_executor(self._thread, self._ask, request)
-                self._observe(time.perf_counter() - started)
+                signature = await self._signature(request)
             except QenexError as error:
                 self._refused(request, error)
             else:
                 self._post(Signed(self._message(request, signature)))
+
+    async def _signature(self, request: SignProposal | SignVote) -> bytes:
+        """Raises what the signer raises; SignerUnavailable only once the request is of no more use."""
+        loop, told = asyncio.get_running_loop(), False
+        while True:
+            started = time.perf_counter()
+            try:
+                signature = await loop.run_in_executor(self._thread, self._ask, request)
+            except SignerUnavailable as error:
+                if not self._is_wanted(request):
+                    raise
+                if not told:
+                    log.warning("the signer does not answer", extra={"reason": error.message})
+                    told = True
+                await asyncio.sleep(RETRY_SECONDS)
+                if not self._is_wanted(request):
+                    raise
+            else:
+                self._observe(time.perf_counter() - started)
+                return signature
 
     def _ask(self, request: SignProposal | SignVote) -> bytes:
         """In the signing thread. Raises what the signer raises."""
