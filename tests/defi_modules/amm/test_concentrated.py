@@ -193,6 +193,22 @@ def test_liquidity_costs_no_more_than_the_amounts_and_gives_back_no_more(
     assert back[1] <= cost[1] <= back[1] + 1
 
 
+@pytest.mark.parametrize(
+    ("price", "amount0", "amount1", "liquidity"),
+    [
+        ((1, 1), 100, 200, 2_148),
+        ((99, 110), 100, 200, 1_048),
+        ((111, 100), 100, 200, 2_097),
+        ((100, 110), 100, 200, 1_048),
+        ((110, 100), 100, 200, 2_097),
+    ],
+)
+def test_v3_periphery_liquidity(price: tuple[int, int], amount0: int, amount1: int, liquidity: int) -> None:
+    # Figures: Uniswap/v3-periphery test/LiquidityAmounts.spec.ts.
+    low, high = encode(100, 110), encode(110, 100)
+    assert liquidity_for_amounts(encode(*price), low, high, amount0, amount1) == liquidity
+
+
 def test_v3_most_liquidity_of_a_tick() -> None:
     # Figures: Uniswap/v3-core test/Tick.spec.ts (low, medium and high fee, and the whole range).
     assert max_liquidity_per_tick(10) == 1917569901783203986719870431555990
