@@ -12,9 +12,16 @@ from typing import NamedTuple
 from qenex.block import FLAG_COMMIT, PRECOMMIT, PREVOTE, Commit, Evidence, SignedProposal, SignedVote
 from tests.simulation import oracle
 from tests.simulation.chain import Body, Changes
+from tests.simulation.plan import MESSAGE_DELAY, PRECISION
 from tests.simulation.scheme import Key, Verifier
 
 MAX_VIOLATIONS = 5
+
+
+def in_window(time: int, received: int, round: int) -> bool:
+    """Whether a block of this time, proposed in `round`, came in time; all in ns (protocol.md, `Block`)."""
+    delay = MESSAGE_DELAY * 11**round // 10**round
+    return time - PRECISION <= received <= time + PRECISION + delay
 
 
 class Violation(NamedTuple):

@@ -420,13 +420,6 @@ CORE_MUTANTS: Final = (
         (CORE + "_signed", "[Send(message, True)]", "[Flush(), Send(message, True)]"),
     ),
     _m(
-        "the body of a proposal is not kept",
-        "calm",
-        "consensus.height:_keep_body",
-        "asked.pol_round < 0 if isinstance(asked, SignProposal) else",
-        "False if isinstance(asked, SignProposal) else",
-    ),
-    _m(
         "nothing is flushed before a signature",
         "crashing, storm",
         CORE + "_sign_next",
@@ -490,7 +483,7 @@ CORE_MUTANTS: Final = (
     ),
     _m(
         "a restart starts no timer",
-        "crashing, storm",
+        "heavy crashing, crashing",
         CORE + "resume",
         "for step in state.timers",
         "for step in ()",
@@ -506,7 +499,7 @@ CORE_MUTANTS: Final = (
         "the signer's memory is ignored",
         "lost log",
         CORE + "_recalled",
-        "return self._carry_out(driver.recall(memory), [])",
+        "return self._carry_out(driver.recall(memory, first), [])",
         "return []",
     ),
     _m(
@@ -568,6 +561,13 @@ CORE_MUTANTS: Final = (
 )
 
 OTHER_MUTANTS: Final = (
+    _m(
+        "the window of a proposal's time has no early end",
+        "untimely",
+        "node.bft_options:Window.holds",
+        "return time - self.precision_ns <= received <= time + self.precision_ns + delay",
+        "return received <= time + self.precision_ns + delay",
+    ),
     _m(
         "priorities are rescaled by flooring",
         "unequal",

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from tests.simulation.mutants import MUTANTS, Edit, Mutant
 from tests.simulation.scenarios import SUITES
 
-SECONDS: Final = 20.0
+SECONDS: Final = 6.0
 """CPU time of one run; a mutant that needs more has made something endless."""
 OURS: Final = (NameError, SyntaxError, ImportError)
 """What a mutant that was written badly raises: no kill."""

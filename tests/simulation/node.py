@@ -15,9 +15,11 @@ from consensus.height import Core, is_durable
 from consensus.signer import Lock, SignerGuard
 from consensus.wal import Body as LoggedBody
 from consensus.wal import Wal, decode_record, log_name, scan
+from node.bft_options import Window
 from qenex.block import PRECOMMIT, PREVOTE, Commit, SignedProposal, SignedVote
 from qenex.errors import DoubleSignRefused, SignerStateMissing
 from tests.simulation.chain import Body, Chain
+from tests.simulation.checks import in_window
 from tests.simulation.clock import MS
 from tests.simulation.disk import Disk
 from tests.simulation.plan import MESSAGE_DELAY, PRECISION, CrashAt
@@ -32,14 +34,9 @@ TIMEOUTS: Final = {
     events.Step.PRECOMMIT: (150 * MS, 100 * MS),
 }
 """Timeout of round 0, and what each further round adds."""
+WINDOW: Final = Window(PRECISION, MESSAGE_DELAY)
 SUMMARY_EVERY: Final = 150 * MS
 ASK_EVERY: Final = 80 * MS
-
-
-def in_window(time: int, received: int, round: int) -> bool:
-    """Whether a block of this time, proposed in `round`, came in time; all in ns (protocol.md, `Block`)."""
-    delay = MESSAGE_DELAY * 11**round // 10**round
-    return time - PRECISION <= received <= time + PRECISION + delay
 
 
 class Crash(Exception):
@@ -354,6 +351,8 @@ class SimNode:
         name = self.chain.name_of(body)
         self.world.watcher.made(name, self.chain.outline(body))
         self.bodies[name] = body
+        # Nobody else has it: once the log knows of the block, it has to have the block.
+        self._keep_body(events.KeepBody(name))
         self.inbox.append(events.BlockBuilt(action.height, action.round, name))
 
     def build(self, height: int, round: int) -> Body | None:
@@ -386,8 +385,9 @@ class SimNode:
             # Somebody else's block, proposed as new, is not to be voted for in this round. It stays valid: it may be
             # locked already, and else a traitor could make a locked block unacceptable.
             own = seen.proposer == self.chain.sets[height].proposer(round).address
-            timely = own and in_window(seen.time, received, round)
-            self.world.watcher.judged(self.index, height, round, name, timely=timely)
+            timely = own and WINDOW.holds(seen.time, received, round)
+            in_time = in_window(seen.time, received, round)
+            self.world.watcher.judged(self.index, height, round, name, timely=own and in_time)
         if not timely:
             self.world.faults["untimely block"] += 1
         self.post(events.BlockChecked(height, round, name, valid, timely))

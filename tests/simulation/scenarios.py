@@ -265,6 +265,9 @@ SUITES: Final[dict[str, tuple[Scenario, ...]]] = {
         for seed in range(3)
         for point in ("after signature", "before send", "before flush", "after append", "between actions")
     ),
+    "heavy crashing": tuple(
+        Scenario(replace(crashing(seed, "after append"), powers=(5, 1, 1, 1))) for seed in range(12)
+    ),
     "lost log": tuple(Scenario(rough(seed, crashes=12, fate="no log")) for seed in range(20)),
     "damaged log": tuple(Scenario(damaged(seed)) for seed in range(10)),
     "thirds": tuple(Scenario(thirds(seed)) for seed in range(8)),

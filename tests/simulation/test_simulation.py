@@ -78,10 +78,10 @@ def test_every_scenario_is_well_without_sabotage(suite: str) -> None:
 
 
 def test_every_kind_of_fault_and_treason_happens() -> None:
-    faults = run_seeds(range(60), (4,)).faults
+    faults = run_seeds(range(40), (4,)).faults
     assert {kind for kind in FAULTS if not faults[kind]} == set()
     assert {point for point in POINTS if not faults[f"crash {point}"]} == set()
-    treason = run_seeds(range(60), (4,), byzantine=True).faults
+    treason = run_seeds(range(40), (4,), byzantine=True).faults
     # Twice the same key and lies by silence are no events of their own: all others are counted.
     assert {kind for kind in BEHAVIOURS if not treason[kind]} == set()
 
@@ -132,7 +132,8 @@ def test_one_seed_gives_one_trace_in_any_process_under_any_hash_seed(repository:
 
 def test_real_signatures_decide_the_same_blocks_as_those_of_the_simulator() -> None:
     for seed in range(2):
-        plan = replace(draw(seed, 4), heights=2)
+        # Without crashes: what one leaves of the log depends on the signatures' size.
+        plan = replace(draw(seed, 4), heights=2, crashes=())
         test, real = run(plan), run(replace(plan, real=True))
         assert real.violations == ()
         assert real.decisions == test.decisions
