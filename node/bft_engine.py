@@ -33,6 +33,7 @@ from node.bft_face import Gossip
 from node.bft_log import EventLog, Recovered
 from node.bft_metrics import EngineMetrics
 from node.bft_options import EngineOptions, EngineStatus
+from node.bft_recording import Recording, StepCore
 from node.bft_rhythm import Rhythm
 from node.bft_signing import SigningQueue
 from node.bft_summaries import Summaries
@@ -61,6 +62,7 @@ class Engine:
         signer: Signer | None = None,
         identity: SignerIdentity | None = None,
         evidence_path: Path | None = None,
+        recording: Recording | None = None,
         options: EngineOptions | None = None,
         metrics: NodeMetrics | None = None,
         clock: Clock = time.time_ns,
@@ -108,7 +110,9 @@ class Engine:
         self._live = False
         """Whether the core is driven: between `_start` and a pause, a stop or a fault."""
 
+        self._recording = recording
         self._core: Core
+        self._step: StepCore
         self._summaries: Summaries
         self._height = application.ledger.height + 1
         self._at = (0, Step.NEW_HEIGHT)
@@ -188,6 +192,8 @@ class Engine:
             if self._signing is not None:
                 await self._signing.close()
             await self.evidence.close()
+            if self._recording is not None:
+                self._recording.close()
             await self._log.close()
 
     def stop(self) -> None:
@@ -264,6 +270,7 @@ class Engine:
         recovered = await self._log.begin(height)
         self._enter(height)
         self._core = core = Core(chain_id, None if self._identity is None else self._identity.address)
+        self._step = core.step if self._recording is None else self._recording.of(core)
         self._summaries = Summaries(core, self.blocks.bodies, time.monotonic)
         self._live = True
         self._take_up(recovered)
@@ -281,11 +288,11 @@ class Engine:
         may_sign = self._may_sign and (recovered.intact or len(self._validators) == 1)
         first = events.NewHeight(height, self._application.rotation(height), may_sign)
         if not recovered.events:
-            self._actions.extend(self._core.step(first))
+            self._actions.extend(self._step(first))
             return
-        self._core.step(first)
+        self._step(first)
         for event in recovered.events:
-            self._core.step(event)
+            self._step(event)
         self._actions.extend(self._core.resume())
 
     def _recall(self, history: Sequence[Event]) -> None:
@@ -350,7 +357,7 @@ class Engine:
                     event = self._events.popleft()
                     if is_durable(event):
                         self._log.append(event)
-                    self._actions.extend(self._core.step(event))
+                    self._actions.extend(self._step(event))
                 else:
                     return
         except BaseException as error:  # whatever it is, it must not be lost in a callback of the loop

@@ -59,6 +59,7 @@ PEERS_FILE: Final = "peers.json"
 CONSENSUS_FOLDER: Final = "consensus"
 WAL_FOLDER: Final = "wal"
 EVIDENCE_FILE: Final = "evidence"
+RECORDING_FILE: Final = "recording"
 ENVIRONMENT_PREFIX: Final = "QENEX_"
 MAX_CONFIG_SIZE: Final = 1 << 20
 
@@ -122,6 +123,11 @@ class Config:
     def wal_path(self) -> Path:
         """Folder of what consensus has received at the height in progress."""
         return self.home / CONSENSUS_FOLDER / WAL_FOLDER
+
+    @property
+    def recording_path(self) -> Path:
+        """Recording of consensus, where `consensus.record` asks for one."""
+        return self.home / CONSENSUS_FOLDER / RECORDING_FILE
 
     @property
     def evidence_path(self) -> Path:

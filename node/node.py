@@ -27,6 +27,7 @@ from node.application import Application, Committed
 from node.bft_blocks import Clock
 from node.bft_engine import Engine
 from node.bft_log import EventLog
+from node.bft_recording import Recording
 from node.bft_setup import OpenedSigner, engine_options, open_signer
 from node.config import Config
 from node.events import EventBus
@@ -162,6 +163,7 @@ class Node:
             signer=None if opened is None else opened.signer,
             identity=None if opened is None else opened.identity,
             evidence_path=config.evidence_path,
+            recording=Recording(config.recording_path) if config.consensus.record else None,
             options=engine_options(config),
             metrics=self.metrics,
             clock=self._clock,

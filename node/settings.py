@@ -224,7 +224,9 @@ class ConsensusSettings:
         low=10,
         high=600_000,
     )
-    record: bool = setting(False, "also write every event to consensus/recording, for `replay-consensus`")
+    record: bool = setting(
+        False, "also write every event to consensus/recording, up to 256 MiB, for `replay-consensus`"
+    )
 
 
 @dataclass(frozen=True, slots=True)

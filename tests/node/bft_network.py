@@ -20,6 +20,7 @@ from node.bft_engine import Engine
 from node.bft_log import EventLog
 from node.bft_options import EngineOptions, Timeouts
 from node.bft_pace import Intervals
+from node.bft_recording import Recording
 from node.home import ValidatorKey
 from node.modules import make_machine
 from node.validation import check_commit
@@ -159,6 +160,7 @@ class Member:
         self.options = options
         self.backend: Any = options.pop("backend", "leveldb")
         self.clock: Callable[[], int] = options.pop("clock", time.time_ns)
+        self.recording: Recording | None = None
         self.hashes: dict[int, bytes] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -212,6 +214,7 @@ class Member:
             signer=self.guard,
             identity=self.key,
             evidence_path=self.folder / "evidence",
+            recording=self.recording,
             options=EngineOptions(FAST, SHORT)._replace(**self.options),
             clock=self.clock,
         )

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from consensus.events import Step
+from consensus.replay import read_recording, replay
 from node.bft_options import Window
+from node.bft_recording import Recording
 from qenex.block import PREVOTE, SignedVote, vote_sign_bytes
 from tests.node.bft_network import Chain
 from tests.node.chain_helpers import until
@@ -236,3 +238,22 @@ async def test_it_tells_where_it_stands(tmp_path: Path):
         await engine.resume_at(height + 1)
         await until(lambda: min(chain.heights()) >= height + 2)
     assert engine.status.step == "stopped"
+
+
+async def test_a_recording_replays_to_the_same_actions_and_is_bounded(tmp_path: Path):
+    chain = Chain(tmp_path)
+    for member, size in zip(chain.members, (1 << 26, 20_000), strict=False):
+        member.recording = Recording(tmp_path / member.name / "recording", size)
+    async with chain:
+        sent = await load(chain, 10)
+        await until(lambda: landed(chain, sent) and min(chain.heights()) >= 5)
+        await chain.members[0].engine.pause()
+        await chain.members[0].engine.resume_at(chain.members[0].application.ledger.height + 1)
+        await until(lambda: min(chain.heights()) >= 8)
+    whole = read_recording((tmp_path / "node0" / "recording.old").read_bytes())
+    assert whole.own_address == chain.keys[0].address
+    assert len(whole.steps) > 50
+    assert replay(whole) == []
+    assert replay(read_recording((tmp_path / "node0" / "recording").read_bytes())) == []
+    assert (tmp_path / "node1" / "recording").stat().st_size <= 20_000
+    assert replay(read_recording((tmp_path / "node1" / "recording").read_bytes())) == []
