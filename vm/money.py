@@ -337,14 +337,16 @@ def balance_changes(state: State, addresses: Container[Address]) -> list[Balance
     return found
 
 
-def check_conservation(state: State, mark: int, supplies: Container[str] | None = None) -> None:
-    """Per denomination: balance changes since `mark` equal supply changes, and no balance is negative.
+def check_conservation(
+    state: State, touched: Mapping[bytes, Value | None], supplies: Container[str] | None = None
+) -> None:
+    """Per denomination: balance changes equal supply changes, and no balance is negative.
 
-    `supplies` are the denominations that who may mint them minted or burned since `mark` (None: not
-    known here, any): a supply record that changed otherwise was written past the rights.
-    Raises ConservationViolated.
+    `touched` are the old images of what a scope wrote (`State.touched`). `supplies` are the denominations
+    that who may mint them minted or burned in it (None: not known here, any): a supply record that changed
+    otherwise was written past the rights. Raises ConservationViolated.
     """
-    _check_images(state.touched(mark), state.written, supplies)
+    _check_images(touched, state.written, supplies)
 
 
 def check_block_conservation(state: State, images: Mapping[bytes, Value | None]) -> None:
