@@ -181,7 +181,9 @@ class BlockExecution:
             for key, old in touched.items():
                 for decode_key, method in checks.get(key[:2], ()):
                     method(self.ctx, decode_key(key), old, state.get(key))
-            if state.mark() != end:  # an invariant that writes is a defect; its writes are checked all the same
+            if (
+                state.mark() != end
+            ):  # an invariant that writes is a defect; its writes are checked all the same
                 touched = state.touched(mark)
         check_conservation(state, touched, self.ctx.supplies)
 
