@@ -26,6 +26,9 @@ from qenex.errors import InternalError
 
 log = logging.getLogger("qenex.engine")
 
+BURST: Final = 4
+"""Slices of a block between which nothing else runs: on a busy node admission and RPC would take most of the
+loop, and blocks would become small and late while the pool grows."""
 FILL_SECONDS: Final = 0.4
 """A proposal is filled for so long. Under load it then takes others as long to check, and a slow or busy machine
 makes smaller blocks instead of rounds that fail."""
@@ -67,6 +70,7 @@ class BlockWork:
         self._verdicts: dict[bytes, bool] = {}
         self._fetching: dict[bytes, asyncio.Task[Block]] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._rechecking: asyncio.Task[None] | None = None
         self.untimely = 0
         """Proposals that came outside the window around their time."""
 
@@ -121,7 +125,8 @@ class BlockWork:
                     evidence=tuple(evidence),
                     max_bytes=self._max_block_bytes,
                     enough=lambda: time.perf_counter() - started > FILL_SECONDS,
-                )
+                ),
+                burst=BURST,
             )
             self._observe("propose", started)
         self.bodies.put(proposal.hash, proposal.block)
@@ -154,7 +159,7 @@ class BlockWork:
             await self._application.verify_block(block)
             async with self._turn:
                 started = time.perf_counter()
-                answer = await drive(self._application.process_proposal_steps(block))
+                answer = await drive(self._application.process_proposal_steps(block), burst=BURST)
                 self._observe("process", started)
             if not answer.accepted:
                 log.warning(
@@ -168,7 +173,7 @@ class BlockWork:
         """Compute the state root after a valid block, while it is voted on."""
         async with self._turn:
             started = time.perf_counter()
-            await drive(self._application.build_tree_steps(name))
+            await drive(self._application.build_tree_steps(name), burst=BURST)
             self._observe("tree", started)
 
     # -- final ---------------------------------------------------------------------------------
@@ -187,16 +192,16 @@ class BlockWork:
         async with self._turn:
             started = time.perf_counter()
             try:
-                await drive(application.finalize_block_steps(block))
+                await drive(application.finalize_block_steps(block), burst=BURST)
             except Rejected as reason:
                 raise InternalError(
                     f"the decided block {name.hex()} of height {commit.height} breaks this node's rules: {reason}"
                 ) from None
             pending = application.commit_begin(block, commit)
             self._writing = self._spawn(self._write(pending))
-            started = self._observe("commit", started)
-            await drive(application.admission.recheck_steps())
-            self._observe("recheck", started)
+            self._observe("commit", started)
+        if self._rechecking is None or self._rechecking.done():
+            self._rechecking = self._spawn(self._recheck())
         self.last, self.last_hash = block, name
         return block, pending.committed
 
@@ -214,6 +219,21 @@ class BlockWork:
             extra={"height": committed.height, "transactions": len(committed.result.receipts)},
         )
         await drive(application.upkeep_steps())
+
+    async def _recheck(self) -> None:
+        """Bring the pool in step with the last block, beside the next one: a proposal checks for itself what it takes,
+        and who sends more is checked before it."""
+        started = time.perf_counter()
+        await drive(self._application.admission.recheck_steps())
+        self._observe("recheck", started)
+
+    async def settled(self) -> None:
+        """As `written`; nor is anything else done with the application any more."""
+        rechecking, self._rechecking = self._rechecking, None
+        if rechecking is not None:
+            rechecking.cancel()
+            await asyncio.wait([rechecking])
+        await self.written()
 
     @property
     def writing(self) -> asyncio.Task[None] | None:

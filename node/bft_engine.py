@@ -237,7 +237,7 @@ class Engine:
             task.cancel()
         if running:
             await asyncio.wait(running)
-        await self.blocks.written()
+        await self.blocks.settled()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

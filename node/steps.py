@@ -42,15 +42,16 @@ def run(steps: Steps[T]) -> T:
             return result
 
 
-async def drive(steps: Steps[T]) -> T:
-    """Slice by slice, others in between."""
+async def drive(steps: Steps[T], *, burst: int = 1) -> T:
+    """Slice by slice, others in between; `burst` slices at a time."""
     try:
         while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+            for _ in range(burst):
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
             await asyncio.sleep(0)
     finally:
         steps.close()
