@@ -1,0 +1,135 @@
+"""The short way of one signer through entry decides as the general one, refusal by refusal, record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defi_modules.bank import Bank
+from ledger.state import State
+from qenex.errors import QenexError
+from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, Account
+from qenex.transaction import Fee, Message, Signer, Transaction, assemble, decode_transaction, encode_body
+from qenex.types import QXC
+from tests.vm.chain import ACTORS, CHAIN_ID
+from vm import entry
+from vm.fees import MachineParams
+from vm.gas import gas_schedule
+from vm.machine import Machine
+
+ALICE, BOB = ACTORS[:2]
+HEIGHT = 50
+HASH = bytes(range(32))
+ED25519_SIZE = 184
+"""Bytes of the transfer below."""
+REGISTRY = Machine([Bank]).registry
+
+
+class Records:
+    """A base of decoded values."""
+
+    def __init__(self, values: dict[bytes, Any]) -> None:
+        self.get = values.get
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Any]]:
+        return iter(())
+
+
+class Case(NamedTuple):
+    """A transaction, the payer's record, and the block's rules."""
+
+    tx: Transaction
+    records: dict[bytes, Any]
+    rules: entry.Rules
+    valid: bool
+
+
+FAULTS = (
+    "none", "chain", "late", "far", "sequence", "key sent", "other key sent", "no key", "scoped", "lease", "long key",
+    "unknown key", "scheme off", "verify only", "gas low", "gas high", "fee low", "poor", "no account", "signature",
+)  # fmt: skip
+"""What is out of the ordinary: one thing, or two at a time, so that the order of the checks shows."""
+GAS = 100 + ED25519_SIZE + 420
+"""Intrinsic gas of the transfer below, within a few bytes: the limits around it are drawn."""
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    faults = {draw(st.sampled_from(FAULTS)), draw(st.sampled_from(("none", "none", *FAULTS)))}
+    scheme = 0 if "scheme off" in faults else 1 if "verify only" in faults else 2
+    high = "gas high" in faults
+    params = MachineParams(scheme_ed25519=scheme, max_block_gas=100_000 if high else 5_000_000)
+    price = draw(st.sampled_from([10, 10, 0]))
+    rules = entry.make_rules(CHAIN_ID, HEIGHT, price, params, gas_schedule(1))
+    gas_limit = GAS + draw(st.integers(-20, 20)) if "gas low" in faults else 100_001 if high else 5_000
+    tip = draw(st.sampled_from([0, 7]))
+    needed = gas_limit * price + tip
+    fee = Fee(max(needed - 1, 0) if "fee low" in faults else needed + draw(st.integers(0, 1)), gas_limit, tip)
+    sent = ALICE.key if "key sent" in faults else BOB.key if "other key sent" in faults else None
+    sequence = draw(st.integers(0, 2))
+    signed = sequence + draw(st.sampled_from([1, 2])) if "sequence" in faults else sequence
+    body = encode_body(
+        "other" if "chain" in faults else CHAIN_ID,
+        [Signer(ALICE.address, signed, sent, 1 if "scoped" in faults else None)],
+        [Message("bank.send", (BOB.address, (QXC, 1)), 0)],
+        fee,
+        HEIGHT - 1 if "late" in faults else HEIGHT + 20_000 if "far" in faults else HEIGHT,
+        HASH if "lease" in faults else None,
+    )
+    long_key, unknown = bytes((2,)) + HASH, bytes((0x77,)) + HASH
+    stored = long_key if "long key" in faults else unknown if "unknown key" in faults else ALICE.key
+    balance = max(fee.max - 1, 0) if "poor" in faults else fee.max + draw(st.integers(0, 1))
+    record = Account(sequence, balance, b"" if "no key" in faults else stored, 0, 0)
+    records: dict[bytes, Any] = {ACCOUNT_PUBLIC_KEYS + HASH: bytes((2,)) + bytes(1312)}
+    if "no account" not in faults:
+        records[ACCOUNT_RECORDS + ALICE.address] = record
+    tx = decode_transaction(assemble(body, [bytes(64)]))
+    return Case(tx, records, rules, "signature" not in faults)
+
+
+def outcome(case: Case, *, asks: bool) -> tuple[Any, ...]:
+    """What entry says, what the verifier was asked, and what was written in which order."""
+    state = State(Records(case.records))
+    asked: list[tuple[bytes, ...]] = []
+
+    def verify(tx: Transaction, keys: tuple[bytes, ...]) -> bool:
+        asked.append(keys)
+        return case.valid
+
+    answer: tuple[Any, ...]
+    try:
+        answer = tuple(entry.enter(state, case.rules, REGISTRY, case.tx, verify if asks else None))
+    except QenexError as error:
+        answer = type(error), error.code, error.message, error.hint
+    return answer, asked, list(state.changes().items()), state.images(), state.touched(0)
+
+
+@settings(max_examples=400)
+@given(case=cases(), asks=st.booleans())
+def test_both_ways_agree(case: Case, asks: bool) -> None:
+    short = outcome(case, asks=asks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entry, "_enter_alone", lambda *arguments: None)
+        assert outcome(case, asks=asks) == short
+
+
+def test_the_usual_transaction_goes_the_short_way() -> None:
+    record = Account(3, 10**9, ALICE.key, 0, 0)
+    rules = entry.make_rules(CHAIN_ID, HEIGHT, 10, MachineParams(), gas_schedule(1))
+    body = encode_body(
+        CHAIN_ID,
+        [Signer(ALICE.address, 3, None, None)],
+        [Message("bank.send", (BOB.address, (QXC, 1)), 0)],
+        Fee(10**6, 5_000, 0),
+        HEIGHT + 5,
+    )
+    tx = decode_transaction(assemble(body, [bytes(64)]))
+    state = State(Records({ACCOUNT_RECORDS + ALICE.address: record}))
+    entered = entry._enter_alone(state, rules, tx, None)
+    assert entered is not None
+    assert entered.keys == (ALICE.key,)
+    assert state.get(ACCOUNT_RECORDS + ALICE.address) == Account(4, 10**9 - 10**6, ALICE.key, 0, 0)
