@@ -242,7 +242,7 @@ VOTE_MUTANTS: Final = (
     ),
     _m(
         "one voice is enough to skip rounds",
-        "flood, byzantine",
+        "byzantine, flood",
         VOTES + "_thresholds",
         "3 * votes.present_power > total",
         "True",
