@@ -257,6 +257,19 @@ def test_the_first_block_has_no_commit(application: Application):
     assert evidence_root(()) == block.header.evidence_root
 
 
+def test_a_proposal_is_closed_when_its_time_is_over(
+    application: Application, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("node.steps.SLICE_SECONDS", 0.0)
+    for _ in range(5):
+        application.check_tx(wallets[0].transfer(wallets[1].address))
+    time = application.parent_time + SECOND
+    made = run(application.prepare_proposal_steps(time, VALIDATOR.address, enough=lambda: True))
+    assert len(made.block.transactions) == 1
+    assert application.process_proposal(made.block).accepted
+    assert len(application.prepare_proposal(time, VALIDATOR.address).block.transactions) == 5
+
+
 def test_a_proposal_leaves_out_what_cannot_stand_and_drops_it(
     application: Application, wallets: list[Wallet]
 ):
