@@ -544,6 +544,11 @@ class Order:
         self._last = None
 
     def _release_followers(self, entry: Entry) -> None:
+        if len(entry.lanes) == 1:  # nearly always the only one of its sender: nothing follows
+            lane, sequence = entry.lanes[0]
+            queue = self._pool._queues.get(lane)
+            if queue is None or sequence + 1 >= queue.first + len(queue.entries):
+                return
         for follower in self._pool._followers(entry):
             missing = 0
             if len(follower.lanes) > 1:
