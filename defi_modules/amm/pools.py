@@ -9,8 +9,11 @@ So within a block nobody buys below, or sells above, the price at which the bloc
 price before another's swap cannot take it back after.
 
 `Book.start` holds the copies, flat: for constant product, reserve in and out of 0 -> 1, then of 1 -> 0; for
-stable pools the balances at the beginning, then (i, j, in, out) for each direction used; for concentrated
-ones square-root price, tick and liquidity of 0 -> 1, then of 1 -> 0.
+stable pools the balances at the beginning, what lies beside the curve since, then (i, j, in, out) for each
+direction used; for concentrated ones square-root price, tick and liquidity of 0 -> 1, then of 1 -> 0.
+
+A stable pool's fee is taken from its output (Curve's rule). Left inside the curve it would make the next
+slice's price better, so until the block ends it lies beside the curve, with all that was withheld.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ def opened(pool: Pool, book: Book, spot: Spot | None, height: int) -> Book:
         assert spot is not None
         start = (spot.sqrt_price, spot.tick, spot.liquidity) * 2
     else:
-        start = reserves
+        start = reserves + (0,) * len(reserves)
     return _new(Book, (reserves, book.protocol, book.volumes, height, start))
 
 
@@ -76,14 +79,14 @@ def rescaled(pool: Pool, book: Book, before: int, after: int) -> Book:
         copies: tuple[int, ...] = (
             (reserves[0], reserves[1], reserves[1], reserves[0])
             if pool.curve == CONSTANT_PRODUCT
-            else reserves
+            else reserves + (0,) * len(reserves)
         )
     elif pool.curve == CONSTANT_PRODUCT:
         copies = tuple(
             [-(-x * after // before) if k % 2 == 0 else x * after // before for k, x in enumerate(start)]
         )
     else:
-        n = len(pool.denoms)
+        n = 2 * len(pool.denoms)
         copies = tuple([x * after // before for x in start[:n]])
         for at in range(n, len(start), 4):
             i, j, came, went = start[at : at + 4]
@@ -187,33 +190,37 @@ def _stable(
     rates, fee, multiplier = setup.rates, pool.swap_fee, setup.multiplier
     amp = amplification(setup, now_s)
     admin = share_bps * 10**6
-    reserves, start, n = book.reserves, book.start, len(pool.denoms)
+    start, n = book.start, len(pool.denoms)
     at, came, went = len(start), 0, 0
-    for place in range(n, len(start), 4):
+    for place in range(2 * n, len(start), 4):
         if start[place] == i and start[place + 1] == j:
             at, came, went = place, start[place + 2], start[place + 3]
             break
     copy = _pair(start[:n], i, came, j, -went)
-    same = copy == reserves
-    if min(copy) <= 0:
+    beside = start[n : 2 * n]
+    curve = tuple([reserve - kept for reserve, kept in zip(book.reserves, beside, strict=True)])
+    same = copy == curve
+    if min(copy) <= 0 or min(curve) <= 0:
         raise InsufficientLiquidity(
             "what the pool had at the beginning of the block is spent in this direction"
         )
     taken = amount
     if not exact_in:
-        taken = stableswap.exchange_out(i, j, amount, reserves, rates, amp, fee, multiplier=multiplier)
+        taken = stableswap.exchange_out(i, j, amount, curve, rates, amp, fee, multiplier=multiplier)
         if not same:
             taken = max(
                 taken, stableswap.exchange_out(i, j, amount, copy, rates, amp, fee, multiplier=multiplier)
             )
-    now = stableswap.exchange(i, j, taken, reserves, rates, amp, fee, admin, multiplier=multiplier)
+    now = stableswap.exchange(i, j, taken, curve, rates, amp, fee, admin, multiplier=multiplier)
     then = (
         now if same else stableswap.exchange(i, j, taken, copy, rates, amp, fee, admin, multiplier=multiplier)
     )
     paid = min(now.amount_out, then.amount_out) if exact_in else amount
-    # The fee leaves the copy: inside the curve it would make the next slice's price better.
-    gone = then.amount_out + then.fee + (1 if rates[j] > WAD else 0)
-    copies = (*start[:at], i, j, came + taken, went + gone, *start[at + 4 :])
+    rounding = 1 if rates[j] > WAD else 0
+    gone = then.amount_out + then.fee + rounding
+    kept = now.amount_out + now.fee + rounding - paid - now.admin_fee
+    head = (*start[:n], *beside[:j], beside[j] + kept, *beside[j + 1 :])
+    copies = (*head, *start[2 * n : at], i, j, came + taken, went + gone, *start[at + 4 :])
     cut = now.admin_fee
     return _new(
         Filled, (taken, paid, now.fee, j, _booked(book, i, taken, j, paid, (0, cut), copies), None, ())

@@ -163,7 +163,8 @@ def get_y_d(i: int, xp: Sequence[int], amp: int, d: int) -> int:
 def dynamic_fee(x: int, y: int, fee: int, multiplier: int) -> int:
     """The fee, up to `multiplier` / 1e10 times as high the further `x` and `y` are apart; rounded up.
 
-    A multiplier of at most 1e10 leaves the fee as it is.
+    A multiplier of at most 1e10 leaves the fee as it is. A swap pays it for the middle of its way, as in
+    Curve's pools: slices can save a part of what it adds to the fee, never of the fee itself.
     """
     if multiplier <= FEE_BASE or x + y == 0:
         return fee

@@ -115,7 +115,7 @@ class Book(NamedTuple):
     protocol: Annotated[tuple[Amount, ...], Length(2, 4)]
     volumes: Annotated[tuple[U256, ...], Length(2, 4)]
     height: U64
-    start: Annotated[tuple[int, ...], Length(0, 52)]
+    start: Annotated[tuple[int, ...], Length(0, 56)]
 
 
 class Spot(NamedTuple):

@@ -232,3 +232,51 @@ def test_lopsided_liquidity_is_no_way_around_the_rule(seed: int) -> None:
     market.block_of(*orders)
     assert worth() <= before
     assert market.problems() == []
+
+
+@pytest.mark.parametrize("curve", [CONSTANT_PRODUCT, STABLE, CONCENTRATED])
+@pytest.mark.parametrize("seed", range(80))
+def test_slices_within_a_block_never_pay_more_than_one_piece(curve: int, seed: int) -> None:
+    """Fees left in the pool included: up to 256 slices, from one unit, whatever was swapped before them.
+
+    Curve's dynamic fee is that of a swap's middle, so slices can save a part of what it adds; never of the fee itself.
+    """
+    pick = Random(10_000 + seed)
+    one = One(curve, pick)
+    for _ in range(pick.randrange(3)):  # the block is not fresh
+        one.trade(*pick.choice([(0, 1), (1, 0)]), pick.randrange(1, one.size), True)
+    book, spot = one.book, one.spot
+    slices = [
+        pick.choice([1, 2, pick.randrange(1, 50), pick.randrange(1, one.size)])
+        for _ in range(pick.choice([2, 9, 256]))
+    ]
+    exact_in = pick.randrange(3) > 0
+    if not exact_in:
+        slices = [max(1, piece // len(slices) // 4) for piece in slices]
+    taken = paid = given = 0
+    for piece in slices:
+        filled = one.trade(0, 1, piece, exact_in)
+        if filled is not None:
+            taken, paid, given = taken + filled.amount_in, paid + filled.amount_out, given + piece
+    one.book, one.spot = book, spot
+    if one.pool.stable is not None:
+        one.pool = one.pool._replace(stable=one.pool.stable._replace(multiplier=0))
+    whole = one.trade(0, 1, given, exact_in) if given else None
+    if whole is not None:
+        assert paid <= whole.amount_out
+        assert taken >= whole.amount_in
+    elif exact_in:
+        assert paid == 0
+
+
+@pytest.mark.parametrize("curve", [CONSTANT_PRODUCT, STABLE, CONCENTRATED])
+@pytest.mark.parametrize("seed", range(40))
+def test_there_and_back_within_a_block_never_pays(curve: int, seed: int) -> None:
+    pick = Random(20_000 + seed)
+    one = One(curve, pick)
+    amount = pick.choice([1, 2, pick.randrange(1, 100), pick.randrange(1, 4 * one.size)])
+    there = one.trade(0, 1, amount, True)
+    if there is None:
+        return
+    back = one.trade(1, 0, there.amount_out, True)
+    assert back is None or back.amount_out < amount
