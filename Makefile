@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 DEVNET_HOME ?= .devnet
-VALIDATORS ?= 1
+VALIDATORS ?= 4
 TEST_WORKERS ?= 2
 TESTS ?= tests
 BENCH_ACCOUNTS ?= 20000

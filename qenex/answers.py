@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from qenex.block import Commit, Header, Validator, block_hash
+from qenex.block import Commit, Evidence, Header, Validator, block_hash
 from qenex.building import MessageFace
 from qenex.codec import codec_for, fields_of
 from qenex.crypto.address import PREFIX, Address
@@ -453,6 +453,7 @@ class BlockAnswer(NamedTuple):
     hash: str
     header: Header
     transactions: tuple[BlockTransaction, ...]
+    evidence: tuple[Evidence, ...]
     commit: Commit | None
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
@@ -462,6 +463,7 @@ class BlockAnswer(NamedTuple):
             "hash": self.hash,
             "header": write_answer(Header, self.header, prefix),
             "transactions": [item._asdict() for item in self.transactions],
+            "evidence": [write_answer(Evidence, item, prefix) for item in self.evidence],
             "commit": None if self.commit is None else write_answer(Commit, self.commit, prefix),
         }
 
@@ -475,6 +477,7 @@ class _BlockFrame(NamedTuple):
     header: Header
     hash: HashText
     transactions: tuple[_BlockTransactionFrame, ...]
+    evidence: tuple[Evidence, ...] = ()
     commit: Commit | None = None
 
 
@@ -486,7 +489,9 @@ def read_block(answer: Json) -> BlockAnswer:
         BlockTransaction(item.hash, item.size, form.get("transaction"))
         for item, form in zip(frame.transactions, answer["transactions"], strict=True)
     )
-    return BlockAnswer(frame.header.height, frame.hash, frame.header, transactions, frame.commit)
+    return BlockAnswer(
+        frame.header.height, frame.hash, frame.header, transactions, frame.evidence, frame.commit
+    )
 
 
 class TransactionInfo(NamedTuple):
