@@ -109,4 +109,4 @@ def test_the_first_five_minutes_work_as_printed(
     os.killpg(devnet.pid, signal.SIGINT)
     devnet.wait(timeout=30)
     status = json.loads(run(clone, ".venv/bin/qenex devnet status --home .devnet --json"))
-    assert [node["running"] for node in status["data"]["nodes"]] == [False]
+    assert not any(node["running"] for node in status["data"]["nodes"])
