@@ -214,7 +214,9 @@ class Traitor(SimNode):
 
     def _stale(self, height: int, round: int) -> Any:
         """An old commit, one with too little behind it, one with nil votes passed off, or a false proof of lock."""
-        kind = self.luck.randrange(4)
+        kind = self.luck.randrange(5)
+        if kind == 4 and self.chain.height:
+            return self._shuffled(self.chain.blocks[-1].commit)
         if kind == 0 and self.chain.height:
             return self.luck.choice(self.chain.blocks).commit
         name = next((name for name in reversed(self.names) if name is not None), self.luck.randbytes(32))
@@ -236,6 +238,12 @@ class Traitor(SimNode):
                 vote = vote._replace(signature=self.world.heard_signature(validator.address, height, round))
             entries.append(CommitSignature(validator.address, FLAG_COMMIT, vote.signature or b"-"))
         return Commit(height, round, name, tuple(entries))
+
+    def _shuffled(self, commit: Commit) -> Commit:
+        """A good commit of the last height, with its entries in another order."""
+        entries = list(commit.signatures)
+        self.luck.shuffle(entries)
+        return commit._replace(signatures=tuple(entries))
 
     def _forget_all(self) -> None:
         """Begin the height again, knowing nothing of what was said: locks, votes, log and signer."""

@@ -250,7 +250,20 @@ def _crashes(luck: Random, plan: Plan, length: int) -> tuple[CrashAt, ...]:
                 fate,
             )
         )
+    crashes += _blackout(plan, length)
     return tuple(sorted(crashes, key=lambda crash: crash.start))
+
+
+def _blackout(plan: Plan, length: int) -> list[CrashAt]:
+    """In some runs the power fails everywhere at once."""
+    luck = Random(f"blackout/{plan.seed}/{len(plan.powers)}")
+    if luck.random() > 0.15:
+        return []
+    start, down = luck.randint(0, length // 2), luck.randint(100 * MS, 2 * SECOND)
+    return [
+        CrashAt(node, start, luck.choice(POINTS), luck.randint(1, 4), down + luck.randint(0, 50 * MS), "kept")
+        for node in range(len(plan.powers))
+    ]
 
 
 def _light(plan: Plan) -> list[int]:

@@ -289,7 +289,7 @@ SUITES: Final[dict[str, tuple[Scenario, ...]]] = {
     ),
     "certificates": tuple(
         Scenario(
-            traitor(seed, "stale certificates"),
+            traitor(seed, "stale certificates", loss=0.15),
             _punished("a proof-of-lock round that is not before the proposal's"),
         )
         for seed in range(6)

@@ -32,14 +32,20 @@ FAULTS = {
 }
 
 FAILED_ONCE = (
-    # Seeds that show a fault of the core that was found here and mended, by size and whether traitors take part.
-    (0, 4, False),  # a vote left, in an answer to a summary, before it was flushed
-    (12, 4, False),  # so did a proposal
+    # Seeds that show a fault that was found here and mended, by size and whether traitors take part.
+    (12, 4, False),  # a proposal left, in an answer to a summary, before it was flushed
+    (23, 4, False),  # so did a vote
+    (
+        159,
+        4,
+        False,
+    ),  # a crash between signature and flush: a vote nobody had, and the guard would not repeat it
+    (168, 4, False),  # the same
     (
         38,
         4,
         False,
-    ),  # a crash between signature and flush: a vote nobody had, and the guard would not repeat it
+    ),  # the log knew of a block of our own, but did not have it: a proposal waited for it for ever
 )
 
 
@@ -142,7 +148,7 @@ def test_real_signatures_decide_the_same_blocks_as_those_of_the_simulator() -> N
 @pytest.mark.parametrize("seed", range(3))
 def test_whole_applications_come_to_equal_roots_under_faults(seed: int, tmp_path: Path) -> None:
     plan = replace(draw(seed, 4), powers=(10,) * 4, changes=(), healing=3 * 10**9, heights=3)
-    plan = replace(plan, crashes=tuple(crash for crash in plan.crashes if crash.node < 4), slow=(), cuts=())
+    plan = replace(plan, crashes=tuple(crash for crash in plan.crashes if crash.node < 4), slow=())
     world = WholeWorld(replace(plan, skews=(0,) * 4), tmp_path)
     outcome = world.run()
     assert outcome.violations == ()
