@@ -31,6 +31,7 @@ from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from benchmarks.limits import verification_limit
 from consensus.signer import SignerGuard
+from consensus.wal import FileStorage
 from defi_modules.bank import Bank
 from ledger.backend import open_backend
 from ledger.genesis import Genesis
@@ -39,7 +40,9 @@ from ledger.store import Ledger
 from node import garbage, pages
 from node.__main__ import loop_factory
 from node.application import Application, Committed
-from node.engine import SingleValidatorEngine
+from node.bft_alone import Alone
+from node.bft_engine import Engine
+from node.bft_log import EventLog
 from node.mempool import Limits, Mempool
 from node.verifier import Verifier
 from qenex.block import Validator
@@ -184,7 +187,13 @@ class Chain:
             public_key=public,
             sign=lambda data: scheme.sign(validator_secret, data),
         )
-        self.engine = SingleValidatorEngine(self.application, self.guard, self.validator.address)
+        self.engine = Engine(
+            self.application,
+            Alone(),
+            EventLog(FileStorage(folder.with_name("wal"))),
+            signer=self.guard,
+            identity=self.validator,
+        )
         self.application.admission.on_admitted = self.engine.wake
         self.engine_task: asyncio.Task[None]
         self.all_landed = asyncio.Event()

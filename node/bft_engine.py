@@ -559,6 +559,7 @@ class Engine:
     # -- decided -----------------------------------------------------------------------------------
 
     def _decided(self, action: events.Decide) -> None:
+        self.metrics.stepped(self._at, (self._at[0], Step.NEW_HEIGHT))
         self._rhythm.stop()
         if self._signing is not None:
             self._signing.clear()
