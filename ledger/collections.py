@@ -245,6 +245,18 @@ class OrderedMap(Map[K, V]):
         """
         if not 0 <= limit <= MAX_PAGE:
             raise LimitExceeded(f"a page has at most {MAX_PAGE} entries")
+        return self._first(after, prefix, limit, reverse)
+
+    def page_and_more(
+        self, *, after: K | None = None, prefix: bytes = b"", limit: int
+    ) -> tuple[list[tuple[K, V]], bool]:
+        """A `page`, and whether more follows it: what a query with a cursor needs. Raises LimitExceeded."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise LimitExceeded(f"a page has 1 to {MAX_PAGE} entries")
+        entries = self._first(after, prefix, limit + 1, False)
+        return entries[:limit], len(entries) > limit
+
+    def _first(self, after: K | None, prefix: bytes, limit: int, reverse: bool) -> list[tuple[K, V]]:
         start = self.prefix + prefix
         stop = end_of_prefix(start)
         if after is not None and reverse:

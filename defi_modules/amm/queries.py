@@ -109,11 +109,10 @@ class Queries(Positions, Observing):
             limit: entries of one page, 100 unless given.
             cursor: `next_cursor` of the page before.
         """
-        size = limit or 100
         after = None if cursor is None else (address, cursor)
-        entries = self.owned.page(prefix=bytes(address), after=after, limit=min(1_000, size + 1))
-        items = tuple([self._position_view(number) for (_, number), _ in entries[:size]])
-        return PositionPage(items, items[-1].position if len(entries) > size else None)
+        entries, more = self.owned.page_and_more(prefix=bytes(address), after=after, limit=limit or 100)
+        items = tuple([self._position_view(number) for (_, number), _ in entries])
+        return PositionPage(items, items[-1].position if more else None)
 
     # -- quotes -----------------------------------------------------------------------------
 

@@ -92,11 +92,9 @@ class Bank(Module):
         if cursor is None and native:
             items.append(Coin(QXC, native))
         after = None if cursor is None or cursor == QXC else (address, cursor)
-        entries = self.balances.page(prefix=bytes(address), after=after, limit=size)
+        entries, more = self.balances.page_and_more(prefix=bytes(address), after=after, limit=size)
         items += [Coin(key[1], value) for key, value in entries]
-        more = len(items) > size
-        if len(items) == len(entries) == size:
-            more = bool(self.balances.page(prefix=bytes(address), after=entries[-1][0], limit=1))
+        more = more or len(items) > size
         items = items[:size]
         return BalancePage(tuple(items), items[-1].denom if more else None)
 

@@ -368,10 +368,8 @@ class Farming(Module):
             limit: entries of one page, 100 unless given.
             cursor: `next_cursor` of the page before.
         """
-        size = limit or 100
-        found = self.programs.page(after=cursor, limit=size)
+        found, more = self.programs.page_and_more(after=cursor, limit=limit or 100)
         items = tuple([ProgramInfo(number, _settle(program, ctx.time_s)) for number, program in found])
-        more = len(found) == size and bool(self.programs.page(after=found[-1][0], limit=1))
         return ProgramPage(items, items[-1].id if more else None)
 
     @query
@@ -394,13 +392,9 @@ class Farming(Module):
             limit: entries of one page, 100 unless given.
             cursor: `next_cursor` of the page before.
         """
-        size = limit or 100
         after = None if cursor is None else (address, cursor)
-        found = self.positions_of.page(prefix=bytes(address), after=after, limit=size)
+        found, more = self.positions_of.page_and_more(prefix=bytes(address), after=after, limit=limit or 100)
         items = tuple([self._info(ctx, key[1]) for key, _ in found])
-        more = len(found) == size and bool(
-            self.positions_of.page(prefix=bytes(address), after=found[-1][0], limit=1)
-        )
         return PositionPage(items, items[-1].id if more else None)
 
     def _info(self, ctx: Context, number: int) -> PositionInfo:

@@ -182,13 +182,9 @@ class Locks(Module):
             limit: entries of one page, 100 unless given.
             cursor: `next_cursor` of the page before.
         """
-        size = limit or 100
         after = None if cursor is None else (address, cursor)
-        found = self.schedules_of.page(prefix=bytes(address), after=after, limit=size)
+        found, more = self.schedules_of.page_and_more(prefix=bytes(address), after=after, limit=limit or 100)
         items = tuple([_info(key[1], self._schedule(key[1]), ctx.time_s) for key, _ in found])
-        more = len(found) == size and bool(
-            self.schedules_of.page(prefix=bytes(address), after=found[-1][0], limit=1)
-        )
         return VestingPage(items, items[-1].id if more else None)
 
     # -- escrow --------------------------------------------------------------------------------

@@ -330,10 +330,8 @@ class Tokens(Locks, Module):
             limit: entries of one page, 100 unless given.
             cursor: `next_cursor` of the page before.
         """
-        size = limit or 100
-        found = self.tokens.page(after=cursor, limit=size)
+        found, more = self.tokens.page_and_more(after=cursor, limit=limit or 100)
         items = tuple([TokenInfo(denom, ctx.money.supply(denom), token) for denom, token in found])
-        more = len(found) == size and bool(self.tokens.page(after=found[-1][0], limit=1))
         return TokenPage(items, items[-1].denom if more else None)
 
     @query

@@ -303,3 +303,28 @@ def test_cursor_outside_the_prefix_does_not_leave_it() -> None:
 def test_end_of_a_prefix_is_the_first_key_above_it(prefix: bytes, end: bytes) -> None:
     assert end_of_prefix(prefix) == end
     assert prefix + b"\xff" * 40 < end
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 5, 6, 1_000])
+def test_a_page_tells_whether_more_follows_also_at_the_largest_limit(limit: int) -> None:
+    state = State(EmptyBase())
+    numbers = OrderedMap[int, int](1, key=U64, value=U64).bind(60, state)
+    for number in range(5):
+        numbers.set(number, number)
+    entries, more = numbers.page_and_more(limit=limit)
+    assert entries == numbers.page(limit=min(limit, 5))
+    assert more is (limit < 5)
+    for wrong in (0, 1_001):
+        with pytest.raises(LimitExceeded):
+            numbers.page_and_more(limit=wrong)
+
+
+def test_more_than_a_thousand_entries_are_not_the_end() -> None:
+    """Lesson: a query that asked for one entry more than its page saw no more beyond a full page of 1,000."""
+    state = State(EmptyBase())
+    numbers = OrderedMap[int, int](1, key=U64, value=U64).bind(60, state)
+    for number in range(1_001):
+        numbers.set(number, number)
+    entries, more = numbers.page_and_more(limit=1_000)
+    assert (len(entries), more) == (1_000, True)
+    assert numbers.page_and_more(limit=1_000, after=entries[-1][0]) == ([(1_000, 1_000)], False)
