@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from consensus.events import Message
 from consensus.signer import SignerGuard
-from consensus.wal import FileStorage
+from consensus.wal import FileStorage, Storage
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
@@ -161,6 +161,7 @@ class Member:
         self.backend: Any = options.pop("backend", "leveldb")
         self.clock: Callable[[], int] = options.pop("clock", time.time_ns)
         self.recording: Recording | None = None
+        self.storage: Callable[[], Storage] = lambda: FileStorage(folder / "wal")
         self.hashes: dict[int, bytes] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -210,7 +211,7 @@ class Member:
         self.engine = Engine(
             self.application,
             self.gossip,
-            EventLog(FileStorage(self.folder / "wal")),
+            EventLog(self.storage()),
             signer=self.guard,
             identity=self.key,
             evidence_path=self.folder / "evidence",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 from consensus.events import Step
 from consensus.replay import read_recording, replay
+from consensus.wal import FileStorage
 from node.bft_options import Window
 from node.bft_recording import Recording
-from qenex.block import PREVOTE, SignedVote, vote_sign_bytes
-from tests.node.bft_network import Chain
+from qenex.block import PREVOTE, Commit, SignedVote, vote_sign_bytes
+from tests.ledger.faults import Crash
+from tests.node.bft_network import Chain, Member
 from tests.node.chain_helpers import until
 
 
@@ -221,6 +224,58 @@ async def test_garbage_costs_its_sender_and_nobody_else(tmp_path: Path):
         await until(lambda: len(chain.members[0].gossip.punished) >= 2)
         assert {peer for peer, _ in chain.members[0].gossip.punished} == {"liar"}
         await until(lambda: min(chain.heights()) >= height + 2)
+
+
+class DyingStorage(FileStorage):
+    """Dies at the next sync once it is armed: before it, or after."""
+
+    armed = ""
+
+    def sync(self, name: str) -> None:
+        if self.armed == "before":
+            raise Crash
+        super().sync(name)
+        if self.armed:
+            raise Crash
+
+
+async def test_validators_that_die_at_a_sync_of_their_log_come_back_and_say_nothing_else(tmp_path: Path):
+    chain = Chain(tmp_path)
+    said: dict[tuple[object, ...], set[bytes | None]] = {}
+    storages: dict[str, DyingStorage] = {}
+
+    def note(member: Member) -> None:
+        for message in member.gossip.sent:
+            assert not isinstance(message, Commit)
+            kind = message.type if isinstance(message, SignedVote) else 0
+            place = member.name, message.height, message.round, kind
+            said.setdefault(place, set()).add(message.block_hash)
+
+    def make_storage(member: Member) -> DyingStorage:
+        storages[member.name] = made = DyingStorage(member.folder / "wal")
+        return made
+
+    for member in chain.members:
+        member.storage = functools.partial(make_storage, member)
+    async with chain:
+        for number in range(6):
+            height = max(chain.heights())
+            await until(lambda height=height: min(chain.heights()) >= height + 2)
+            member = chain.members[number % 4]
+            storages[member.name].armed = "before" if number % 2 else "after"
+            await until(member.task.done)
+            with pytest.raises(Crash):
+                await member.task
+            del chain.network.engines[member.name]
+            note(member)
+            member.close()
+            member.start()
+        height = max(chain.heights())
+        await until(lambda: min(chain.heights()) >= height + 3)
+        for member in chain.members:
+            note(member)
+        chain.check_agreement()
+    assert all(len(blocks) == 1 for blocks in said.values()), "two messages for one place"
 
 
 async def test_it_tells_where_it_stands(tmp_path: Path):
