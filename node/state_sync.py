@@ -28,6 +28,7 @@ from qenex.errors import (
     HeaderConflict,
     NodeUnreachable,
     NotFound,
+    NoWitness,
     ProofInvalid,
     QenexError,
     SnapshotInvalid,
@@ -44,6 +45,10 @@ OFFERS_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 1.0
 """After the first offer so long for others, so that a newer one or more holders are known."""
 MAX_WITNESSES: Final = 2
+ROOM_SECONDS: Final = 2.0
+"""A peer that takes no question for so long is not asked this one."""
+REST_SECONDS: Final = 15.0
+"""A snapshot that could not be had or proved is not tried again for so long."""
 
 Found = TypeVar("Found")
 
@@ -87,7 +92,7 @@ class StateSync:
         self._light: dict[tuple[str, int], LightBlockAnswer] = {}
         self._distrusted: dict[str, None] = {}
         self._chain: LightChain | None = None
-        self._asked_offers = 0.0
+        self._asked_offers: dict[str, float] = {}
 
     # -- from the network --------------------------------------------------------------------
 
@@ -123,12 +128,14 @@ class StateSync:
             )
             anchor = await self._verify(offer)
             if anchor is None:
-                self.fetcher.give_up(offer)
+                self.fetcher.give_up(offer, REST_SECONDS)
                 continue
             self.fetcher.begin(offer)
             missing = await self._manifest(offer, anchor)
-            if missing is None or not await self._chunks(missing):
-                self.fetcher.give_up(offer)
+            if missing is None:
+                continue
+            if not await self._chunks(missing):
+                self.fetcher.give_up(offer, REST_SECONDS)
                 continue
             log.info("snapshot restored", extra={"height": offer.height})
             return offer.height
@@ -138,12 +145,11 @@ class StateSync:
         since: float | None = None
         while True:
             now = self._now()
-            if now - self._asked_offers >= OFFERS_SECONDS or not self._asked_offers:
-                self._asked_offers = now
-                for peer in self._transport.peer_ids():
-                    self.fetcher.ask_offers(peer)
-            for peer in self._transport.peer_ids():
-                if peer not in self.fetcher.offers:
+            peers = self._transport.peer_ids()
+            self._asked_offers = {peer: at for peer, at in self._asked_offers.items() if peer in peers}
+            for peer in peers:
+                if self._asked_offers.get(peer, -OFFERS_SECONDS) + OFFERS_SECONDS <= now:
+                    self._asked_offers[peer] = now
                     self.fetcher.ask_offers(peer)
             found = self.fetcher.choose()
             if found is None:
@@ -151,7 +157,7 @@ class StateSync:
             elif since is None:
                 since = now
             if found is not None and since is not None:
-                everybody = all(peer in self.fetcher.offers for peer in self._transport.peer_ids())
+                everybody = all(peer in self.fetcher.offers for peer in peers)
                 if everybody or now - since >= SETTLE_SECONDS:
                     return found
             await self._wait()
@@ -169,6 +175,7 @@ class StateSync:
 
     async def _verify(self, offer: SnapshotOffer) -> Anchor | None:
         """The verified blocks of the snapshot's height and the next; None where no peer could show them."""
+        compare = True
         while True:
             peers = [peer for peer in self._transport.peer_ids() if peer not in self._distrusted]
             if not peers:
@@ -177,13 +184,17 @@ class StateSync:
                     continue
                 self._distrusted.clear()
                 return None
-            sources = peers[: 1 + MAX_WITNESSES]
+            sources = peers[: 1 + (MAX_WITNESSES if compare else 0)]
             chain = self._light_chain(len(sources) - 1)
             try:
                 block = await self._walk(chain.verify_whole(offer.height), sources)
                 following = await self._walk(chain.verify_whole(offer.height + 1), sources)
             except (TrustExpired, HeaderConflict):
                 raise
+            except NoWitness as error:
+                # The others may be joining themselves: what the checkpoint proves is proved without them.
+                log.warning("no second peer confirms the snapshot's headers", extra={"reason": error.message})
+                compare = False
             except ProofInvalid as error:
                 self._transport.punish(sources[0], Offence.FALSE_CONTENT, error.message[:200])
                 self._distrusted[sources[0]] = None
@@ -224,9 +235,10 @@ class StateSync:
         chain = self._chain
         assert chain is not None  # the walk is its
         self.fetcher.take_failed()
+        until = self._now() + ROOM_SECONDS
         while not self.fetcher.ask_light_block(peer, ask.height, validators=ask.whole):
-            if peer not in self._transport.peer_ids():
-                raise NodeUnreachable("the peer has gone")
+            if peer not in self._transport.peer_ids() or self._now() > until:
+                raise NodeUnreachable("the peer has gone, or takes no questions")
             await self._wait()
         while (answer := self._light.pop((peer, ask.height), None)) is None:
             if ("light", ask.height) in self.fetcher.take_failed():
@@ -258,7 +270,9 @@ class StateSync:
                     # Whoever offers this hash offers what no header vouches for.
                     log.warning("a snapshot is not the chain's", extra={"reason": error.message})
                     self.fetcher.refused(part, error.message)
+                    self.fetcher.give_up(offer)
                     return None
+        self.fetcher.give_up(offer, REST_SECONDS)
         return None
 
     async def _chunks(self, missing: tuple[int, ...]) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, Protocol
 
 from node.block_sync import BlockSync
-from node.sync_server import SyncServer, Transport
+from node.sync_server import SyncServer, Transport, nothing_for
 from p2p.channels import Channel
 from p2p.offences import Offence
 from p2p.peers import PeerInfo
@@ -68,6 +68,8 @@ class SyncFollower:
                 self._blocks.on_status(peer, message)
         elif self._server is not None:
             self._server.on_request(peer, channel, number, message)
+        else:  # this node joins itself: nobody need wait for an answer
+            self._transport.send(peer, channel, encode_sync(nothing_for(message), number))
 
     def on_connected(self, info: PeerInfo) -> None:
         """A peer has come: tell it where this node stands."""

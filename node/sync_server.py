@@ -63,6 +63,17 @@ class Transport(Protocol):
     def peer_ids(self) -> list[str]: ...
 
 
+def nothing_for(question: SyncMessage) -> SyncMessage:
+    """The answer of a node that has nothing yet."""
+    if isinstance(question, GetBlock):
+        return BlockAnswer(question.height, 0, None, None)
+    if isinstance(question, GetLightBlock):
+        return LightBlockAnswer(None)
+    if isinstance(question, GetManifest):
+        return ManifestAnswer(None)
+    return ChunkAnswer(None) if isinstance(question, GetChunk) else SnapshotsAnswer(())
+
+
 class _Request(NamedTuple):
     channel: Channel
     number: int
@@ -170,7 +181,7 @@ class SyncServer:
             height = self._snapshots.find(question.hash).manifest.height
             return ChunkAnswer(self._snapshots.chunk(height, question.number))
         except (NotFound, SnapshotCorrupt):
-            return ManifestAnswer(None) if isinstance(question, GetManifest) else ChunkAnswer(None)
+            return nothing_for(question)
 
     def _block(self, height: int) -> BlockAnswer:
         ledger = self._ledger

@@ -8,6 +8,7 @@ for what is wrong: its sender pays and is asked for nothing of this snapshot any
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final, NamedTuple
 
 from p2p.channels import Channel
@@ -35,6 +36,8 @@ SHORT_SECONDS: Final = 5.0
 LONG_SECONDS: Final = 20.0
 """For a manifest or a chunk."""
 MAX_CHUNKS: Final = 65_536
+MAX_BAD: Final = 1_024
+"""Snapshots remembered as not to be had."""
 
 Key = tuple[str, int]
 """What a question is about: `snapshots`, `manifest`, `chunk` or `light`, and an index or height."""
@@ -59,7 +62,9 @@ class SnapshotFetcher:
         self.offers: dict[str, tuple[SnapshotOffer, ...]] = {}
         """What each peer says it has."""
         self._refused: dict[tuple[str, bytes], None] = {}
-        self._bad: dict[bytes, None] = {}
+        self._bad: dict[bytes, float] = {}
+        """Until when a snapshot is not chosen."""
+        self._now = now
         self._chosen: SnapshotOffer | None = None
         self._missing: dict[int, None] = {}
         self._failed: list[Key] = []
@@ -75,7 +80,7 @@ class SnapshotFetcher:
         holders: dict[SnapshotOffer, int] = {}
         for peer, offers in self.offers.items():
             for offer in offers:
-                if offer.hash not in self._bad and (peer, offer.hash) not in self._refused:
+                if self._bad.get(offer.hash, 0.0) <= self._now() and (peer, offer.hash) not in self._refused:
                     holders[offer] = holders.get(offer, 0) + 1
         return max(holders, key=lambda offer: (offer.height, holders[offer], offer.hash), default=None)
 
@@ -85,9 +90,11 @@ class SnapshotFetcher:
         self._chosen = offer
         self._missing = {}
 
-    def give_up(self, offer: SnapshotOffer) -> None:
-        """This snapshot is not what it says, or nobody has it any more: choose another."""
-        self._bad[offer.hash] = None
+    def give_up(self, offer: SnapshotOffer, seconds: float = inf) -> None:
+        """This snapshot is not what it says (for ever), or cannot be had or proved now: choose another."""
+        self._bad[offer.hash] = self._now() + seconds
+        while len(self._bad) > MAX_BAD:
+            del self._bad[next(iter(self._bad))]
         self._chosen = None
         self._missing = {}
         self._requests.cancel(lambda asked: asked.key[0] in ("manifest", "chunk"))

@@ -13,10 +13,21 @@ as far as the upper one is within its trusting period.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 from qenex.block import FLAG_COMMIT, PRECOMMIT, Evidence, Header, SignedVote, Validator, block_hash
-from qenex.errors import HeaderConflict, NotEnoughTrust, NoWitness, ProofInvalid, QenexError, TrustExpired
+from qenex.errors import (
+    HeaderConflict,
+    NodeUnreachable,
+    NotEnoughTrust,
+    NotFound,
+    NoWitness,
+    ProofInvalid,
+    Pruned,
+    QenexError,
+    TrustExpired,
+)
 from qenex.light import verify_commit, verify_header, verify_validators
 from qenex.light_rules import (
     MAX_BACKWARDS,
@@ -137,7 +148,7 @@ class LightChain:
 
     def _begin(self) -> Generator[Ask, Answer, None]:
         """Fetch the checkpoint's block: its hash is what is trusted."""
-        block = yield from self._whole(PRIMARY, self.checkpoint.height)
+        block = yield from self._whole_of_any(self.checkpoint.height)
         verify_header(block.header, self.checkpoint.hash)
         if self.chain_id is not None and block.header.chain_id != self.chain_id:
             raise ProofInvalid(
@@ -161,7 +172,8 @@ class LightChain:
                 verify_next(trusted, block, self._clock(), self.options)
             except NotEnoughTrust:
                 middle = (trusted.header.height + block.header.height) // 2
-                waiting.append((yield from self._whole(source, middle)))
+                fetch = self._whole_of_any(middle) if source == PRIMARY else self._whole(source, middle)
+                waiting.append((yield from fetch))
                 continue
             trusted = Trusted(block.header, block.validators)
             trace.append(waiting.pop())
@@ -237,6 +249,17 @@ class LightChain:
         if not isinstance(answer, LightBlock) or answer.header.height != height:
             raise ProofInvalid(f"asked for height {height}, told of another")
         return answer
+
+    def _whole_of_any(self, height: int) -> Generator[Ask, Answer, LightBlock]:
+        """A block on the way, from the primary or, where that began later, from a witness: it proves itself."""
+        try:
+            return (yield from self._whole(PRIMARY, height))
+        except (NotFound, Pruned) as error:
+            for number in range(1, self._witnesses + 1):
+                if number not in self.faulty:
+                    with suppress(NotFound, Pruned, NodeUnreachable):
+                        return (yield from self._whole(number, height))
+            raise error from None
 
     def _header(self, source: int, height: int) -> HeaderSteps:
         answer = yield Ask(source, height, False)

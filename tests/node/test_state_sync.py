@@ -216,6 +216,19 @@ async def test_a_join_that_was_killed_in_the_middle_goes_on_with_what_it_has(tmp
         store.close()
 
 
+async def test_two_that_join_at_once_are_no_obstacle_to_each_other(tmp_path) -> None:
+    """The only other peer of each joiner besides the source has no block yet: it confirms nothing."""
+    async with served(tmp_path, "a") as (genesis, source, wire):
+        applications = [fresh(genesis), fresh(genesis)]
+        syncs = [
+            joiner(wire, application, checkpoint(source, 3), name)
+            for application, name in zip(applications, ("0", "1"), strict=True)
+        ]
+        heights = await asyncio.wait_for(asyncio.gather(*[sync.run() for sync in syncs]), 30)
+        assert heights == [25, 25]
+        assert wire.offences == []
+
+
 async def test_peers_without_snapshots_are_waited_for(tmp_path) -> None:
     genesis, source = chain(5)
     wire = Wire()

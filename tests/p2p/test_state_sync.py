@@ -44,6 +44,14 @@ def test_the_newest_snapshot_that_most_have_is_chosen_and_the_next_when_it_is_ba
     assert fetch.it.choose() is None
 
 
+def test_a_snapshot_that_could_not_be_had_is_tried_again_later() -> None:
+    fetch = Fetch(a=(NEW,))
+    fetch.it.give_up(NEW, 10.0)
+    assert fetch.it.choose() is None
+    fetch.world.time += 10.0
+    assert fetch.it.choose() == NEW
+
+
 def test_an_impossible_offer_is_none() -> None:
     fetch = Fetch(a=(NEW._replace(chunks=0), NEW._replace(chunks=1 << 20)))
     assert fetch.it.choose() is None

@@ -277,6 +277,21 @@ def test_without_a_witness_that_answers_nothing_is_believed() -> None:
     assert walk(chain.verify(5), history, behind, away) == history.blocks[5].header
 
 
+def test_what_a_young_primary_does_not_keep_comes_from_a_witness() -> None:
+    """A node that began with a snapshot has no header of the checkpoint's height, nor of some on the way."""
+    history = History(ROTATING, 12)
+    young = History(ROTATING, 12)
+    for height in range(1, 10):
+        del young.blocks[height]
+    chain = chain_of(history, witnesses=1)
+    assert walk(chain.verify(12), young, history) == history.blocks[12].header
+    with pytest.raises(NotFound):
+        walk(chain_of(history).verify(12), young)
+    empty = History([FOUR], 0)
+    with pytest.raises(NotFound):
+        walk(chain_of(history, witnesses=1).verify(12), young, empty)
+
+
 def test_a_source_that_answers_with_another_height_is_refused() -> None:
     history = History([FOUR], 9)
     with pytest.raises(ProofInvalid, match="told of another"):
