@@ -561,6 +561,9 @@ class SimNode:
     def _finish(self, commit: Commit, body: Any) -> None:
         """The block is final and here: make it the last one, and begin the next height."""
         self.deciding, self.storing = None, False
+        if not self.chain.accepts(body):
+            self._halt(commit)
+            return
         self.point("before store")
         self.chain.apply(body, commit)
         self.point("after store")
@@ -577,6 +580,13 @@ class SimNode:
         self.post(events.NewHeight(height, self.chain.sets[height], True))
         if self.behind > height:
             self._catch_up()
+
+    def _halt(self, commit: Commit) -> None:
+        """What is decided may not follow here: more than a third of the power is at fault. A node stops then."""
+        self.world.halted(self, commit)
+        self.up = False
+        self.epoch += 1
+        self._forget()
 
     def _catch_up(self) -> None:
         """Blocks behind: ask one peer for the next at once, as a node does that fetches blocks."""

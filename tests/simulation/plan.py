@@ -133,7 +133,10 @@ def draw_above(seed: int, validators: int) -> Plan:
     traitors = tuple(range(validators - validators // 3 - 1, validators))
     honest = [node for node in range(validators) if node not in traitors]
     half = set(luck.sample(honest, max(1, len(honest) // 2)))
-    pairs = tuple((a, b) for a in honest for b in honest if (a in half) != (b in half))
+    # One instance of each traitor stands on each side; those that run twice have the numbers after all others.
+    sides = {node: node in half for node in honest} | dict.fromkeys(traitors, True)
+    sides |= {validators + place: False for place in range(len(traitors))}
+    pairs = tuple((a, b) for a in sides for b in sides if sides[a] != sides[b])
     return Plan(
         seed,
         powers,

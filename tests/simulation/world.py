@@ -267,6 +267,15 @@ class World:
         if commit.height == self.target:
             self.reached += 1
 
+    def halted(self, node: SimNode, commit: Commit) -> None:
+        """A node stops for good, since a decided block may not follow its own."""
+        self.trace.note(node.index, "halted", commit.height, commit.round, commit.block_hash)
+        self.faults["halted"] += 1
+        if node.honest and not self.plan.above:
+            self.watcher.violate(
+                "decision", f"the block of height {commit.height} may not follow", node.index
+            )
+
     def reported(self, node: SimNode, evidence: Evidence) -> None:
         """A node has evidence."""
         self.trace.note(node.index, "evidence", self._by_address[evidence.first.address].number)
