@@ -6,8 +6,10 @@ the next one (or, at the head, those that came with it) are of more than 2/3 of 
 signature is good. Who sent something else is known: signed precommits for another block convict the block's
 sender, precommits that are not good convict the sender of the block that carries them.
 
-Consensus goes on until a next block is verified, so that a peer which claims to be far ahead stops nobody; it is
-then paused, and resumed when this node has what its peers have.
+Consensus goes on until the next two blocks are verified: a node that lags behind by one is helped by its peers'
+consensus, and nobody can forge a second one, so a peer that claims to be far ahead and hands out each new block first
+stops nobody. It is then paused, and resumed when this node has what its peers have; what a single peer claims
+beyond that keeps it no longer.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ AHEAD: Final = 8
 """Blocks verified at a time before their turn to be executed comes."""
 STALL_SECONDS: Final = 4.0
 """Without a verified block for so long, consensus is resumed: it may be the faster way."""
+GRACE_SECONDS: Final = 0.5
+"""As long is waited for a block that a single peer claims, unless this node's last one is RECENT."""
+RECENT_NS: Final = 2 * 10**9
 REPORT_SECONDS: Final = 10.0
 UPKEEP: Final = 100
 """After so many blocks old records are deleted, if the settings say so."""
@@ -101,9 +106,11 @@ class BlockSync:
         *,
         remember: Callable[[Item], None] | None = None,
         now: Callable[[], float] = time.monotonic,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._application = application
         self._engine = engine
+        self._clock = clock
         self._remember = remember or _remember_nothing
         self._now = now
         self.fetcher = BlockFetcher(application.ledger.height, transport.send, transport.punish, now)
@@ -170,16 +177,20 @@ class BlockSync:
             if self._application.ledger.height + 1 >= self.fetcher.target:
                 return  # consensus was faster
             self.fetcher.applied(self._application.ledger.height)
-            found = await self._look_for(self._application.ledger.height + 1)
-            if found is not None:
+            if await self._lags():
                 await self._catch_up()
                 return
             await self._wait(min(left, LOOK_SECONDS))
-        if self.fetcher.is_stuck:
+        if self.fetcher.is_stuck and self._application.ledger.height == height:
             log.warning(
                 "no peer has the next block any more; join by a snapshot into a new data folder",
                 extra={"height": height},
             )
+
+    async def _lags(self) -> bool:
+        """Whether the next two blocks are here and decided: what only a node that lags behind can be shown."""
+        height = self._application.ledger.height
+        return await self._look_for(height + 1) is not None and await self._verified(height + 2) is not None
 
     async def _catch_up(self) -> None:
         """Apply block after block until this node has what its peers have."""
@@ -198,7 +209,7 @@ class BlockSync:
                     break
                 found = await self._look_for(height)
                 if found is None:
-                    if self._now() - progress > STALL_SECONDS:
+                    if self._is_enough(height, self._now() - progress):
                         break
                     await self._wait(LOOK_SECONDS)
                     continue
@@ -230,6 +241,13 @@ class BlockSync:
         )
         await self._engine.resume_at(application.ledger.height + 1)
 
+    def _is_enough(self, height: int, waited: float) -> bool:
+        """Whether consensus is to be resumed although some peer claims the block of `height`."""
+        if height <= self.fetcher.agreed:
+            return waited > STALL_SECONDS
+        recent = self._application.parent_time > self._clock() - RECENT_NS
+        return recent or waited > GRACE_SECONDS
+
     async def _execute(self, block: Block) -> None:
         try:
             await drive(self._application.finalize_block_steps(block))
@@ -259,9 +277,21 @@ class BlockSync:
     async def _look_for(self, height: int) -> Verified | None:
         """The next block, verified, if all that needs is here; what follows it is verified meanwhile."""
         self.fetcher.tick()
+        for past in [at for at in self._verifying if at < height]:
+            self._forget(past)  # consensus was faster
         for ahead in range(height, height + AHEAD):
             if ahead not in self._verifying and not self._begin(ahead):
                 break
+        found = await self._verified(height)
+        if found is None:
+            return None
+        if found.block.header.validators_hash != validators_root(self._application.validators):
+            self._forget(height)
+            return None
+        return found
+
+    async def _verified(self, height: int) -> Verified | None:
+        """A block whose verification was begun, if it was good; one that was not is forgotten."""
         entry = self._verifying.get(height)
         if entry is None:
             return None
@@ -274,11 +304,8 @@ class BlockSync:
             if base >= height - 2:
                 self._drop_from(wrong.fetched)
             return None
-        if found is None or found.block.header.validators_hash != validators_root(
-            self._application.validators
-        ):
+        if found is None:
             self._forget(height)
-            return None
         return found
 
     def _drop_from(self, fetched: Fetched) -> None:

@@ -26,8 +26,8 @@ MIN_WINDOW: Final = 4
 WINDOW_BYTES: Final = 24 << 20
 """The window shrinks so that blocks of the size seen lately stay within this."""
 REQUEST_SECONDS: Final = 8.0
-MAX_BLOCKS_BEHIND: Final = 1
-"""A node that far behind can be helped by its peers' consensus alone."""
+DOUBT_SECONDS: Final = 30.0
+"""For so long a peer that did not have a block it had claimed is believed no height from that block on."""
 
 
 class Fetched(NamedTuple):
@@ -54,6 +54,8 @@ class BlockFetcher:
         self._now = now
         self._requests: Requests[int] = Requests(Channel.BLOCKS, send, punish, now, per_peer=PER_PEER)
         self._claims: dict[str, Claim] = {}
+        self._doubts: dict[str, tuple[int, float]] = {}
+        """Heights from which on a peer is not believed, and until when."""
         self._held: dict[int, Fetched] = {}
         self._size = 1
         self._turn = 0
@@ -61,18 +63,41 @@ class BlockFetcher:
     # -- peers -----------------------------------------------------------------------------
 
     def on_status(self, peer: str, status: Status) -> None:
-        """A peer tells where it stands. One that goes back far is not believed any more."""
-        self._claims[peer] = Claim(status.height, status.base)
+        """A peer tells where it stands. What it failed to deliver lately it cannot claim anew."""
+        self._claims[peer] = Claim(self._believed(peer, status.height), status.base)
+
+    def _believed(self, peer: str, height: int) -> int:
+        """The height that is believed of what a peer claims."""
+        doubted, until = self._doubts.get(peer, (0, 0.0))
+        return min(height, doubted - 1) if until > self._now() else height
+
+    def _doubt(self, peer: str, height: int) -> None:
+        """A peer claims `height` and does not have it."""
+        claim = self._claims.get(peer)
+        if claim is not None and claim.height >= height:
+            self._doubts[peer] = height, self._now() + DOUBT_SECONDS
+            self._claims[peer] = Claim(height - 1, min(claim.base, height))
 
     def on_disconnected(self, peer: str) -> None:
         """A peer has gone; what it was asked is asked of others."""
         self._claims.pop(peer, None)
+        self._doubts.pop(peer, None)
         self._requests.forget(peer)
 
     @property
     def target(self) -> int:
         """The highest height that a connected peer claims and has not failed to deliver."""
-        return max([claim.height for claim in self._claims.values()], default=0)
+        return max(self._heights(), default=0)
+
+    @property
+    def agreed(self) -> int:
+        """The height that a second peer claims, too, where there are two: no single liar can raise it."""
+        highest = sorted(self._heights(), reverse=True)[:2]
+        return highest[-1] if highest else 0
+
+    def _heights(self) -> list[int]:
+        """What is claimed by those who answer: to wait for the others is of no use."""
+        return [claim.height for peer, claim in self._claims.items() if not self._requests.rests(peer)]
 
     @property
     def peers(self) -> int:
@@ -141,7 +166,7 @@ class BlockFetcher:
             return False
         claim = self._claims.get(peer)
         if claim is not None and answer.last > claim.height:
-            self._claims[peer] = claim._replace(height=answer.last)
+            self._claims[peer] = claim._replace(height=self._believed(peer, answer.last))
         if answer.block is None:
             self._not_held(peer, asked.key)
             return False
@@ -157,7 +182,7 @@ class BlockFetcher:
         if claim is None or not claim.base <= height <= claim.height:
             return
         self._punish(peer, Offence.FALSE_CLAIM, f"it does not have block {height}, which it claimed")
-        self._claims[peer] = Claim(height - 1, min(claim.base, height))
+        self._doubt(peer, height)
 
     # -- blocks ----------------------------------------------------------------------------
 
@@ -175,9 +200,7 @@ class BlockFetcher:
     def wrong(self, fetched: Fetched, why: str) -> None:
         """A block is not the chain's: its sender pays, and all that came from it is asked of others."""
         self._punish(fetched.peer, Offence.FALSE_CONTENT, f"block {fetched.height}: {why}"[:200])
-        claim = self._claims.get(fetched.peer)
-        if claim is not None and claim.height >= fetched.height:
-            self._claims[fetched.peer] = Claim(fetched.height - 1, claim.base)
+        self._doubt(fetched.peer, fetched.height)
         for height in [at for at, held in self._held.items() if held.peer == fetched.peer]:
             del self._held[height]
         self._requests.cancel(lambda asked: asked.peer == fetched.peer)

@@ -61,9 +61,11 @@ class Requests(Generic[Key]):
 
     def room(self, peer: str) -> int:
         """How many more questions this peer may be asked now."""
-        if self._resting.get(peer, 0.0) > self._now():
-            return 0
-        return self._per_peer - self._count.get(peer, 0)
+        return 0 if self.rests(peer) else self._per_peer - self._count.get(peer, 0)
+
+    def rests(self, peer: str) -> bool:
+        """Whether a peer was too slow so often that it is asked nothing now."""
+        return self._resting.get(peer, 0.0) > self._now()
 
     def rank(self, peer: str) -> tuple[int, int]:
         """Sorts peers: those that did not answer lately last, then those with the most room first."""

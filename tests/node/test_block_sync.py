@@ -138,6 +138,48 @@ async def test_a_silent_liar_is_given_up_and_consensus_goes_on(genesis_and_sourc
     assert ("late", "liar", Offence.UNRESPONSIVE) in [entry[:3] for entry in wire.offences]
 
 
+async def test_who_claims_the_sky_and_hands_out_each_new_block_first_pauses_nobody(
+    genesis_and_source, monkeypatch
+) -> None:
+    import p2p.block_sync as pure
+
+    monkeypatch.setattr(pure, "REQUEST_SECONDS", 0.2)
+    genesis, source = genesis_and_source
+    validator = open_application(Path(), genesis)
+    blocks = source.ledger.blocks
+    for height in range(1, 30):
+        validator.finalize_block(blocks.block(height))
+        validator.commit(blocks.block(height), blocks.commit(height))
+    wire = Wire()
+    liar = Claimer(wire, "liar", 10**18)
+
+    def feed(peer: str, channel: Channel, payload: bytes) -> bytes | None:
+        tag, number = read_head(channel, payload)
+        question = decode_sync(channel, payload)
+        if tag != 0x31 or question != GetBlock(30):
+            return None
+        return encode_sync(BlockAnswer(30, 10**18, blocks.block_bytes(30), blocks.commit(30)), number)
+
+    liar.reply = feed
+    wire.connect("liar", liar)
+    async with nodes_on(wire, validator=validator) as (node,):
+        await until(lambda: Offence.UNRESPONSIVE in [offence for _, _, offence, _ in wire.offences])
+        assert node.consensus.log == []
+        assert node.height == 29
+
+
+async def test_what_a_single_peer_claims_keeps_nobody_out_of_consensus(
+    genesis_and_source, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 1e9)
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    wire = Wire()
+    wire.connect("liar", Claimer(wire, "liar", 10**18))
+    async with nodes_on(wire, a=source, late=late) as (_, node):
+        await until(lambda: node.height == 30 and node.consensus.log[-1] == 31)
+
+
 def tamper(kind: str, data: bytes) -> bytes:
     """A peer's answer, made wrong in one way."""
     _, number = read_head(Channel.BLOCKS, data)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.block_sync import MAX_WINDOW, MIN_WINDOW, PER_PEER, WINDOW_BYTES, BlockFetcher
+from p2p.block_sync import (
+    DOUBT_SECONDS,
+    MAX_WINDOW,
+    MIN_WINDOW,
+    PER_PEER,
+    REQUEST_SECONDS,
+    WINDOW_BYTES,
+    BlockFetcher,
+)
 from p2p.offences import Offence
 from p2p.sync_messages import BlockAnswer, GetBlock, Status
 from qenex.errors import MalformedBytes
@@ -76,6 +84,33 @@ def test_a_peer_that_lacks_what_it_claims_pays_and_is_believed_less(
     _, number, _ = world.take()[0]
     fetcher.on_answer("liar", answer(BlockAnswer(11, 1_000, None, None), number))
     assert world.offences == [("liar", Offence.FALSE_CLAIM)]
+    assert fetcher.target == 10
+
+
+def test_what_a_peer_failed_to_deliver_it_cannot_claim_anew(world: World, fetcher: BlockFetcher) -> None:
+    fetcher.on_status("liar", Status(1_000, 1))
+    fetcher.tick()
+    _, number, _ = world.take()[0]
+    fetcher.on_answer("liar", answer(BlockAnswer(11, 1_000, None, None), number))
+    fetcher.on_status("liar", Status(1 << 60, 1))
+    assert fetcher.target == 10
+    world.time += DOUBT_SECONDS
+    fetcher.on_status("liar", Status(1_000, 1))
+    assert fetcher.target == 1_000
+
+
+def test_a_second_peer_has_to_agree_and_one_that_does_not_answer_claims_nothing(
+    world: World, fetcher: BlockFetcher
+) -> None:
+    assert fetcher.agreed == 0
+    fetcher.on_status("liar", Status(1 << 60, 1))
+    assert fetcher.agreed == 1 << 60
+    fetcher.on_status("a", Status(10, 1))
+    assert fetcher.agreed == 10
+    fetcher.tick()
+    world.time += REQUEST_SECONDS
+    fetcher.tick()
+    assert world.offences.count(("liar", Offence.UNRESPONSIVE)) > 0
     assert fetcher.target == 10
 
 
