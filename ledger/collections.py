@@ -138,6 +138,9 @@ class Collection(Generic[V]):
 class Item(Collection[V]):
     """One value."""
 
+    def decode_key(self, state_key: bytes) -> None:
+        """An item has no key: what an invariant of a touched item is told."""
+
     def get(self) -> V | None:
         """The value, or None before the first write."""
         return self.state.get(self.prefix)

@@ -34,6 +34,7 @@ from node.steps import Slice, Steps, run
 from node.validation import Expected, Rejected, VerifyAll, check_commit, check_contents, check_header
 from node.verifier import Verifier
 from qenex.block import (
+    FLAG_ABSENT,
     MAX_BLOCK_SIZE,
     MAX_BLOCK_TRANSACTIONS,
     Block,
@@ -262,10 +263,14 @@ class Application(SnapshotFace):
 
     # -- a proposal of our own -------------------------------------------------------------------
 
-    def _block_info(self, time: int, proposer: Address, evidence: tuple[Evidence, ...]) -> BlockInfo:
+    def _block_info(
+        self, time: int, proposer: Address, evidence: tuple[Evidence, ...], commit: Commit | None = None
+    ) -> BlockInfo:
+        votes = () if commit is None else commit.signatures
+        absent = tuple([vote.address for vote in votes if vote.flag == FLAG_ABSENT])
         return BlockInfo(
             self.genesis.chain_id, self.ledger.height + 1, time, self.parent_time, proposer, evidence,
-            self.genesis.protocol_version, self.validators,
+            self.genesis.protocol_version, self.validators, absent,
         )  # fmt: skip
 
     def prepare_proposal_steps(
@@ -282,7 +287,9 @@ class Application(SnapshotFace):
         `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions, `enough` (asked
         between slices) the time: what others cannot check in time is no proposal. What may not stand at its place is left out, and leaves the pool unless it only offers too little for now.
         """
-        execution = self.machine.begin(self.ledger.committed, self._block_info(time, proposer, evidence))
+        execution = self.machine.begin(
+            self.ledger.committed, self._block_info(time, proposer, evidence, self.seen_commit)
+        )
         chosen: list[Transaction] = []
         invalid: list[Transaction] = []
         room = max_bytes
@@ -406,7 +413,7 @@ class Application(SnapshotFace):
         transactions = yield from self._decode_steps(block.transactions)
         if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
             raise Rejected("header.transactions_root does not match the transactions")
-        info = self._block_info(header.time, header.proposer, block.evidence)
+        info = self._block_info(header.time, header.proposer, block.evidence, block.commit)
         execution = self.machine.begin(self.ledger.committed, info)
         turn = Slice()
         for index, tx in enumerate(transactions):

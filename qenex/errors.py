@@ -840,6 +840,145 @@ class EscrowNotExpired(QenexError):
     default_hint = "who paid can take the coins back after the expiry; `tokens_getEscrow` shows it"
 
 
+# -- 3400s: staking (module 4) -----------------------------------------------------------
+
+
+class StakingInactive(QenexError):
+    code = 3400
+    default_hint = "the validators of this chain are fixed by its genesis"
+
+
+class UnknownValidator(QenexError):
+    code = 3401
+    default_hint = "`staking_listValidators` lists them; the address is the operator's account"
+
+
+class ValidatorExists(QenexError):
+    code = 3402
+    default_hint = "an account operates one validator; `staking.edit_validator` changes it"
+
+
+class ConsensusKeyTaken(QenexError):
+    code = 3403
+    default_hint = "make a consensus key of its own for each validator; a key is never used again"
+
+
+class PossessionNotProven(QenexError):
+    code = 3404
+    default_hint = "the consensus key signs the statement of possession itself: `qenex staking join` does it"
+
+
+class CommissionAboveMaximum(QenexError):
+    code = 3405
+    default_hint = "the maximum was stated when the validator was made and never changes"
+
+
+class CommissionChangeTooFast(QenexError):
+    code = 3406
+    default_hint = "commission changes once a day, and rises by no more than was stated at the beginning"
+
+
+class SelfDelegationTooLow(QenexError):
+    code = 3407
+    default_hint = (
+        "the operator delegates at least its own minimum, which is at least the chain's and is only raised"
+    )
+
+
+class ValidatorJailed(QenexError):
+    code = 3408
+    default_hint = "delegate to another validator, or wait until it is back"
+
+
+class ValidatorTombstoned(QenexError):
+    code = 3409
+    default_hint = "a validator that voted twice never comes back"
+
+
+class ValidatorNotJailed(QenexError):
+    code = 3410
+    default_hint = "there is nothing to come back from"
+
+
+class StillJailed(QenexError):
+    code = 3411
+    retryable = True
+    default_hint = "the validator may come back when its time is over"
+
+
+class DelegationTooSmall(QenexError):
+    code = 3412
+    default_hint = "`staking_getParameters` tells the smallest delegation"
+
+
+class UnknownDelegation(QenexError):
+    code = 3413
+    default_hint = "`staking_listDelegations` lists what an account has delegated"
+
+
+class InsufficientDelegation(QenexError):
+    code = 3414
+    default_hint = "take out no more than the delegation is worth now; slashing may have lowered it"
+
+
+class SelfRedelegation(QenexError):
+    code = 3415
+    default_hint = "source and target are the same validator"
+
+
+class RedelegationHop(QenexError):
+    code = 3416
+    default_hint = "stake that was redelegated stays until that is over; undelegate instead"
+
+
+class TooManyRedelegations(QenexError):
+    code = 3417
+    default_hint = "wait until one of the earlier ones is over"
+
+
+class TooManyDelegations(QenexError):
+    code = 3418
+    default_hint = (
+        "delegate to fewer validators; those left are forgotten after the time that history is kept"
+    )
+
+
+class DelegationLocked(QenexError):
+    code = 3419
+    default_hint = "wait for the end of the lock; rewards can be withdrawn meanwhile"
+
+
+class LockNotOffered(QenexError):
+    code = 3420
+    default_hint = "lock for one of the times in `staking_getParameters`, and not for less than now"
+
+
+class ExchangeRateInvalid(QenexError):
+    code = 3421
+    default_hint = "everything there was slashed: nothing can be added"
+
+
+class NothingToWithdraw(QenexError):
+    code = 3422
+    default_hint = "there is nothing to pay yet; the fee would be spent for nothing"
+
+
+class NoValidatorAvailable(QenexError):
+    code = 3423
+    retryable = True
+    default_hint = "no active validator can take liquid stake now"
+
+
+class CommunityPoolTooSmall(QenexError):
+    code = 3424
+    default_hint = "spend no more than `staking_getPool` says the community has"
+
+
+class HeightNotKept(QenexError):
+    code = 3425
+    default_hint = "voting power is known up to the last block, and as far back as history is kept"
+
+
 # -- 3600s: oracle (module 6) ------------------------------------------------------------
 
 

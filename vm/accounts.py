@@ -42,7 +42,7 @@ from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
-from vm.module import Module, message, query
+from vm.module import Module, internal, message, query
 from vm.registry import check_record
 
 PublicKeyBytes = Annotated[bytes, Length(2, MAX_PUBLIC_KEY_SIZE)]
@@ -182,6 +182,18 @@ class Accounts(Module):
             self.public_keys.set(short[1:], new_key)
         self.records.set(ctx.actor, account._replace(key=short))
         ctx.emit(KeyRotated(ctx.actor, short))
+
+    @internal(callers=("staking",), gas=50)
+    def set_fee_tier(self, ctx: Context, address: Address, discount_bps: Bps) -> None:
+        """Let an account pay less in base fees.
+
+        Args:
+            address: the account.
+            discount_bps: basis points of the base fee that it does not pay.
+        """
+        account = self.records.get(address) or EMPTY_ACCOUNT
+        record = account._replace(fee_tier=discount_bps)
+        self.records.set(address, None if record == EMPTY_ACCOUNT else record)
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
         """`{"accounts": [...]}`: keys and sequences that a former chain's accounts bring along."""

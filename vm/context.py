@@ -25,7 +25,10 @@ _new = tuple.__new__
 
 
 class BlockInfo(NamedTuple):
-    """The block being executed, as far as rules may see it. Times in ns."""
+    """The block being executed, as far as rules may see it. Times in ns.
+
+    `absent` are the validators of height - 1 whose vote is not in the commit that the block carries.
+    """
 
     chain_id: str
     height: int
@@ -35,6 +38,7 @@ class BlockInfo(NamedTuple):
     evidence: tuple[Evidence, ...] = ()
     protocol_version: int = 1
     validators: tuple[Validator, ...] = ()
+    absent: tuple[Address, ...] = ()
 
 
 class Debt(NamedTuple):

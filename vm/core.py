@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 from ledger.collections import Item, Map, OrderedMap
-from qenex.block import MAX_EVIDENCE_AGE_NS, Evidence, Validator, order_validators
+from qenex.block import MAX_EVIDENCE_AGE_NS, MAX_VALIDATORS, Evidence, Validator, order_validators
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import InvalidGenesis
@@ -13,11 +13,12 @@ from qenex.state_keys import ModuleId
 from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Denom, Length, TimeNs
 from vm.context import Context
 from vm.fees import MachineParams, price_per_gas
-from vm.module import Module, query
+from vm.module import Module, internal, query
 from vm.registry import check_record
 from vm.rotation import Rotations, first_rotation, next_rotations
 
 ModuleName = Annotated[str, Length(1, 32)]
+ValidatorSet = Annotated[tuple[Validator, ...], Length(1, MAX_VALIDATORS)]
 
 
 class FeesSettled(NamedTuple):
@@ -91,6 +92,20 @@ class Core(Module):
     def validator_set(self) -> tuple[Validator, ...]:
         """The active validators in canonical order."""
         return order_validators(validator for _, validator in self.validators.page(limit=1_000))
+
+    @internal(callers=("staking",), gas=0)
+    def set_validators(self, ctx: Context, validators: ValidatorSet) -> None:
+        """Name the set that is active two heights on; turns follow from it at the block's end.
+
+        Args:
+            validators: all of them, at least one, in any order.
+        """
+        named = {validator.address: validator for validator in validators}
+        for validator in self.validator_set():
+            if validator.address not in named:
+                self.validators.set(validator.address, None)
+        for address in sorted(named):
+            self.validators.set(address, named[address])
 
     def take_lease(self, payer: Address, lease: bytes, valid_until: int) -> None:
         """Hold `lease` until `valid_until` has passed."""

@@ -291,11 +291,12 @@ class BlockExecution:
         return ctx.events
 
     def _shares(self, amount: int) -> list[tuple[Address, int]]:
-        """Who gets the base fees that are not burned: staking, or else the validators by power.
+        """Who gets the base fees that are not burned: staking where there is any, else the validators by power.
 
         Floored; the proposer takes the remainder.
         """
-        if "staking" in self.machine.modules:
+        staking = self.machine.modules.get("staking")
+        if staking is not None and staking.collects_fees():
             return [(module_address("staking"), amount)]
         total = sum(validator.power for validator in self.info.validators)
         if amount == 0 or total == 0:

@@ -113,6 +113,10 @@ class Module:
         """Inverse of `import_genesis`."""
         return {}
 
+    def collects_fees(self) -> bool:
+        """Whether the base fees that are not burned are paid to its account: asked of staking alone."""
+        return True
+
     def begin_block(self, ctx: Context) -> None:
         """Work at the start of a block, bounded by counts. Writes nothing when nothing is due."""
 

@@ -27,6 +27,7 @@ from defi_modules.oracle.types import (
     Symbol,
 )
 from ledger.collections import Item, Map, OrderedMap
+from qenex.block import MAX_VALIDATORS
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -41,7 +42,7 @@ from qenex.errors import (
     UnknownFeed,
 )
 from qenex.state_keys import ModuleId
-from qenex.types import U8, Between, Bps
+from qenex.types import U8, Between, Bps, Length
 from vm.context import Context
 from vm.module import Module, internal, invariant, message, query
 from vm.registry import check_record
@@ -64,6 +65,9 @@ class OracleParams(NamedTuple):
     period_s: Annotated[int, Between(60, 30 * 86_400)] = 86_400
     max_missed_bps: Bps = 5_000
     hook_items: Annotated[int, Between(1, 64)] = 16
+
+
+Late = Annotated[tuple[Address, ...], Length(1, MAX_VALIDATORS)]
 
 
 class GenesisFeeder(NamedTuple):
@@ -106,6 +110,8 @@ class Oracle(Module):
     """Feeds with reports that their price does not know yet."""
     diligence = OrderedMap[Address, Diligence](6, key=Address, value=Diligence)
     clock = Item[Clock](7, Clock)
+    late = Item[Late](8, Late)
+    """Who missed too much in the period that ended last, until staking has taken note."""
 
     # -- reporting -------------------------------------------------------------------------------
 
@@ -187,6 +193,13 @@ class Oracle(Module):
                 f"the reports of {symbol} lie {told.spread_bps} basis points apart, {max_spread_bps} are accepted"
             )
         return told
+
+    @internal(callers=("staking",), gas=0)
+    def take_late(self, ctx: Context) -> tuple[Address, ...]:
+        """Who missed too many windows in a period that is over, each once."""
+        late = self.late.get() or ()
+        self.late.set(None)
+        return late
 
     @query
     def get_price(
@@ -276,13 +289,17 @@ class Oracle(Module):
         if ctx.time_s - clock.window_s < params.window_s:
             return
         closes = ctx.time_s - clock.period_s >= params.period_s
+        late: list[Address] = []
         for validator in sorted(powers):
             done = self.diligence.get(validator) or Diligence(0, 0, 0)
             missed = done.missed + (done.told < len({feed.symbol for feed in params.feeds}))
             done = Diligence(done.windows + 1, missed, 0)
             if closes and done.missed * BPS > params.max_missed_bps * done.windows:
                 ctx.emit(ReportsMissed(validator, done.missed, done.windows))
+                late.append(validator)
             self.diligence.set(validator, None if closes else done)
+        if closes:
+            self.late.set(tuple(late) or None)
         if closes:  # whoever is no validator any more is forgotten with the period
             for validator, _ in self.diligence.page(limit=1_000):
                 if validator not in powers:
