@@ -31,6 +31,7 @@ from qenex.errors import QenexError, UsageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "send": ("cli.send:send", "Send coins to an account."),
     "swap": ("cli.swap:swap", "Swap one coin for another along the best route."),
+    "delegate": ("cli.delegate:delegate", "Stake with a validator, for rewards and at its risk."),
     "balance": ("cli.balance:balance", "Show what an account holds."),
     "keys": ("cli.keys:keys", "Create, restore and manage keys."),
     "tx": ("cli.tx:tx", "Look up, simulate, sign and broadcast transactions."),
@@ -43,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 SECTIONS = {
-    "Everyday": ("send", "swap", "balance"),
+    "Everyday": ("send", "swap", "delegate", "balance"),
     "Wallet and chain": ("keys", "tx", "query"),
     "Operating": ("devnet", "node", "config"),
     "Other": ("version", "completion"),

@@ -274,15 +274,13 @@ class StakingBase(Module):
 
     def earned(self, validator: ValidatorRecord, books: Books) -> tuple[ValidatorRecord, int]:
         """The validator with all that it has earned divided, and what of it went to nobody."""
-        due = validator.power * (books.running - validator.seen) + validator.fraction
-        amount, fraction = divmod(due, SCALE)
-        validator = validator._replace(seen=books.running, fraction=fraction)
-        commission = amount * validator.commission_bps // 10_000
-        rest = amount - commission
-        validator = validator._replace(commission=validator.commission + commission)
-        if not rest or not validator.weight:
-            return validator, rest
-        added, carry = accrue(rest, validator.weight, validator.carry)
+        due = validator.power * (books.running - validator.seen)
+        commission = due * validator.commission_bps // 10_000
+        rest = due * (10_000 - validator.commission_bps) // 10_000
+        validator = validator._replace(seen=books.running, commission=validator.commission + commission)
+        if not validator.weight:
+            return validator, rest // SCALE
+        added, carry = divmod(rest + validator.carry, validator.weight)
         return validator._replace(running=validator.running + added, carry=carry), 0
 
     def earn(self, ctx: Context, address: Address) -> ValidatorRecord:

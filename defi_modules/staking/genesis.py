@@ -180,7 +180,7 @@ class GenesisPart(Queries):
         record = ValidatorRecord(
             bond.moniker, bond.commission_bps, bond.max_commission_bps, bond.max_change_bps, ctx.time_s,
             bond.min_self_delegation, amount, shares, active.power, False, 0, None,
-            weight_of(shares, 10_000), 0, 0, 0, 0, 0,
+            weight_of(shares, 10_000), 0, 0, 0, 0,
         )  # fmt: skip
         books = self.books()
         self.book.set(books._replace(bonded=books.bonded + amount))

@@ -1,7 +1,7 @@
 """Staking, module 4: who validates, with whose stake, for which rewards and at what risk.
 
 Shares of a validator's tokens stand for delegations, so a slash touches the validator alone. What is on its way out
-answers for offences by looking at the validator when it arrives. See docs/decisions/0022.
+answers for offences by looking at the validator when it arrives. See docs/decisions/0023.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class Staking(GenesisPart):
                 raise InvariantViolated("a validator's shares are not those of its delegations")
             tokens += validator.tokens
             assert books is not None
-            scaled += validator.power * (books.running - validator.seen) + validator.fraction
-            scaled += (validator.commission << 96) + validator.carry
+            scaled += validator.power * (books.running - validator.seen)
+            scaled += validator.commission + validator.carry
         return Sums(tokens, shares, weights, -(-scaled // SCALE))
 
     @invariant()

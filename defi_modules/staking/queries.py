@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defi_modules.staking.base import MAIN, StakingParams, booked
-from defi_modules.staking.math import BPS, discount_bps, inflation_rate, tokens_for
+from defi_modules.staking.math import BPS, SCALE, discount_bps, inflation_rate, tokens_for
 from defi_modules.staking.types import (
     MAX_DELEGATIONS,
     RECEIPT,
@@ -83,7 +83,9 @@ class Queries(Voting):
 
     def _validator_info(self, address: Address, validator: ValidatorRecord, books: Books) -> ValidatorInfo:
         due, _ = self.earned(validator, books)
-        return ValidatorInfo(address, self.consensus_keys.get(address) or b"", validator, due.commission)
+        return ValidatorInfo(
+            address, self.consensus_keys.get(address) or b"", validator, due.commission // SCALE
+        )
 
     @query
     def get_delegation(self, ctx: Context, delegator: Address, validator: Address) -> DelegationInfo:

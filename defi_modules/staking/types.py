@@ -53,8 +53,8 @@ class ValidatorRecord(NamedTuple):
     """A validator. Amounts in base units of QXC, times in seconds since 1970.
 
     `power` is what it has in the set that is active two heights on. `weight`, `running` and `carry` divide rewards
-    among delegators; `seen` and `fraction` tell up to where it was paid by the chain, `commission` what its operator
-    may withdraw.
+    among delegators; `seen` tells up to where it was paid by the chain, `commission` what its operator may withdraw, in
+    units of 2^-96 base units.
     """
 
     moniker: Moniker
@@ -73,8 +73,7 @@ class ValidatorRecord(NamedTuple):
     running: Sum
     carry: Sum
     seen: Sum
-    fraction: Sum
-    commission: Amount
+    commission: Sum
 
 
 class Delegation(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from defi_modules.staking.base import DAY_S, HIGHEST
 from defi_modules.staking.delegating import Delegating
-from defi_modules.staking.math import slash_amounts, tokens_for
+from defi_modules.staking.math import SCALE, slash_amounts, tokens_for
 from defi_modules.staking.types import (
     CommissionWithdrawn,
     ConsensusKey,
@@ -109,7 +109,7 @@ class Validating(Delegating):
         self._take_key(ctx, ctx.actor, key, possession)
         record = ValidatorRecord(
             moniker, commission_bps, max_commission_bps, max_change_bps, ctx.time_s, min_self_delegation,
-            0, 0, 0, False, 0, None, 0, 0, 0, self.accrue(ctx).running, 0, 0,
+            0, 0, 0, False, 0, None, 0, 0, 0, self.accrue(ctx).running, 0,
         )  # fmt: skip
         self.put_validator(ctx, ctx.actor, record)
         ctx.emit(ValidatorCreated(ctx.actor, moniker, commission_bps, amount))
@@ -201,10 +201,10 @@ class Validating(Delegating):
         """Take the commission that this account's validator has earned."""
         self.books()
         validator = self.earn(ctx, ctx.actor)
-        amount = validator.commission
+        amount, rest = divmod(validator.commission, SCALE)
         if not amount:
             raise NothingToWithdraw
-        self.validators.set(ctx.actor, validator._replace(commission=0))
+        self.validators.set(ctx.actor, validator._replace(commission=rest))
         books = self.books()
         self.put_books(ctx, books._replace(rewards=books.rewards - amount))
         self.pay(ctx, ctx.actor, amount)

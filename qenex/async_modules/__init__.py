@@ -10,6 +10,7 @@ from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.farming import AsyncFarming
 from qenex.async_modules.machine import AsyncMachine
 from qenex.async_modules.oracle import AsyncOracle
+from qenex.async_modules.staking import AsyncStaking
 from qenex.async_modules.tokens import AsyncTokens
 
 
@@ -20,6 +21,7 @@ class AsyncModuleFaces:
     accounts: AsyncAccounts
     bank: AsyncBank
     tokens: AsyncTokens
+    staking: AsyncStaking
     oracle: AsyncOracle
     amm: AsyncAmm
     farming: AsyncFarming
@@ -29,6 +31,7 @@ class AsyncModuleFaces:
         self.accounts = AsyncAccounts(client)
         self.bank = AsyncBank(client)
         self.tokens = AsyncTokens(client)
+        self.staking = AsyncStaking(client)
         self.oracle = AsyncOracle(client)
         self.amm = AsyncAmm(client)
         self.farming = AsyncFarming(client)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, amm, bank, farming, machine, oracle, tokens
+from qenex.modules import accounts, amm, bank, farming, machine, oracle, staking, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.amm import Amm
 from qenex.modules.bank import Bank
 from qenex.modules.farming import Farming
 from qenex.modules.machine import Machine
 from qenex.modules.oracle import Oracle
+from qenex.modules.staking import Staking
 from qenex.modules.tokens import Tokens
 
 MESSAGES: dict[str, MessageFace] = (
@@ -19,6 +20,7 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in accounts.MESSAGES}
     | {face.name: face for face in bank.MESSAGES}
     | {face.name: face for face in tokens.MESSAGES}
+    | {face.name: face for face in staking.MESSAGES}
     | {face.name: face for face in oracle.MESSAGES}
     | {face.name: face for face in amm.MESSAGES}
     | {face.name: face for face in farming.MESSAGES}
@@ -29,6 +31,7 @@ EVENTS: dict[str, type] = (
     | accounts.EVENTS
     | bank.EVENTS
     | tokens.EVENTS
+    | staking.EVENTS
     | oracle.EVENTS
     | amm.EVENTS
     | farming.EVENTS
@@ -42,6 +45,7 @@ class ModuleFaces:
     accounts: Accounts
     bank: Bank
     tokens: Tokens
+    staking: Staking
     oracle: Oracle
     amm: Amm
     farming: Farming
@@ -51,6 +55,7 @@ class ModuleFaces:
         self.accounts = Accounts(client)
         self.bank = Bank(client)
         self.tokens = Tokens(client)
+        self.staking = Staking(client)
         self.oracle = Oracle(client)
         self.amm = Amm(client)
         self.farming = Farming(client)

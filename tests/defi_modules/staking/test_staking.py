@@ -349,7 +349,7 @@ def test_exported_genesis_begins_with_the_same_stake() -> None:
     exported = chain.machine.export_genesis(chain.base)
     again = Chain(
         Oracle, Staking, Snapshots, actors=[], data=exported["modules"], parameters=exported["parameters"],
-        validators=[tuple(v) for v in chain.machine.validators(chain.base)],
+        validators=[(v.address, v.key, v.power) for v in chain.machine.validators(chain.base)],
     )  # fmt: skip
     assert again.machine.export_genesis(again.base) == exported
     assert again.problems() == []
