@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Annotated, Final, NamedTuple
 
 from defi_modules.staking.math import (
+    FINE,
     SCALE,
     accrue,
     allocate_rewards,
@@ -280,7 +281,7 @@ class StakingBase(Module):
         validator = validator._replace(seen=books.running, commission=validator.commission + commission)
         if not validator.weight:
             return validator, rest // SCALE
-        added, carry = divmod(rest + validator.carry, validator.weight)
+        added, carry = divmod((rest << FINE) + validator.carry, validator.weight)
         return validator._replace(running=validator.running + added, carry=carry), 0
 
     def earn(self, ctx: Context, address: Address) -> ValidatorRecord:
@@ -300,7 +301,7 @@ class StakingBase(Module):
     def paid_up(delegation: Delegation, validator: ValidatorRecord) -> Delegation:
         """The delegation with what it has earned up to its validator's running sum."""
         weight = weight_of(delegation.shares, delegation.boost_bps)
-        owed = delegation.owed + weight * (validator.running - delegation.seen)
+        owed = delegation.owed + (weight * (validator.running - delegation.seen) >> FINE)
         return delegation._replace(seen=validator.running, owed=owed)
 
     def whole_rewards(self, delegation: Delegation, validator: ValidatorRecord) -> int:

@@ -11,6 +11,8 @@ SHARE: Final = 10**18
 """Shares that the first base unit delegated to a validator brings."""
 SCALE: Final = 1 << 96
 """Running sums are in units of 1 / SCALE of a base unit per unit of power or weight."""
+FINE: Final = 64
+"""Bits by which a validator's own running sum is finer still: weights are in shares."""
 BPS: Final = 10_000
 YEAR_NS: Final = 365 * 86_400 * 10**9
 RATE: Final = 10**9
@@ -101,8 +103,11 @@ def power_of(tokens: int, unit: int) -> int:
 
 
 def weight_of(shares: int, boost_bps: int) -> int:
-    """What a delegation of `shares` weighs when rewards are divided, rounded down. 10,000 basis points: no boost."""
-    return shares // SHARE * boost_bps // BPS
+    """What a delegation of `shares` weighs when rewards are divided. 10,000 basis points: no boost.
+
+    Nothing is divided here: what a floor took from one would be paid to the others.
+    """
+    return shares * boost_bps
 
 
 def inflation_rate(bonded: int, supply: int, low_bps: int, high_bps: int, goal_bps: int) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from defi_modules.staking import types
 from defi_modules.staking.base import HIGHEST, MAIN, booked
 from defi_modules.staking.genesis import GenesisPart
-from defi_modules.staking.math import SCALE, weight_of
+from defi_modules.staking.math import FINE, SCALE, weight_of
 from defi_modules.staking.types import Books, ValidatorRecord
 from qenex.crypto.address import Address
 from qenex.errors import InvariantViolated
@@ -130,16 +130,16 @@ class Staking(GenesisPart):
             shares[address] = shares.get(address, 0) + delegation.shares
             weight = weight_of(delegation.shares, delegation.boost_bps)
             weights[address] = weights.get(address, 0) + weight
-            scaled += self.paid_up(delegation, validator).owed
+            scaled += (delegation.owed << FINE) + weight * (validator.running - delegation.seen)
         tokens = 0
         for address, validator in validators.items():
             if validator.shares != shares.get(address, 0) or validator.weight != weights.get(address, 0):
                 raise InvariantViolated("a validator's shares are not those of its delegations")
             tokens += validator.tokens
             assert books is not None
-            scaled += validator.power * (books.running - validator.seen)
-            scaled += validator.commission + validator.carry
-        return Sums(tokens, shares, weights, -(-scaled // SCALE))
+            due = validator.power * (books.running - validator.seen) + validator.commission
+            scaled += (due << FINE) + validator.carry
+        return Sums(tokens, shares, weights, -(-scaled // (SCALE << FINE)))
 
     @invariant()
     def the_ranking_is_that_of_the_stake(self, ctx: Context) -> None:

@@ -76,9 +76,8 @@ class Queries(Voting):
             cursor: `next_cursor` of the page before.
         """
         size, books = limit or 100, self.accrued(ctx)[0]
-        found = self.validators.page(after=cursor, limit=size)
+        found, more = self.validators.page_and_more(after=cursor, limit=size)
         items = tuple([self._validator_info(address, validator, books) for address, validator in found])
-        more = len(found) == size and bool(self.validators.page(after=found[-1][0], limit=1))
         return ValidatorPage(items, items[-1].address if more else None)
 
     def _validator_info(self, address: Address, validator: ValidatorRecord, books: Books) -> ValidatorInfo:
@@ -135,11 +134,8 @@ class Queries(Voting):
         """
         size = limit or 100
         after = None if cursor is None else (delegator, cursor)
-        found = self.unbondings.page(prefix=bytes(delegator), after=after, limit=size)
+        found, more = self.unbondings.page_and_more(prefix=bytes(delegator), after=after, limit=size)
         items = tuple([UnbondingInfo(key[1], entry, self.pays(entry)) for key, entry in found])
-        more = len(found) == size and bool(
-            self.unbondings.page(prefix=bytes(delegator), after=found[-1][0], limit=1)
-        )
         return UnbondingPage(items, items[-1].id if more else None)
 
     @query

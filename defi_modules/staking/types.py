@@ -16,8 +16,8 @@ RECEIPT: Final = "staking/QXC"
 """The denomination of liquid stake."""
 
 Seconds = Annotated[int, Between(0, (1 << 40) - 1)]
-Shares = Annotated[int, Unsigned(248)]
-Weight = Annotated[int, Unsigned(208)]
+Shares = Annotated[int, Unsigned(236)]
+Weight = Annotated[int, Unsigned(252)]
 Sum = Annotated[int, Unsigned(248)]
 """In units of 2^-96 base units: see `defi_modules.staking.math`."""
 BoostBps = Annotated[int, Between(10_000, 50_000)]
@@ -71,7 +71,7 @@ class ValidatorRecord(NamedTuple):
     tombstone: Tombstone | None
     weight: Weight
     running: Sum
-    carry: Sum
+    carry: Weight
     seen: Sum
     commission: Sum
 
