@@ -19,7 +19,7 @@ from qenex.wallet import Wallet
 class Bonded(NamedTuple):
     """Shares that a delegation brought."""
 
-    shares: Annotated[int, Unsigned(bits=248)]
+    shares: Annotated[int, Unsigned(bits=236)]
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
@@ -65,7 +65,7 @@ class Delegation(NamedTuple):
     `closed_s` when its last share left.
     """
 
-    shares: Annotated[int, Unsigned(bits=248)]
+    shares: Annotated[int, Unsigned(bits=236)]
     boost_bps: Annotated[int, Between(10000, 50000)]
     lock_s: Annotated[int, Between(0, 1099511627775)]
     unlock_s: Annotated[int, Between(0, 1099511627775)]
@@ -257,14 +257,14 @@ class ValidatorRecord(NamedTuple):
     commission_changed_s: Annotated[int, Between(0, 1099511627775)]
     min_self_delegation: Amount
     tokens: Amount
-    shares: Annotated[int, Unsigned(bits=248)]
+    shares: Annotated[int, Unsigned(bits=236)]
     power: U64
     jailed: bool
     jailed_until_s: Annotated[int, Between(0, 1099511627775)]
     tombstone: Tombstone | None
-    weight: Annotated[int, Unsigned(bits=208)]
+    weight: Annotated[int, Unsigned(bits=252)]
     running: Annotated[int, Unsigned(bits=248)]
-    carry: Annotated[int, Unsigned(bits=248)]
+    carry: Annotated[int, Unsigned(bits=252)]
     seen: Annotated[int, Unsigned(bits=248)]
     commission: Annotated[int, Unsigned(bits=248)]
 
@@ -379,7 +379,7 @@ class Delegated(NamedTuple):
     delegator: Address
     validator: Address
     amount: Amount
-    shares: Annotated[int, Unsigned(bits=248)]
+    shares: Annotated[int, Unsigned(bits=236)]
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
