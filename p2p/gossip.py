@@ -46,6 +46,8 @@ BACKLOG_SECONDS: Final = 0.2
 """Between two announcements of what a newcomer lacks: slower than it can fetch, or it would have to forget some."""
 REQUEST_SECONDS: Final = 2.0
 """A request without any part of its answer for so long is over, and asked of somebody else."""
+ANSWER_RATE: Final = 64 * 1024
+"""And one whose parts bring less than so many bytes a second after that: drops are no answer."""
 CHECK_SECONDS: Final = 0.25
 """How exactly that is kept."""
 
@@ -136,14 +138,17 @@ class _Wanted:
 
 
 class _Request:
-    """A request of ours: what has not come yet, since when, and until when the next part has to."""
+    """A request of ours: what has not come yet, since when, and until when the next part has to.
 
-    __slots__ = ("deadline", "missing", "started")
+    `limit`: as far as the deadline may be put off by what has come.
+    """
+
+    __slots__ = ("deadline", "limit", "missing", "started")
 
     def __init__(self, ids: Sequence[bytes], now: float) -> None:
         self.missing = dict.fromkeys(ids)
         self.started = now
-        self.deadline = now + REQUEST_SECONDS
+        self.deadline = self.limit = now + REQUEST_SECONDS
 
 
 class _Served:
@@ -363,7 +368,8 @@ class TransactionGossip:
             self.fetch_seconds += now - request.started
             self._end_request(name, peer, message.request, answered=True)
         elif message.transactions:
-            request.deadline = now + REQUEST_SECONDS
+            request.limit += sum(map(len, message.transactions)) / ANSWER_RATE
+            request.deadline = min(now + REQUEST_SECONDS, request.limit)
         else:
             self._punish(name, Offence.UNSOLICITED, "an empty part that ends nothing")
 

@@ -56,6 +56,8 @@ CHUNK: Final = 512
 """Transactions asked for at once."""
 ANSWER_SECONDS: Final = 1.0
 """A request without any part of its answer for so long is asked of somebody else."""
+ANSWER_RATE: Final = 256 * 1024
+"""And one whose parts bring less than so many bytes a second after that: drops are no answer."""
 AGAIN_SECONDS: Final = 0.25
 """When everybody was asked in vain, all are asked anew after this."""
 RETRY_SECONDS: Final = 0.02
@@ -87,6 +89,8 @@ class _Asked(NamedTuple):
     at: int
     """Indexes before this position were passed by the answer."""
     deadline: float
+    limit: float
+    """The deadline is never put off beyond this; what comes puts it off by `ANSWER_RATE`."""
 
 
 class _Fetch:
@@ -342,7 +346,8 @@ class Proposals:
             return
         now = self._clock()
         while fetch.sources and self._needs(fetch):
-            peer = next(iter(fetch.sources))
+            # Who did not answer in time lately comes last: silence must not cost every block a second.
+            peer = min(fetch.sources, key=self._slow)
             if peer in fetch.asked or peer not in self._peers:
                 del fetch.sources[peer]
                 continue
@@ -355,6 +360,11 @@ class Proposals:
             if fetch.again <= now:
                 fetch.again = now + AGAIN_SECONDS
             self._at(fetch.again)
+
+    def _slow(self, peer: str) -> int:
+        """How often in a row a peer did not answer in time."""
+        state = self._peers.get(peer)
+        return 0 if state is None else state.slow
 
     @staticmethod
     def _needs(fetch: _Fetch) -> bool:
@@ -369,7 +379,7 @@ class Proposals:
         if fetch.outline is None:
             if not self._say(peer, GetOutline(name)):
                 return False
-            fetch.asked[peer] = _Asked(None, False, 0, now + ANSWER_SECONDS)
+            fetch.asked[peer] = _Asked(None, False, 0, now + ANSWER_SECONDS, now + ANSWER_SECONDS)
             return True
         commit = not (fetch.commit_known or any(asked.commit for asked in fetch.asked.values()))
         # What came back from another peer stands behind larger ones.
@@ -377,7 +387,7 @@ class Proposals:
         if not self._say(peer, GetBody(name, commit, pack_indexes(indexes))):
             fetch.queue.extendleft(reversed(indexes))
             return False
-        fetch.asked[peer] = _Asked(indexes, commit, 0, now + ANSWER_SECONDS)
+        fetch.asked[peer] = _Asked(indexes, commit, 0, now + ANSWER_SECONDS, now + ANSWER_SECONDS)
         return True
 
     def _take_back(self, fetch: _Fetch, peer: str) -> None:
@@ -432,7 +442,6 @@ class Proposals:
             return
         fetch, asked = found
         self.parts += 1
-        self._peers[peer].slow = 0
         fault = self._take(fetch, peer, asked, message)
         if self._too_large(fetch):
             return
@@ -443,6 +452,7 @@ class Proposals:
             complete = all(fetch.raws[index] is not None for index in asked.indexes or ())
             complete &= fetch.commit_known or not asked.commit
             self._take_back(fetch, peer)
+            self._peers[peer].slow = 0
             if complete:
                 fetch.sources[peer] = None  # it has the block: the next chunk may come from it too
         self._go_on(name, fetch)
@@ -452,12 +462,14 @@ class Proposals:
         outline = fetch.outline
         assert outline is not None
         assert asked.indexes is not None
+        size = sum(map(len, message.transactions))
         if message.commit is not None:
             if not asked.commit:
                 return "a commit that was not asked for"
             if commit_hash(message.commit) != outline.header.commit_hash:
                 return "a commit that is not the block's"
             fetch.commit, fetch.commit_known = message.commit, True
+            size += sum([len(entry.signature) for entry in message.commit.signatures])
         elif not message.transactions and not message.last:
             return "an empty part that ends nothing"
         at, indexes, ids = asked.at, asked.indexes, fetch.witness_ids
@@ -474,7 +486,9 @@ class Proposals:
                 fetch.left -= 1
                 fetch.size += len(raw)
                 self.fetched += 1
-        fetch.asked[peer] = _Asked(indexes, asked.commit, at, self._clock() + ANSWER_SECONDS)
+        limit = asked.limit + size / ANSWER_RATE
+        deadline = min(self._clock() + ANSWER_SECONDS, limit)
+        fetch.asked[peer] = asked._replace(at=at, deadline=deadline, limit=limit)
         return ""
 
     def _too_large(self, fetch: _Fetch) -> bool:
@@ -509,8 +523,7 @@ class Proposals:
         state = self._peers[peer]
         state.overdue.append(name)
         state.slow += 1
-        if state.slow >= MAX_SLOW:
-            state.slow = 0
+        if state.slow % MAX_SLOW == 0:
             self._punish(peer, Offence.UNRESPONSIVE, f"{MAX_SLOW} requests for blocks unanswered")
 
     # -- answering --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from itertools import combinations
 
 import pytest
@@ -218,6 +218,31 @@ def test_a_silent_peer_is_given_up_and_after_some_requests_punished() -> None:
     lone.pass_time(30.0)
     assert ("silent", Offence.UNRESPONSIVE) in lone.offences
     assert lone.gossip.wanted == 0, "what nobody delivers is not waited for for ever"
+
+
+def test_a_slow_drip_keeps_no_transaction_back() -> None:
+    net = Net(["me"])
+    me = net.members["me"]
+    net.links["me", "dripper"], net.links["me", "b"] = deque(), deque()
+    me.gossip.connected("dripper")
+    me.gossip.connected("b")
+    raws = raws_of("tx", 100)
+    ids = b"".join(map(witness_hash, raws))
+    me.gossip.on_announce("dripper", Announce(ids))
+    me.gossip.on_announce("b", Announce(ids))
+    request = decode_message(Channel.MEMPOOL, net.links["me", "dripper"].popleft())
+    assert isinstance(request, GetTransactions)
+    for raw in raws[:20]:
+        me.gossip.on_transactions("dripper", Transactions(request.request, (raw,), False))
+        net.now += 1.0
+        if me.gossip.due is not None and me.gossip.due <= net.now:
+            me.gossip.tick()
+        if net.links["me", "b"]:
+            break
+    assert net.now < 4.0
+    asked = decode_message(Channel.MEMPOOL, net.links["me", "b"].popleft())
+    assert isinstance(asked, GetTransactions)
+    assert witness_hash(raws[99]) in split_ids(asked.witness_ids)
 
 
 def test_announcing_what_is_never_delivered_is_punished() -> None:

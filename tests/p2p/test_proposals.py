@@ -22,6 +22,7 @@ from p2p.messages import (
     decode_message,
     encode_message,
     pack_indexes,
+    unpack_indexes,
 )
 from p2p.offences import Offence
 from p2p.outlines import outline_fault, outline_of
@@ -279,11 +280,43 @@ def test_a_silent_peer_is_passed_over_and_at_last_punished() -> None:
     assert ("silent", Offence.UNRESPONSIVE) in lone.offences
     lone.proposals.connected("b")
     lone.take()
-    lone.pass_time(3.0)
+    lone.pass_time(1.1)
     asked = [message for peer, message in lone.take() if peer == "b"]
     assert asked
     lone.proposals.on_body_part("b", BodyPart(name, block.commit, tuple(raws), True))
     assert lone.done == [block]
+
+
+def test_a_slow_drip_holds_up_no_block_and_its_author_is_asked_last_from_then_on() -> None:
+    block, name, raws = block_of(300)
+    lone = Lone("dripper", "b")
+    lone.proposals.on_outline("dripper", name, outline_of(block))
+    lone.proposals.want(name)
+    lone.proposals.holds("b", [name])
+    assert [peer for peer, _ in lone.take()] == ["dripper"]
+    began = lone.now
+    for raw in raws:
+        if any(peer == "b" for peer, _ in lone.out):
+            break
+        lone.proposals.on_body_part("dripper", BodyPart(name, None, (raw,), False))
+        lone.pass_time(0.5)
+    assert lone.now - began < 2.0
+    answer_all(lone, "b", block, name)
+    assert lone.done == [block]
+    other = make_block(raws_of("other", 3))
+    lone.proposals.want(block_hash(other.header))
+    assert lone.take()[0][0] == "b"
+
+
+def answer_all(lone: Lone, peer: str, block: Block, name: bytes) -> None:
+    """`peer` answers all that it was asked for, at once."""
+    for to, message in lone.take():
+        if to == peer and isinstance(message, GetBody):
+            indexes = unpack_indexes(message.indexes)
+            raws = tuple([block.transactions[index] for index in indexes])
+            lone.proposals.on_body_part(
+                peer, BodyPart(name, block.commit if message.commit else None, raws, True)
+            )
 
 
 def test_a_body_larger_than_any_block_may_be_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
