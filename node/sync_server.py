@@ -1,8 +1,9 @@
 """What a node hands out to peers that catch up: blocks, headers with commits and validators, snapshots.
 
 Requests of a peer wait in a short queue of its own; more than fit are a flood. One task answers them in turn, within a
-rate of bytes for each peer and for all together, so that nobody who catches up slows down consensus. Answers that
-do not fit into the connection's queue are tried again a little later.
+rate of bytes for each peer and for all together, so that nobody who catches up slows down consensus. An answer that
+does not fit into the connection's queue is made again a little later, each time after a longer pause: who asks for
+blocks and does not read them costs next to nothing.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ PEER_RATE: Final = Rate(16 << 20, 16 << 20)
 TOTAL_RATE: Final = Rate(32 << 20, 32 << 20)
 """Bytes for all."""
 RETRY_SECONDS: Final = 0.02
+MAX_RETRY_SECONDS: Final = 2.0
+"""The first and the longest pause before an answer is made again for which a peer's queue had no room."""
 BASE_MARGIN: Final = 16
 """Where old blocks are deleted, so many more are no longer offered: they go while somebody asks."""
 
@@ -96,6 +99,8 @@ class SyncServer:
         self._now = now
         self._waiting: dict[str, deque[_Request]] = {}
         self._buckets: dict[str, Bucket] = {}
+        self._full: dict[str, tuple[float, float]] = {}
+        """Peers whose queue had no room: until when they wait, and how long the pause was."""
         self._total = Bucket(TOTAL_RATE, now())
         self._wake = asyncio.Event()
         self.served = 0
@@ -122,6 +127,7 @@ class SyncServer:
         """A peer has gone: nothing of it waits any more."""
         self._waiting.pop(peer, None)
         self._buckets.pop(peer, None)
+        self._full.pop(peer, None)
 
     async def run(self) -> None:
         """Answer, for ever."""
@@ -144,7 +150,8 @@ class SyncServer:
             bucket = self._buckets.setdefault(peer, Bucket(PEER_RATE, now))
             bucket.refill(now)
             self._total.refill(now)
-            if bucket.tokens < 0 or self._total.tokens < 0:
+            until, before = self._full.get(peer, (0.0, 0.0))
+            if bucket.tokens < 0 or self._total.tokens < 0 or until > now:
                 pause = RETRY_SECONDS
                 continue
             channel, number, question = queue[0]
@@ -152,8 +159,12 @@ class SyncServer:
             if not self._transport.send(peer, channel, payload):
                 if peer not in self._transport.peer_ids():
                     self.on_disconnected(peer)
+                else:
+                    before = min(max(2 * before, RETRY_SECONDS), MAX_RETRY_SECONDS)
+                    self._full[peer] = now + before, before
                 pause = RETRY_SECONDS
                 continue
+            self._full.pop(peer, None)
             queue.popleft()
             self.served += 1
             bucket.borrow(now, len(payload))
