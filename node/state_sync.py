@@ -45,6 +45,8 @@ OFFERS_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 1.0
 """After the first offer so long for others, so that a newer one or more holders are known."""
 MAX_WITNESSES: Final = 2
+CHUNKS_SECONDS: Final = 60.0
+"""Without a good chunk for so long a snapshot is given up: who still has it hands nothing out."""
 ROOM_SECONDS: Final = 2.0
 """A peer that takes no question for so long is not asked this one."""
 REST_SECONDS: Final = 15.0
@@ -278,9 +280,9 @@ class StateSync:
     async def _chunks(self, missing: tuple[int, ...]) -> bool:
         """Fetch and apply all chunks; False where nobody has them any more."""
         self.fetcher.want_chunks(missing)
-        left = dict.fromkeys(missing)
+        left, progress = dict.fromkeys(missing), self._now()
         while left:
-            if not self.fetcher.holders():
+            if not self.fetcher.holders() or self._now() - progress > CHUNKS_SECONDS:
                 return False
             await self._wait()
             for part in self._take_parts("chunk"):
@@ -293,6 +295,7 @@ class StateSync:
                     self.fetcher.refused(part, error.message)
                     continue
                 del left[part.number]
+                progress = self._now()
                 self.fetcher.taken(part.number)
                 await asyncio.sleep(0)
         return True

@@ -64,6 +64,8 @@ class SnapshotFetcher:
         self._refused: dict[tuple[str, bytes], None] = {}
         self._bad: dict[bytes, float] = {}
         """Until when a snapshot is not chosen."""
+        self._failures: dict[str, int] = {}
+        """How many snapshots that a peer offered led nowhere."""
         self._now = now
         self._chosen: SnapshotOffer | None = None
         self._missing: dict[int, None] = {}
@@ -76,13 +78,20 @@ class SnapshotFetcher:
         return self._requests.ask(peer, GetSnapshots(MAX_OFFERS), ("snapshots", 0), SHORT_SECONDS)
 
     def choose(self) -> SnapshotOffer | None:
-        """The newest snapshot that some peer has and that was not found bad; of one height, what most peers have."""
-        holders: dict[SnapshotOffer, int] = {}
+        """The newest snapshot that some peer has and that was not found bad; of one height, what most peers have.
+
+        Peers whose offers led nowhere come after the others: inventing newer and newer ones keeps nobody waiting.
+        """
+        holders: dict[SnapshotOffer, list[int]] = {}
         for peer, offers in self.offers.items():
             for offer in offers:
                 if self._bad.get(offer.hash, 0.0) <= self._now() and (peer, offer.hash) not in self._refused:
-                    holders[offer] = holders.get(offer, 0) + 1
-        return max(holders, key=lambda offer: (offer.height, holders[offer], offer.hash), default=None)
+                    holders.setdefault(offer, []).append(self._failures.get(peer, 0))
+        return max(
+            holders,
+            key=lambda offer: (-min(holders[offer]), offer.height, len(holders[offer]), offer.hash),
+            default=None,
+        )
 
     def begin(self, offer: SnapshotOffer) -> None:
         """This snapshot is to be fetched."""
@@ -93,6 +102,9 @@ class SnapshotFetcher:
     def give_up(self, offer: SnapshotOffer, seconds: float = inf) -> None:
         """This snapshot is not what it says (for ever), or cannot be had or proved now: choose another."""
         self._bad[offer.hash] = self._now() + seconds
+        for peer, offers in self.offers.items():
+            if any(one.hash == offer.hash for one in offers):
+                self._failures[peer] = self._failures.get(peer, 0) + 1
         while len(self._bad) > MAX_BAD:
             del self._bad[next(iter(self._bad))]
         self._chosen = None
@@ -204,6 +216,7 @@ class SnapshotFetcher:
     def on_disconnected(self, peer: str) -> None:
         """A peer has gone."""
         self.offers.pop(peer, None)
+        self._failures.pop(peer, None)
         for gone in self._requests.forget(peer):
             if gone.key[0] == "light":
                 self._failed.append(gone.key)

@@ -17,18 +17,24 @@ from node.sync_follower import SyncFollower
 from p2p.channels import Channel
 from p2p.offences import Offence
 from p2p.sync_messages import (
+    MAX_OFFERS,
     ChunkAnswer,
     GetChunk,
+    GetLightBlock,
+    GetSnapshots,
     LightBlockAnswer,
     ManifestAnswer,
+    SnapshotOffer,
     decode_sync,
     encode_sync,
     read_head,
 )
+from p2p.sync_messages import Snapshots as SnapshotsAnswer
 from qenex.errors import HeaderConflict, NotFound, SnapshotInvalid, TrustExpired
 from qenex.light_rules import Checkpoint, LightOptions
 from tests.node.sync_net import (
     AGES,
+    Claimer,
     Port,
     RealNode,
     SyncNode,
@@ -159,6 +165,48 @@ async def test_a_snapshot_that_no_header_vouches_for_is_never_taken(tmp_path) ->
         assert application.ledger.height in (0, 25)
         if application.ledger.height:
             assert application.ledger.tree_root == source.ledger.root_of(25)
+
+
+class Inventor(Claimer):
+    """Offers newer and newer snapshots, none of which there is, and denies everything else after a while."""
+
+    made = 0
+
+    def invent(self, peer: str, channel: Channel, payload: bytes) -> bytes | None:
+        _, number = read_head(channel, payload)
+        question = decode_sync(channel, payload)
+        if isinstance(question, GetSnapshots):
+            self.made += MAX_OFFERS
+            numbers = range(self.made, self.made + MAX_OFFERS)
+            offers = [SnapshotOffer(1_000 + n, n.to_bytes(32, "big"), 5, 5) for n in numbers]
+            return encode_sync(SnapshotsAnswer(tuple(offers)), number)
+        if isinstance(question, GetLightBlock):
+            answer = encode_sync(LightBlockAnswer(None), number)
+            asyncio.get_running_loop().call_later(0.2, self.port.send, peer, channel, answer)
+        return None
+
+
+async def test_a_peer_that_invents_newer_snapshots_keeps_nobody_from_joining(tmp_path) -> None:
+    async with served(tmp_path, "a", "b") as (genesis, source, wire):
+        inventor = Inventor(wire, "inventor", 1)
+        inventor.reply = inventor.invent
+        wire.connect("inventor", inventor)
+        application = fresh(genesis)
+        sync = joiner(wire, application, checkpoint(source, 3))
+        assert await asyncio.wait_for(sync.run(), 10) == 25
+        assert application.ledger.tree_root == source.ledger.root_of(25)
+
+
+async def test_a_snapshot_whose_last_holder_hands_nothing_out_is_given_up(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "CHUNKS_SECONDS", 0.5)
+    async with served(tmp_path, "holder") as (genesis, source, wire):
+        wire.change = lambda sender, to, channel, data: None if data[0] == 0x55 else data
+        sync = joiner(wire, fresh(genesis), checkpoint(source, 3))
+        working = asyncio.create_task(sync.run())
+        await until(lambda: sync.fetcher._failures.get("holder"))
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
 
 
 def chunk_index(data: bytes) -> int:
