@@ -26,11 +26,13 @@ from typing import Any, Final
 
 from cli.home import DEVNET_FILE, KEYRING_FOLDER, read_devnet_file, write_whole
 from cli.processes import ProcessId, is_alive
+from defi_modules.staking import StakingParams, bonds_to_json
 from ledger.genesis import Genesis
 from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
 from p2p.identity import identity_from_seed, save_identity
 from qenex.block import Validator
+from qenex.codec import codec_for
 from qenex.crypto import encode_address, mnemonic
 from qenex.crypto.address import Address
 from qenex.crypto.derivation import Path as KeyPath
@@ -44,6 +46,8 @@ FUNDS: Final = 1_000_000 * 10**QXC_DECIMALS
 """Base units of QXC that each account has at genesis."""
 OPERATOR_FUNDS: Final = 1_000 * 10**QXC_DECIMALS
 """The same of each validator's operator, whose key lies in the keyring under the node's name."""
+STAKE: Final = 100_000 * 10**QXC_DECIMALS
+"""What each validator's operator has delegated to it at genesis."""
 FEEDS: Final = ("QXC/USD", "BTC/USD", "ETH/USD", "USDC/USD")
 """What the oracle prices, once somebody reports it: `qenex oracle feed --from validator-0`."""
 SCHEME: Final = "ed25519"
@@ -316,6 +320,9 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
     funds = [(address, FUNDS) for address in addresses] + [
         (key.address, OPERATOR_FUNDS) for key in validators
     ]
+    staking = _staking_parameters()
+    stakes = [(key.address, _node_name(number), STAKE) for number, key in enumerate(validators)]
+    bonds, bonded, powers = bonds_to_json(stakes, staking)
     balances = [
         {"address": encode_address(address), "denom": QXC, "amount": str(amount)} for address, amount in funds
     ]
@@ -333,9 +340,20 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
     return Genesis(
         chain_id=chain_id,
         time=time.time_ns(),
-        validators=tuple([Validator(key.address, key.key, 1) for key in validators]),
-        modules={"bank": {"balances": balances}},
+        validators=tuple(
+            [Validator(key.address, key.key, power) for key, power in zip(validators, powers, strict=True)]
+        ),
+        modules={"bank": {"balances": [*balances, bonded]}, "staking": {"bonds": bonds}},
         # Nothing is burned here: on a development chain the supply stays what it was at genesis, so whoever
         # tests a module sees only that module's own effect. The public network burns part of each fee.
-        parameters={"machine": {"burn_bps": 0}, "oracle": {"feeds": feeds, "max_missed_bps": 10_000}},
+        parameters={
+            "machine": {"burn_bps": 0},
+            "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
+            "staking": codec_for(StakingParams).to_json(staking, "qx"),
+        },
     )
+
+
+def _staking_parameters() -> StakingParams:
+    """The usual rules with short times: nobody waits three weeks, or a thousand blocks, on a chain of his own."""
+    return StakingParams(unbonding_s=120, window_blocks=200, downtime_jail_s=30)

@@ -34,6 +34,9 @@ BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "oracle": {
         "feed": ("cli.oracle_feed:feed", "Report prices from a file or a web address, again and again.")
     },
+    "staking": {
+        "join": ("cli.staking_join:join", "Declare the validator whose key lies in a node's home."),
+    },
 }
 """Commands of a module's group that are more than one message or query."""
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, pass_app
+from cli.chain import account_of
 from cli.exit_codes import ExitCode, Stopped
 from cli.layout import Style, fields, grouped, of_json, table
 from cli.lazy import Command, Group
 from cli.node_home import node_home, open_stopped
 from cli.node_upkeep import replay, rollback, snapshot
 from cli.output import Result
+from qenex.crypto import SCHEMES
 from qenex.errors import (
     AddressInUse,
     DataFolderCorrupt,
@@ -68,6 +71,11 @@ node.add_command(snapshot)
 @click.option(
     "--p2p-port", type=click.IntRange(0, 65_535), metavar="PORT", help="Port for other nodes [7400]."
 )
+@click.option(
+    "--operator",
+    metavar="ADDRESS",
+    help="Make a consensus key for this operator; `qenex staking join` declares it.",
+)
 @pass_app
 def init(
     app: App,
@@ -79,12 +87,14 @@ def init(
     peers: tuple[str, ...],
     rpc_port: int | None,
     p2p_port: int | None,
+    operator: str | None,
 ) -> Result:
     """Make the home folder of a node for the chain of a genesis file.
 
     With a seed or a peer, `qenex node start` then joins that chain, fetches and checks its blocks and follows it.
+    With an operator it has a consensus key of its own, and signs blocks once the chain names it as a validator.
     """
-    from node.home import init_home, read_genesis
+    from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home, read_genesis
 
     if not genesis.is_file():
         raise UsageError(f"there is no file {genesis}")
@@ -94,7 +104,11 @@ def init(
     settings["p2p"] = {} if p2p_port is None else {"port": p2p_port}
     settings["p2p"] |= {"seeds": list(seeds), "persistent_peers": list(peers)}
     try:
-        config = init_home(app.home, chain, settings=settings)
+        key = None
+        if operator is not None:
+            seed = secrets.token_bytes(SCHEMES[VALIDATOR_SCHEME].seed_size)
+            key = ValidatorKey.from_seed(seed, account_of(app, operator))
+        config = init_home(app.home, chain, validator=key, settings=settings)
     except OSError as error:
         raise UsageError(f"{app.home}: {error.strerror}") from None
     if not seeds and not peers:

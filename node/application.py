@@ -27,6 +27,7 @@ from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents
 from node.evidence import EvidenceRules
+from node.late_votes import LateVotes
 from node.mempool import Limits, Mempool
 from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
@@ -42,6 +43,7 @@ from qenex.block import (
     Evidence,
     Header,
     Receipt,
+    SignedVote,
     Validator,
     block_hash,
     commit_hash,
@@ -180,6 +182,7 @@ class Application(SnapshotFace):
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
         self._turns = Turns(machine)
+        self._late = LateVotes(self.genesis.chain_id)
         if ledger.initialised:
             self._load()
 
@@ -251,6 +254,12 @@ class Application(SnapshotFace):
             base, validators = ledger.view(max(height - 1, first - 1)), ledger.validators_at(height)
         return self._turns.at(base, height, validators)
 
+    def note_late(self, vote: SignedVote) -> bool:
+        """Add a precommit that came after the decision to the commit that the next block carries; whether it was."""
+        commit = self._late.added(self.seen_commit, vote, self.last_validators, self.verify_votes)
+        self.seen_commit = commit or self.seen_commit
+        return commit is not None
+
     # -- transactions --------------------------------------------------------------------------
 
     def check_tx(self, raw: bytes) -> Transaction:
@@ -287,8 +296,9 @@ class Application(SnapshotFace):
         `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions, `enough` (asked
         between slices) the time: what others cannot check in time is no proposal. What may not stand at its place is left out, and leaves the pool unless it only offers too little for now.
         """
+        commit = self.seen_commit  # a late vote may be added to it while this is filled
         execution = self.machine.begin(
-            self.ledger.committed, self._block_info(time, proposer, evidence, self.seen_commit)
+            self.ledger.committed, self._block_info(time, proposer, evidence, commit)
         )
         chosen: list[Transaction] = []
         invalid: list[Transaction] = []
@@ -324,8 +334,8 @@ class Application(SnapshotFace):
             room -= size
             chosen.append(tx)
         result = execution.end()
-        header = self._header(time, proposer, chosen, evidence)
-        block = Block(header, tuple([tx.raw for tx in chosen]), evidence, self.seen_commit)
+        header = self._header(time, proposer, chosen, evidence, commit)
+        block = Block(header, tuple([tx.raw for tx in chosen]), evidence, commit)
         executed = Executed(block, block_hash(header), tuple(chosen), result)
         self._keep(executed)
         if invalid:
@@ -349,6 +359,7 @@ class Application(SnapshotFace):
         proposer: Address,
         transactions: Sequence[Transaction],
         evidence: tuple[Evidence, ...],
+        commit: Commit | None,
     ) -> Header:
         expected = self.expected()
         return Header(
@@ -365,7 +376,7 @@ class Application(SnapshotFace):
             results_root=expected.results_root,
             transactions_root=list_root([tx.witness_id for tx in transactions]),
             evidence_root=evidence_root(evidence),
-            commit_hash=commit_hash(self.seen_commit),
+            commit_hash=commit_hash(commit),
         )
 
     # -- a proposal of anybody -------------------------------------------------------------------

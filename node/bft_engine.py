@@ -373,6 +373,8 @@ class Engine:
             return
         if message.height < self._height:
             self.metrics.late += 1
+            if isinstance(message, SignedVote):
+                self._application.note_late(message)
             return
         if message.height > self._height + 1:
             self.on_behind(message.height)

@@ -116,7 +116,7 @@ def test_a_new_devnet_has_ten_accounts_without_password_and_a_chain_id_of_its_ow
     assert first.keyring.open("alice").address != second.keyring.open("alice").address
     genesis = Genesis.from_json((first.nodes[0].home / "genesis.json").read_bytes())
     assert "0x" + genesis.hash.hex() == first.genesis_hash
-    assert len(genesis.modules["bank"]["balances"]) == 11
+    assert len(genesis.modules["bank"]["balances"]) == 12, "and what is staked"
     assert open_devnet(tmp_path / "a") == first
 
 
