@@ -378,7 +378,7 @@ class Engine:
             return
         if message.height > self._height + 1:
             self.on_behind(message.height)
-        if isinstance(message, SignedProposal) and len(self._receipts) < MAX_RECEIPTS:
+        elif isinstance(message, SignedProposal) and len(self._receipts) < MAX_RECEIPTS:
             self._note_receipt(message)
         self._post(events.Received(peer, message))
 

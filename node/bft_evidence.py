@@ -94,11 +94,13 @@ class EvidencePool:
         place = place_of(piece)
         if place in self._pieces:
             return False
-        if not own:
-            self._check(piece)
         accused = sum([other[1] == place[1] for other in self._pieces])
         if len(self._pieces) >= MAX_PENDING or accused >= MAX_PER_VALIDATOR:
-            return False
+            return (
+                False  # before any signature: who votes twice can make more evidence than anybody can verify
+            )
+        if not own:
+            self._check(piece)
         self._pieces[place] = piece
         self._save()
         return True

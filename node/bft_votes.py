@@ -148,7 +148,7 @@ class VoteVerifier:
         items = [item for item, _ in waiting]
         try:
             verdicts = await self._verifier.verify_urgent(items)
-        except QenexError:  # the workers fail: slowly is better than not at all
+        except (QenexError, OSError):  # the workers fail: slowly is better than not at all
             verdicts = []
             for item in items:
                 verdicts += self._verifier.verify_now([item])

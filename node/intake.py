@@ -50,7 +50,8 @@ TRANSIENT: Final = (LimitExceeded, ProcessFailed)
 OVERTAKEN: Final = (WrongSequence, PublicKeyMissing)
 MALFORMED: Final = (MalformedBytes, TooLarge, DuplicateSigner, UnusedSigner, WrongSignatureCount)
 INVALID: Final = (InvalidSignature, WrongChainId)
-"""What no honest node has admitted, but for an account whose key was changed meanwhile."""
+"""What no honest node has admitted, but for an account whose key was changed meanwhile. So it counts once for a peer
+and batch: else somebody who sends sixty transactions and changes the key would have honest nodes ban each other."""
 
 
 class _Item(NamedTuple):
@@ -128,6 +129,7 @@ class Intake:
     def _judge(self, batch: Sequence[_Item], answers: Sequence[object]) -> None:
         admitted: list[bytes] = []
         unjudged: list[bytes] = []
+        invalid: dict[str, str] = {}
         for item, answer in zip(batch, answers, strict=True):
             if not isinstance(answer, QenexError):
                 admitted.append(item.witness_id)
@@ -139,9 +141,14 @@ class Intake:
                 self.refused += 1
                 if isinstance(answer, TRANSIENT):
                     unjudged.append(item.witness_id)
-                else:
-                    self._blame(item, answer)
+                elif isinstance(answer, MALFORMED):
+                    detail = f"a transaction: {answer.message}"
+                    self._outcome.punish(item.peer, Offence.MALFORMED, detail)
+                elif isinstance(answer, INVALID):
+                    invalid.setdefault(item.peer, answer.name)
             self._leave(item)
+        for peer, name in invalid.items():
+            self._outcome.punish(peer, Offence.INVALID_TRANSACTION, name)
         if admitted:
             self._outcome.admitted(admitted)
         if unjudged:
@@ -150,12 +157,6 @@ class Intake:
     def _leave(self, item: _Item) -> None:
         if self._raws.pop(item.witness_id, None) is not None:
             self._size -= len(item.raw)
-
-    def _blame(self, item: _Item, error: QenexError) -> None:
-        if isinstance(error, MALFORMED):
-            self._outcome.punish(item.peer, Offence.MALFORMED, f"a transaction: {error.message}")
-        elif isinstance(error, INVALID):
-            self._outcome.punish(item.peer, Offence.INVALID_TRANSACTION, error.name)
 
     def _try_later(self, item: _Item) -> bool:
         """Put an overtaken transaction aside; False if it has had its tries, or too many wait."""

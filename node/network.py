@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from consensus.events import Message
+from ledger.backend import StorageFault
 from node.application import Application, Committed
 from node.bft_face import Consensus
 from node.intake import Intake, Outcome
+from node.tasks import watched
 from p2p import messages
 from p2p.channels import Channel
 from p2p.flood import Flood
@@ -79,6 +81,10 @@ class Follower(Protocol):
     def on_disconnected(self, peer: str) -> None:
         """A peer has gone."""
         ...
+
+
+def _nobody(error: BaseException) -> None:
+    """Before `NodeNetwork.start`."""
 
 
 class _Holdings:
@@ -196,6 +202,7 @@ class NodeNetwork:
         self._summary_at = 0.0
         self._summary_sent = 0.0
         self._running: list[asyncio.Task[None]] = []
+        self._failed: Callable[[BaseException], None] = _nobody
         self.counts: dict[tuple[str, ...], float] = {}
         """Messages that came, by kind."""
         self.bytes: dict[tuple[str, ...], float] = {}
@@ -228,10 +235,14 @@ class NodeNetwork:
         for channel in channels:
             self._followers[channel] = follower
 
-    def start(self) -> None:
-        """Begin to admit what comes, and to tell where this node stands."""
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin to admit what comes, and to tell where this node stands.
+
+        `failed` is told of what no node can go on after: a task that died unseen would leave it deaf.
+        """
+        self._failed = failed
         for work in (self.intake.run, self._tell_regularly):
-            self._running.append(asyncio.create_task(work()))
+            self._running.append(asyncio.create_task(watched(work, failed)))
 
     async def stop(self) -> None:
         """Say and take nothing any more."""
@@ -265,10 +276,13 @@ class NodeNetwork:
     def _tick(self) -> None:
         self._timer = None
         now = time.monotonic() + EARLY
-        for part in self._parts:
-            if part.due is not None and part.due <= now:
-                part.tick()
-        self._arm()
+        try:
+            for part in self._parts:
+                if part.due is not None and part.due <= now:
+                    part.tick()
+            self._arm()
+        except BaseException as error:  # in a callback of the loop it would be lost, and the timer with it
+            self._failed(error)
 
     def _say(self, peer: str, channel: Channel, payload: bytes) -> bool:
         transport = self._transport
@@ -318,6 +332,12 @@ class NodeNetwork:
 
     def on_message(self, peer: str, channel: Channel, payload: bytes) -> None:
         """A payload came. Raises MalformedBytes or TooLarge, for which the transport makes the peer pay."""
+        try:
+            self._take(peer, channel, payload)
+        except StorageFault as error:
+            self._failed(error)
+
+    def _take(self, peer: str, channel: Channel, payload: bytes) -> None:
         self._count_bytes(channel, "in", len(payload))
         follower = self._followers.get(channel)
         if follower is not None:

@@ -42,6 +42,7 @@ from node.rpc.peer_methods import PeerMethods
 from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import NodeSync, join_by_snapshot
+from node.tasks import watched
 from node.verifier import Verifier
 from qenex import __version__
 from qenex.crypto import self_test
@@ -199,7 +200,7 @@ class Node:
         sync.route(self.network)
         engine.on_behind = sync.blocks.on_behind
         self._closing.append(peers.stop)
-        await peers.start()
+        await peers.start(self.fail)
         self._closing.append(sync.stop)
         sync.start(self.fail)
 
@@ -238,7 +239,7 @@ class Node:
         self.ledger.close()
 
     def _background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.create_task(work())
+        task = asyncio.create_task(watched(work, self.fail))
 
         async def end() -> None:
             task.cancel()

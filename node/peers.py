@@ -63,10 +63,10 @@ class Peers:
         )
         self._isolated: tuple[str, ...] = ()
 
-    async def start(self) -> None:
-        """Listen and dial. Raises AddressInUse."""
+    async def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Listen and dial; `failed` is told of what no node can go on after. Raises AddressInUse."""
         await self.transport.start()
-        self.network.start()
+        self.network.start(failed)
 
     async def stop(self) -> None:
         """Say goodbye."""

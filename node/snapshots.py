@@ -78,8 +78,8 @@ class Snapshots:
     async def _make_quietly(self, ledger: Ledger, height: int) -> None:
         try:
             info = await self.make(ledger, height)
-        except QenexError as error:
-            log.warning("no snapshot", extra={"height": height, "reason": error.message})
+        except (QenexError, OSError) as error:
+            log.warning("no snapshot", extra={"height": height, "reason": str(error)[:200]})
         else:
             log.info("snapshot made", extra={"height": height, "chunks": info.chunks, "bytes": info.size})
 

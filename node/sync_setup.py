@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from ledger.backend import BackendKind, open_backend, stored_kind
 from ledger.genesis import Genesis
@@ -21,6 +21,7 @@ from node.snapshots import Snapshots
 from node.state_sync import StateSync
 from node.sync_follower import SyncFollower
 from node.sync_server import SyncServer, Transport
+from node.tasks import watched
 from node.verifier import Verifier
 from node.verifier_worker import Item
 from p2p.channels import Channel
@@ -84,7 +85,7 @@ class NodeSync:
     def start(self, failed: Callable[[BaseException], None]) -> None:
         """Begin; `failed` is told of what no node can go on after."""
         for work in (self.blocks.run, self.follower.run):
-            self._tasks.append(asyncio.create_task(_watched(work, failed)))
+            self._tasks.append(asyncio.create_task(watched(work, failed)))
 
     async def stop(self) -> None:
         """End everything; the block in hand is written to its end."""
@@ -109,17 +110,6 @@ class NodeSync:
     def committed(self, committed: Committed) -> None:
         """A block is durable: a snapshot may be due."""
         self.snapshots.committed(self._application.ledger, committed.height)
-
-
-async def _watched(
-    work: Callable[[], Coroutine[Any, Any, None]], failed: Callable[[BaseException], None]
-) -> None:
-    try:
-        await work()
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # whatever it is ends the node, as a failure of its engine would
-        failed(error)
 
 
 # -- joining -----------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, time
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import ClientError, web
 
@@ -54,6 +54,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SAVE_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 1.0
 BOOK_FILE: Final = "addresses.json"
 BANS_FILE: Final = "bans.json"
 ENOUGH_ADDRESSES: Final = 1_000
@@ -114,8 +115,8 @@ class Network:
         except BaseException:
             await self.stop()
             raise
-        self._keep(self._keep_connected())
-        self._keep(self._keep_house())
+        self._keep(self._for_ever(self._keep_connected))
+        self._keep(self._for_ever(self._keep_house))
 
     async def stop(self) -> None:
         """Say goodbye to all, close everything, save the book and the bans."""
@@ -142,6 +143,15 @@ class Network:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _for_ever(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work` anew if a fault of ours ends it: a node that dials nobody any more would not notice."""
+        while self._running:
+            try:
+                await work()
+            except Exception:
+                _log.exception("a task of the network failed and is begun anew")
+                await asyncio.sleep(AGAIN_SECONDS)
 
     # -- for the node ----------------------------------------------------------------------
 

@@ -83,7 +83,12 @@ class Scores:
         return max(0.0, value - (self._clock() - since) * FADE_PER_SECOND)
 
     def add(self, key: str, offence: Offence, *, trusted: bool = False) -> Ban | None:
-        """Count an offence; the ban it led to, if any."""
+        """Count an offence; the ban it led to, if any.
+
+        Who is banned already pays no more: what was on its way when the ban came must not make a day of ten minutes.
+        """
+        if self.banned(key) is not None:
+            return None
         value = self.score(key) + WEIGHTS[offence]
         limit = HOST_BAN_SCORE if key.startswith("host:") else BAN_SCORE
         if value >= limit:

@@ -69,6 +69,7 @@ class Member:
     def __init__(self, number: int, application: Application, persistent: Sequence[str] = ()) -> None:
         self.application = application
         self.notes = Notes()
+        self.faults: list[BaseException] = []
         self.node = NodeNetwork(application)
         genesis = application.genesis
         self.transport = Network(
@@ -86,7 +87,7 @@ class Member:
 
     async def start(self) -> None:
         await self.transport.start()
-        self.node.start()
+        self.node.start(self.faults.append)
 
     async def stop(self) -> None:
         await self.node.stop()

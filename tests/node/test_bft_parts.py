@@ -106,10 +106,12 @@ class Pool:
 
     def __init__(self, folder: Path) -> None:
         self.expired: set[int] = set()
+        self.checked = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.pool = EvidencePool(folder / "evidence", self._check, Alone(), self._spawn)
 
     def _check(self, piece: Evidence) -> None:
+        self.checked += 1
         if piece.first.round in self.expired:
             raise EvidenceExpired("too old")
 
@@ -148,6 +150,7 @@ async def test_one_validators_evidence_fills_no_pool_and_a_damaged_file_is_no_en
     made = Pool(tmp_path)
     taken = [made.pool.add(double_vote(1, round=n)) for n in range(MAX_PER_VALIDATOR + 2)]
     assert taken == [True] * MAX_PER_VALIDATOR + [False] * 2
+    assert made.checked == MAX_PER_VALIDATOR, "signatures beyond the bound are not even verified"
     await made.pool.close()
     data = bytearray((tmp_path / "evidence").read_bytes())
     data[len(data) // 2] ^= 1

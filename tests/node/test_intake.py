@@ -115,11 +115,22 @@ def test_garbage_costs_its_sender_and_an_overtaken_block_does_not(tmp_path: Path
     told.put("stranger", [bob.transfer(alice.address, chain_id="another-1")])
     run(told)
     assert told.offences == [
-        ("forger", Offence.INVALID_TRANSACTION),
         ("noisy", Offence.MALFORMED),
+        ("forger", Offence.INVALID_TRANSACTION),
         ("stranger", Offence.INVALID_TRANSACTION),
     ]
     assert told.intake.refused == 3
+
+
+def test_sixty_transactions_whose_key_changed_meanwhile_do_not_make_honest_nodes_ban_each_other(
+    tmp_path: Path,
+) -> None:
+    alice = Wallet(1)
+    told = Told(tmp_path / "chain", [alice])
+    told.put("honest", [alice.transfer(alice.address, garbage=True) for _ in range(60)])
+    run(told)
+    assert told.intake.refused == 60
+    assert told.offences == [("honest", Offence.INVALID_TRANSACTION)]
 
 
 def test_beyond_its_bounds_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,12 +42,16 @@ def make_identity(folder: Path, number: int) -> NodeIdentity:
     return open_identity(config_from_tables(folder / f"home-{number}", {}, source="test"))
 
 
+def fail(error: BaseException) -> None:
+    raise AssertionError("a task of the network failed") from error
+
+
 def play(folder: Path, scenario: Callable[[Peers, Peers], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         one = make(folder, 1)
-        await one.start()
+        await one.start(fail)
         two = make(folder, 2, (one.address,))
-        await two.start()
+        await two.start(fail)
         try:
             async with asyncio.timeout(60):
                 await until(lambda: one.connected() and two.connected())

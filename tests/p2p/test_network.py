@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p.addresses import parse_address
+from p2p import network
+from p2p.addresses import PeerAddress, parse_address
 from p2p.channels import Channel
 from p2p.frames import FrameLimits
 from p2p.handshake import Network as Chain
@@ -49,6 +50,24 @@ async def test_ten_networks_of_one_seed_find_each_other_and_hear_a_broadcast() -
                 assert len(ids) == len(set(ids)) <= 9
                 assert node.id not in ids
             assert others[0].network.broadcast(Channel.EVIDENCE, b"\x20told") >= 4
+
+
+async def test_a_fault_in_the_task_that_dials_does_not_end_dialling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "AGAIN_SECONDS", 0.01)
+    a = Node(1)
+    async with running(a):
+        b = Node(2, settings(a.address))
+        plan, faults = b.network._outbound.plan, [ValueError("a defect")]
+
+        def failing(now: float, *, refused: set[str]) -> list[PeerAddress]:
+            if faults:
+                raise faults.pop()
+            return plan(now, refused=refused)
+
+        b.network._outbound.plan = failing  # type: ignore[method-assign]  # a defect, once
+        async with running(b):
+            await b.until_peers(1)
+            assert not faults
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (7, 8)])

@@ -45,6 +45,15 @@ def test_repeated_offences_lead_to_a_ban(offence: Offence) -> None:
     assert scores.score(A) == 0
 
 
+def test_what_was_on_its_way_when_the_ban_came_makes_it_no_longer() -> None:
+    scores = Scores(Clock())
+    for _ in range(400):
+        scores.add(A, Offence.INVALID_SIGNATURE)
+    ban = scores.banned(A)
+    assert ban is not None
+    assert ban.times == 1
+
+
 def test_a_score_fades() -> None:
     clock = Clock()
     scores = Scores(clock)
