@@ -16,7 +16,7 @@ from consensus.evidence import place_of
 from consensus.signer import write_durably
 from node.bft_blocks import Spawn
 from node.bft_face import Gossip
-from qenex.block import MAX_COMMIT_SIZE, MAX_EVIDENCE, Evidence
+from qenex.block import MAX_COMMIT_SIZE, MAX_EVIDENCE, MAX_VALIDATORS, Evidence
 from qenex.codec import Codec, codec_for, encode
 from qenex.crypto import encode_address
 from qenex.errors import EvidenceInvalid, QenexError
@@ -27,7 +27,10 @@ log = logging.getLogger("qenex.engine")
 
 MAX_PENDING: Final = 64
 MAX_PER_VALIDATOR: Final = 4
-"""One piece is enough to punish a validator; a few more show that it was no accident."""
+"""One piece is enough to punish a validator; a few more show that it was no accident. Who has nothing to lose any more
+could make evidence for ever, and blocks that cost nobody a fee: so many of a validator are waiting, or in blocks
+since the start, and no more are taken."""
+MAX_PUNISHED: Final = 4 * MAX_VALIDATORS
 MAX_FILE: Final = 4 * MAX_COMMIT_SIZE
 VERSION: Final = 1
 
@@ -57,6 +60,8 @@ class EvidencePool:
         self._gossip = gossip
         self._spawn = spawn
         self._pieces: dict[tuple[int, bytes, int, int], Evidence] = {}
+        self._punished: dict[bytes, int] = {}
+        """Pieces in blocks since the start, by the accused."""
         self._dirty = False
         self._saving: asyncio.Task[None] | None = None
         self.committed = 0
@@ -94,7 +99,8 @@ class EvidencePool:
         place = place_of(piece)
         if place in self._pieces:
             return False
-        accused = sum([other[1] == place[1] for other in self._pieces])
+        accused = self._punished.get(place[1], 0)
+        accused += sum([other[1] == place[1] for other in self._pieces])
         if len(self._pieces) >= MAX_PENDING or accused >= MAX_PER_VALIDATOR:
             return (
                 False  # before any signature: who votes twice can make more evidence than anybody can verify
@@ -141,9 +147,8 @@ class EvidencePool:
 
     def block_committed(self, height: int, evidence: Sequence[Evidence]) -> None:
         """The block of `height` was decided: what it has, and what no block may have any more, goes."""
-        if not self._pieces:
-            return
         for piece in evidence:
+            self._count(piece.first.address)
             if self._pieces.pop(place_of(piece), None) is not None:
                 self.committed += 1
                 self._save()
@@ -158,6 +163,11 @@ class EvidencePool:
         ours = [piece for place, piece in self._pieces.items() if place[0] == height]
         if ours:
             self._gossip.send_evidence(ours)
+
+    def _count(self, accused: bytes) -> None:
+        self._punished[accused] = self._punished.pop(accused, 0) + 1
+        if len(self._punished) > MAX_PUNISHED:
+            del self._punished[next(iter(self._punished))]
 
     def _save(self) -> None:
         if self._path is None:

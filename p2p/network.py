@@ -149,7 +149,7 @@ class Network:
         while self._running:
             try:
                 await work()
-            except Exception:
+            except Exception:  # a fault of ours, which must not pass unseen
                 _log.exception("a task of the network failed and is begun anew")
                 await asyncio.sleep(AGAIN_SECONDS)
 

@@ -160,6 +160,16 @@ async def test_one_validators_evidence_fills_no_pool_and_a_damaged_file_is_no_en
     assert len(again.pool) == 0
 
 
+async def test_who_has_nothing_to_lose_makes_no_blocks_of_evidence_for_ever(tmp_path: Path):
+    made = Pool(tmp_path)
+    for n in range(MAX_PER_VALIDATOR):
+        assert made.pool.add(double_vote(1, round=n))
+        made.pool.block_committed(7 + n, [double_vote(1, round=n)])
+    assert not made.pool.add(double_vote(1, round=100))
+    assert made.pool.add(double_vote(2, round=100)), "the others' is taken"
+    await made.pool.close()
+
+
 # -- the log -----------------------------------------------------------------------------------
 
 
