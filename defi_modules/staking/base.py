@@ -74,8 +74,8 @@ class StakingParams(NamedTuple):
     outside of the set; too many missed prices cost `oracle_bps`. New coins a year: `min_inflation_bps` from
     `goal_bonded_bps` of the supply on, `max_inflation_bps` with nothing bonded. `community_tax_bps` of all rewards are
     for governance to spend. `boosts`: what locks are worth in rewards; `tiers`: discounts on fees; both ascend.
-    `liquid_validators` get the stake of the liquid pool. Voting power is known `history_s` back. `hook_items` of each
-    kind of work are done in a block.
+    `liquid_validators` get the stake of the liquid pool. Voting power is known `history_s` back. `hook_items` entries
+    that are over are paid in a block; other work on delegations counts among them, three items each.
     """
 
     max_validators: Annotated[int, Between(1, 150)] = 100
@@ -106,7 +106,7 @@ class StakingParams(NamedTuple):
     )
     liquid_validators: Annotated[int, Between(1, 16)] = 8
     history_s: Annotated[int, Between(10, 366 * DAY_S)] = 60 * DAY_S
-    hook_items: Annotated[int, Between(1, 1_000)] = 500
+    hook_items: Annotated[int, Between(3, 1_000)] = 300
 
 
 def new_delegation(seen: int) -> Delegation:

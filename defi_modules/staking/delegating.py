@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from defi_modules.staking.base import MAIN, StakingBase, new_delegation, struck
 from defi_modules.staking.math import SCALE, shares_burned, shares_for, slash_amounts, tokens_for
 from defi_modules.staking.types import (
@@ -43,6 +45,9 @@ from qenex.errors import (
 from qenex.types import QXC, Amount
 from vm.context import Context
 from vm.module import message
+
+TOUCH_ITEMS: Final = 3
+"""What touching a delegation counts for among a block's items: it takes about three times as long as a payment."""
 
 
 class Delegating(StakingBase):
@@ -327,10 +332,10 @@ class Delegating(StakingBase):
                 amount -= slash_amounts(0, (amount,), tombstone.slash_bps).entries[0]
         return amount
 
-    def end_unbondings(self, ctx: Context) -> None:
-        """Pay what is over, at most `hook_items`; the queue keeps the rest."""
+    def end_unbondings(self, ctx: Context, most: int) -> int:
+        """Pay what is over, at most `most` entries; the queue keeps the rest. Returns how many."""
         due = []
-        for key, _ in self.unbonding_queue.page(limit=self.params.hook_items):
+        for key, _ in self.unbonding_queue.page(limit=most):
             if key[0] > ctx.time_s:
                 break
             due.append(key)
@@ -351,11 +356,12 @@ class Delegating(StakingBase):
             self.put_books(ctx, books._replace(unbonding=books.unbonding - unbonding))
         if burned:
             ctx.money.burn(ctx, MAIN, QXC, burned)
+        return len(due)
 
-    def end_redelegations(self, ctx: Context) -> None:
-        """Let go of redelegations that are over, at most `hook_items`."""
+    def end_redelegations(self, ctx: Context, most: int) -> int:
+        """Let go of redelegations that are over, as far as `most` reaches. Returns what it took of that."""
         due = []
-        for key, _ in self.redelegation_queue.page(limit=self.params.hook_items):
+        for key, _ in self.redelegation_queue.page(limit=most // TOUCH_ITEMS):
             if key[0] > ctx.time_s:
                 break
             due.append(key)
@@ -369,27 +375,33 @@ class Delegating(StakingBase):
                 continue
             self.delegations.set((delegator, target), delegation._replace(incoming=delegation.incoming - 1))
             self.drop_redelegation(place, entry)
+        return TOUCH_ITEMS * len(due)
 
-    def end_locks(self, ctx: Context) -> None:
-        """End what locks that are over were worth, at most `hook_items`."""
+    def end_locks(self, ctx: Context, most: int) -> int:
+        """End what locks that are over were worth, as far as `most` reaches. Returns what it took of that."""
         due = []
-        for key, _ in self.unlocks.page(limit=self.params.hook_items):
+        for key, _ in self.unlocks.page(limit=most // TOUCH_ITEMS):
             if key[0] > ctx.time_s:
                 break
             due.append(key)
         for _, delegator, address in due:
             self.touch(ctx, delegator, address)
+        return TOUCH_ITEMS * len(due)
 
-    def reach_redelegations(self, ctx: Context) -> None:
-        """Slash stake that left a tombstoned validator after its offence, at most `hook_items` redelegations."""
-        left = self.params.hook_items
+    def reach_redelegations(self, ctx: Context, most: int) -> int:
+        """Slash stake that left a tombstoned validator after its offence, as far as `most` reaches.
+
+        Returns what it took of that.
+        """
+        left, done = most // TOUCH_ITEMS, 0
         for source, last in self.slash_queue.page(limit=16):
+            if left <= 0:
+                break
             found = self.redelegations_from.page(
                 prefix=bytes(source), after=(source, last) if last else None, limit=left
             )
             for _, route in found:
                 self.touch(ctx, route.delegator, route.target)
             self.slash_queue.set(source, found[-1][0][1] if found and len(found) == left else None)
-            left -= len(found)
-            if left <= 0:
-                break
+            left, done = left - len(found), done + len(found)
+        return TOUCH_ITEMS * done

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from defi_modules.staking import types
 from defi_modules.staking.base import HIGHEST, MAIN, booked
+from defi_modules.staking.delegating import TOUCH_ITEMS
 from defi_modules.staking.genesis import GenesisPart
 from defi_modules.staking.math import FINE, SCALE, weight_of
 from defi_modules.staking.types import Books, ValidatorRecord
@@ -70,10 +71,10 @@ class Staking(GenesisPart):
         """What is over, what is to be reached, and the set of two heights on. With nothing due, nothing is written."""
         if self.book.get() is None:
             return
-        self.end_unbondings(ctx)
-        self.reach_redelegations(ctx)
-        self.end_redelegations(ctx)
-        self.end_locks(ctx)
+        left = self.params.hook_items
+        for work in (self.reach_redelegations, self.end_unbondings, self.end_locks, self.end_redelegations):
+            if left >= TOUCH_ITEMS:
+                left -= work(ctx, left)
         self.punish_missed_prices(ctx)
         self.update_set(ctx)
 

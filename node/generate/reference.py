@@ -29,10 +29,11 @@ _RANGES: Final = (
 
 def _example(name: str, arguments: str) -> str:
     """A call of the SDK, in the project's own format."""
-    line = f"client.{name}(wallet, {arguments}).wait()"
+    arguments = f"wallet, {arguments}" if arguments else "wallet"
+    line = f"client.{name}({arguments}).wait()"
     if len(line) <= LINE_LENGTH:
         return line
-    inner = f"    wallet, {arguments}"
+    inner = f"    {arguments}"
     if len(inner) > LINE_LENGTH:
         inner = "\n".join(f"    {part}," for part in ["wallet", *arguments.split(", ")])
     return f"client.{name}(\n{inner}\n).wait()"

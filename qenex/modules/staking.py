@@ -158,8 +158,8 @@ class StakingParams(NamedTuple):
     for governance to spend. `boosts`: what locks are worth in rewards; `tiers`: discounts on fees; both
     ascend.
     `liquid_validators` get the stake of the liquid pool. Voting power is known `history_s` back.
-    `hook_items` of each
-    kind of work are done in a block.
+    `hook_items` entries
+    that are over are paid in a block; other work on delegations counts among them, three items each.
     """
 
     max_validators: Annotated[int, Between(1, 150)]
@@ -181,7 +181,7 @@ class StakingParams(NamedTuple):
     tiers: Annotated[tuple[Tier, ...], Length(0, 8)]
     liquid_validators: Annotated[int, Between(1, 16)]
     history_s: Annotated[int, Between(10, 31622400)]
-    hook_items: Annotated[int, Between(1, 1000)]
+    hook_items: Annotated[int, Between(3, 1000)]
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""

@@ -135,7 +135,7 @@ def perform(chain: StakeChain, action: tuple[str, Actor, Actor, int]) -> None:
 def test_value_is_conserved_to_the_unit_whatever_happens(
     history: list[tuple[str, Actor, Actor, int]],
 ) -> None:
-    chain = StakeChain(hook_items=3, window_blocks=10, max_missed_bps=2_000, downtime_bps=77, boosts=BOOSTS)
+    chain = StakeChain(hook_items=4, window_blocks=10, max_missed_bps=2_000, downtime_bps=77, boosts=BOOSTS)
     for action in history:
         perform(chain, action)
         chain.check()

@@ -116,7 +116,7 @@ def test_free_stake_leaves_before_what_came_by_redelegation() -> None:
 
 
 def test_many_redelegations_are_reached_over_several_blocks_or_when_touched() -> None:
-    chain = StakeChain(hook_items=2)
+    chain = StakeChain(hook_items=6)
     offence = chain.height + 1
     for actor in (ALICE, BOB, CAROL):
         chain.ok(actor, "delegate", VAL1.address, 300 * QX)
@@ -137,7 +137,7 @@ def test_many_redelegations_are_reached_over_several_blocks_or_when_touched() ->
 
 
 def test_who_moves_before_the_hook_comes_is_reached_by_moving() -> None:
-    chain = StakeChain(hook_items=1)
+    chain = StakeChain(hook_items=3)
     offence = chain.height + 1
     for actor in (ALICE, BOB):
         chain.ok(actor, "delegate", VAL1.address, 100 * QX)

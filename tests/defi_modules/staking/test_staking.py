@@ -354,3 +354,19 @@ def test_exported_genesis_begins_with_the_same_stake() -> None:
     assert again.machine.export_genesis(again.base) == exported
     assert again.problems() == []
     assert again.supply() == chain.supply(QXC)
+
+
+def test_entries_over_at_once_are_paid_over_several_blocks_and_none_is_lost() -> None:
+    chain = StakeChain(hook_items=4, unbonding_s=10)
+    chain.ok(ALICE, "delegate", VAL1.address, 500 * QX)
+    messages = [("staking.undelegate", (VAL1.address, QX))] * 10
+    assert chain.send_block(ALICE, *messages, gas=10_000_000).status == 0
+    before = chain.balance(ALICE.address)
+    chain.pass_time(11)
+    paid = []
+    for _ in range(4):
+        chain.run()
+        paid.append(len(chain.events("undelegation_completed")))
+    assert paid == [4, 4, 2, 0]
+    assert chain.balance(ALICE.address) == before + 10 * QX
+    chain.check()
