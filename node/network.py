@@ -25,6 +25,7 @@ from p2p import messages
 from p2p.channels import Channel
 from p2p.flood import Flood
 from p2p.gossip import TransactionGossip
+from p2p.limits import Bucket, Rate
 from p2p.messages import decode_message, encode_message
 from p2p.offences import Offence
 from p2p.peers import PeerInfo
@@ -53,6 +54,14 @@ SUMMARY_DELAY_SECONDS: Final = 0.01
 """What changes in quick succession is told at once."""
 MAX_PRECOMMITS: Final = 1_200
 """Precommits kept to put commits together, of the last height and the one in progress."""
+RATES: Final = {
+    messages.Votes: Rate(40_000, 8_000),
+    messages.Summary: Rate(100, 20),
+    messages.Proposal: Rate(600, 60),
+    messages.CommitMessage: Rate(60, 10),
+}
+"""Votes, and messages of other kinds, of one peer. Several times what the largest set of validators says in ten rounds a
+second; what is beyond is not looked at, and an offence. For messages of past heights, which are no offence, cost time too."""
 EARLY: Final = 0.001
 """Timers are this exact."""
 
@@ -203,6 +212,7 @@ class NodeNetwork:
         self._summary_sent = 0.0
         self._running: list[asyncio.Task[None]] = []
         self._failed: Callable[[BaseException], None] = _nobody
+        self._buckets: dict[str, dict[type, Bucket]] = {}
         self.counts: dict[tuple[str, ...], float] = {}
         """Messages that came, by kind."""
         self.bytes: dict[tuple[str, ...], float] = {}
@@ -322,6 +332,7 @@ class NodeNetwork:
 
     def on_disconnected(self, peer: str) -> None:
         """A peer has gone."""
+        self._buckets.pop(peer, None)
         for part in self._parts:
             part.disconnected(peer)
         if self.consensus is not None:
@@ -345,10 +356,22 @@ class NodeNetwork:
             return
         message = decode_message(channel, payload)
         kind = type(message)
+        rate = RATES.get(kind)
+        if rate is not None and not self._affords(peer, kind, rate, message):
+            self._punish(peer, Offence.FLOOD, f"too many messages of kind {kind.__name__}")
+            return
         name = (kind.__name__,)
         self.counts[name] = self.counts.get(name, 0) + 1
         self._handle[kind](peer, message)
         self._arm()
+
+    def _affords(self, peer: str, kind: type, rate: Rate, message: messages.Message) -> bool:
+        now = time.monotonic()
+        buckets = self._buckets.setdefault(peer, {})
+        bucket = buckets.get(kind)
+        if bucket is None:
+            bucket = buckets[kind] = Bucket(rate, now)
+        return bucket.take(now, len(message.votes) if isinstance(message, messages.Votes) else 1)
 
     def _on_votes(self, peer: str, message: messages.Votes) -> None:
         self.flood.heard_votes(peer, message.votes)

@@ -86,8 +86,10 @@ class Peers:
         return self.transport.address
 
     def connected(self) -> list[dict[str, Any]]:
-        """The connected peers in JSON form, by node id."""
-        return [_peer_json(info) for info in sorted(self.transport.peers(), key=lambda info: info.node_id)]
+        """The connected peers in JSON form, by node id, without the private ones: anybody may ask for the list."""
+        private = frozenset(self.transport.settings.private_peer_ids)
+        infos = sorted(self.transport.peers(), key=lambda info: info.node_id)
+        return [_peer_json(info) for info in infos if info.node_id not in private]
 
     # -- what an operator may do -----------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class NodeMethods:
 
     @method("node_peers", result=array(PEER), rest="/node/peers")
     def peers(self) -> Json:
-        """Connected peers; empty on a node that runs alone.
+        """Connected peers, without those that the settings call private; empty on a node that runs alone.
 
         Version, name and height are what a peer said when it came; `score` is what its breaches count, 100 bans.
         """

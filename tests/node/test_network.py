@@ -10,12 +10,22 @@ from typing import Any
 import pytest
 
 from p2p.channels import Channel
-from p2p.messages import BodyPart, PushTransactions, Transactions
+from p2p.messages import (
+    BodyPart,
+    CommitMessage,
+    Proposal,
+    PushTransactions,
+    Summary,
+    Transactions,
+    Votes,
+    encode_message,
+)
+from p2p.messages import Message as PeerMessage
 from p2p.outlines import outline_of
 from qenex.block import Block, SignedProposal
 from tests.node.chain_helpers import VALIDATOR, Wallet, make_genesis, until
 from tests.node.network_helpers import Member, network
-from tests.p2p.blocks import make_evidence, make_vote
+from tests.p2p.blocks import make_commit, make_evidence, make_vote
 
 Scenario = Callable[[list[Member]], Coroutine[Any, Any, None]]
 
@@ -63,6 +73,30 @@ def test_a_late_joiner_gets_what_waits(tmp_path: Path) -> None:
         await until(lambda: len(second.application.mempool) == 50)
 
     play(tmp_path, [alice], 2, scenario)
+
+
+@pytest.mark.parametrize("kind", ["votes", "summaries", "commits", "proposals"])
+def test_a_flood_of_past_heights_which_is_no_offence_by_itself_is_one_as_a_flood(
+    tmp_path: Path, kind: str
+) -> None:
+    old = make_vote(1, 0, 0)
+    said: dict[str, PeerMessage] = {
+        "votes": Votes((old,) * 64),
+        "summaries": Summary(0, 0, 0, (), ()),
+        "commits": CommitMessage(make_commit(0, b"h" * 32)),
+        "proposals": Proposal(SignedProposal(VALIDATOR.address, 0, 0, -1, b"h" * 32, b"s"), None),
+    }
+
+    async def scenario(members: list[Member]) -> None:
+        one, other = members
+        message = said[kind]
+        for _ in range(1_000):
+            other.node.on_message(one.id, Channel.CONSENSUS, encode_message(message))
+            if one.id in other.transport.bans():
+                return
+        raise AssertionError("a flood without end")
+
+    play(tmp_path, [], 2, scenario)
 
 
 @pytest.mark.parametrize("shared", [True, False])

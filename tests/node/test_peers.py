@@ -24,12 +24,19 @@ from tests.node.network_helpers import Notes
 ALICE = Wallet(1)
 
 
-def make(folder: Path, number: int, persistent: tuple[str, ...] = ()) -> Peers:
+def make(folder: Path, number: int, persistent: tuple[str, ...] = (), private: tuple[str, ...] = ()) -> Peers:
     genesis = make_genesis([ALICE])
     home = folder / f"home-{number}"
     config = config_from_tables(
         home,
-        {"p2p": {"port": 0, "persistent_peers": list(persistent)}, "node": {"name": f"node-{number}"}},
+        {
+            "p2p": {
+                "port": 0,
+                "persistent_peers": list(persistent),
+                "private_peer_ids": list(private),
+            },
+            "node": {"name": f"node-{number}"},
+        },
         source="test",
     )
     application = open_application(folder / f"chain-{number}", genesis)
@@ -67,6 +74,23 @@ async def call(peers: Peers | None, name: str, *arguments: Any) -> Any:
     """As the RPC does."""
     found = Registry(methods_of(PeerMethods(peers), "qx")).methods[name]
     return found.handler(*found.bind(list(arguments)))
+
+
+def test_a_sentry_tells_nobody_of_its_validator(tmp_path: Path) -> None:
+    async def run() -> None:
+        validator = make(tmp_path, 1)
+        await validator.start(fail)
+        sentry = make(tmp_path, 2, (validator.address,), (validator.node_id,))
+        await sentry.start(fail)
+        try:
+            async with asyncio.timeout(60):
+                await until(lambda: validator.connected() and sentry.transport.peers())
+            assert sentry.connected() == []
+        finally:
+            await sentry.stop()
+            await validator.stop()
+
+    asyncio.run(run())
 
 
 def test_a_node_keeps_its_id_and_a_damaged_key_is_refused(tmp_path: Path) -> None:
