@@ -31,6 +31,13 @@ from qenex.types import QXC, Between, Coin, Denom, Quantity
 from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
 
 BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "accounts": {
+        "create-multisig": (
+            "cli.multisig:create_multisig",
+            "Make the key of an account that several sign for.",
+        ),
+        "rotate-to-multisig": ("cli.multisig:rotate_to_multisig", "Let several members sign for an account."),
+    },
     "oracle": {
         "feed": ("cli.oracle_feed:feed", "Report prices from a file or a web address, again and again.")
     },

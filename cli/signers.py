@@ -12,6 +12,7 @@ from qenex.client import QenexClient
 from qenex.crypto.address import Address, address_of, encode_address, key_bytes
 from qenex.crypto.keystore import NAME
 from qenex.crypto.keystore_file import KeyInfo
+from qenex.crypto.multisig import MULTISIG_TAG, decode_descriptor
 from qenex.crypto.schemes import SCHEMES_BY_TAG
 from qenex.errors import KeyNotFound, PublicKeyMismatch, PublicKeyMissing, UsageError
 from qenex.sender import Signatory
@@ -37,7 +38,7 @@ def signing_account(app: App, text: str, public_key: str | None = None) -> Signi
     An address need not belong to a key of the keyring; then `public_key` (hex, with its tag) tells its key.
     Raises KeyNotFound, InvalidAddress, UsageError for a public key that is not the account's first one.
     """
-    given = None if public_key is None else _read_key(public_key)
+    given = None if public_key is None else read_public_key(public_key)
     keyring = keyring_of(app)
     info: KeyInfo | None = None
     if NAME.fullmatch(text) is not None and text in keyring:
@@ -98,15 +99,19 @@ def refuse_replaced_key(app: App, client: QenexClient, account: SigningAccount) 
     raise Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
 
 
-def _read_key(text: str) -> bytes:
+def read_public_key(text: str, what: str = "--public-key") -> bytes:
+    """Return tag + public key (or multisig descriptor) from hex; `what` is what to call it. Raises UsageError."""
     try:
         key = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         key = b""
+    if key[:1] == bytes((MULTISIG_TAG,)):
+        decode_descriptor(key)
+        return key
     scheme = SCHEMES_BY_TAG.get(key[0]) if key else None
     if scheme is None or len(key) != 1 + scheme.public_key_size:
         raise UsageError(
-            "--public-key is hex: the scheme's tag byte and the public key",
+            f"{what} is hex: the scheme's tag byte and the public key",
             hint="`qenex keys public-key NAME` prints it",
         )
     return key

@@ -6,7 +6,6 @@ sent, so that it is known whatever happens then.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from cli.chain import (
     with_name,
 )
 from cli.exit_codes import ExitCode, Stopped
-from cli.home import client_settings, keyring_of, write_whole
+from cli.home import client_settings, keyring_of
 from cli.keys import open_password
 from cli.layout import Style, fields, grouped, printable
 from cli.output import Result
@@ -36,6 +35,7 @@ from cli.signers import (
     refuse_replaced_key,
     signing_account,
 )
+from cli.transaction_file import make_file, write_transaction_file
 from qenex.answers import TransactionReceipt
 from qenex.client import QenexClient
 from qenex.crypto.address import Address, decode_address, encode_address
@@ -58,10 +58,6 @@ from qenex.sender import Pending, Prepared, TransactionOptions
 from qenex.transaction import MAX_VALIDITY, Transaction
 from qenex.types import QXC, Coin
 from qenex.wallet import Wallet
-
-FILE_KIND = "qenex-transaction"
-FILE_SCHEMA = 1
-MAX_FILE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +176,8 @@ def carry_out(
                 {"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style, rows)
             )
         if choices.unsigned is not None:
-            data = write_transaction_file(app, choices.unsigned, prepared.transaction)
+            key = signer.public_key or client.sender.account(signer.address).public_key
+            data = write_transaction_file(app, choices.unsigned, make_file(prepared.transaction, [key]))
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
         app.confirm("Sign and send this?", yes=choices.yes)
         keyring, name = keyring_of(app), key_for_signing(app, signer).name
@@ -399,43 +396,6 @@ def receipt_data(receipt: TransactionReceipt[Any]) -> dict[str, Any]:
         "status": receipt.status,
         "fee": str(receipt.fee),
         "gas_used": receipt.gas_used,
-    }
-
-
-# -- files for offline signing -----------------------------------------------------------------------
-
-
-def write_transaction_file(
-    app: App, path: Path, transaction: Transaction, signatures: Sequence[bytes | None] = ()
-) -> dict[str, Any]:
-    """Write a transaction to a new file, with the signatures there are; returns what was written.
-
-    Raises UsageError if the file exists or cannot be written.
-    """
-    if path.exists():
-        raise UsageError(f"{path} exists already; choose another file")
-    if not path.absolute().parent.is_dir():  # no folders are made from a typing error
-        raise UsageError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
-    given = list(signatures) or [None] * len(transaction.signers)
-    content: dict[str, Any] = {
-        "kind": FILE_KIND,
-        "schema_version": FILE_SCHEMA,
-        "chain_id": transaction.chain_id,
-        "hash": "0x" + transaction.tx_id.hex(),
-        "transaction": {**form_of(app, transaction), "signatures": []},
-        "body": "0x" + transaction.body_bytes.hex(),
-        "signatures": [None if signature is None else "0x" + signature.hex() for signature in given],
-    }
-    try:
-        write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n", mode=0o644)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-    complete = all(signature is not None for signature in given)
-    return {
-        "file": str(path),
-        "hash": content["hash"],
-        "complete": complete,
-        "transaction": content["transaction"],
     }
 
 

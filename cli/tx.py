@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,19 @@ from cli.layout import Style, fields, grouped, of_json, printable
 from cli.lazy import Command, Group
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options
-from cli.submit import (
-    FILE_KIND,
-    FILE_SCHEMA,
-    MAX_FILE_SIZE,
-    refused,
-    send_signed,
-    simulated_failure,
-    waiting_options,
+from cli.submit import refused, send_signed, simulated_failure, waiting_options
+from cli.transaction_file import (
+    TransactionFile,
+    members_of,
+    read_transaction_file,
+    weights_data,
     write_transaction_file,
 )
-from qenex.errors import (
-    MalformedBytes,
-    QenexError,
-    UnusedSigner,
-    UsageError,
-    WrongChainId,
-    WrongSignatureCount,
-)
+from qenex.crypto.address import key_bytes
+from qenex.crypto.keystore_file import KeyInfo
+from qenex.errors import QenexError, UnusedSigner, UsageError, WrongChainId
 from qenex.money import format_amount
-from qenex.transaction import Transaction, assemble, decode_body, decode_transaction
+from qenex.transaction import assemble, decode_transaction
 from qenex.wallet import Wallet
 
 
@@ -93,76 +85,29 @@ def _lookup_text(app: App, data: Mapping[str, Any], style: Style) -> str:
 # -- files -------------------------------------------------------------------------------------------
 
 
-def read_transaction_file(app: App, path: Path) -> tuple[Transaction, list[bytes | None]]:
-    """Return the transaction of a file and its signatures, None for each that is missing.
-
-    What a file says in words must be what its bytes say. Raises UsageError, MalformedBytes and the
-    typed errors of decoding.
-    """
-    shown = "stdin" if str(path) == "-" else str(path)
-    try:
-        with click.open_file(str(path), "rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_SIZE:
-        raise MalformedBytes(f"{shown} has more than {MAX_FILE_SIZE} bytes")
-    text = data.strip()
-    if text.startswith(b"0x"):
-        return _from_hex(text)
-    try:
-        content = json.loads(text)
-        if content["kind"] != FILE_KIND or content["schema_version"] != FILE_SCHEMA:
-            raise ValueError
-        body = decode_body(bytes.fromhex(content["body"].removeprefix("0x")))
-        signatures = [
-            None if item is None else bytes.fromhex(item.removeprefix("0x")) for item in content["signatures"]
-        ]
-        words = content["transaction"]
-    except QenexError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise MalformedBytes(f"{shown} is no transaction file", hint="`--unsigned FILE` writes one") from None
-    if len(signatures) != len(body.signers):
-        raise WrongSignatureCount(f"{shown}: {len(signatures)} signatures for {len(body.signers)} signers")
-    if words != {**form_of(app, body), "signatures": []}:
-        raise MalformedBytes(
-            f"{shown}: its words do not say what its bytes do", hint="do not sign it; ask who changed it"
-        )
-    return body, signatures
-
-
-def _from_hex(text: bytes) -> tuple[Transaction, list[bytes | None]]:
-    try:
-        data = bytes.fromhex(text[2:].decode("ascii"))
-    except (ValueError, UnicodeDecodeError):
-        raise MalformedBytes("not hex") from None
-    if data[:1] != b"\x92":  # raw bytes are an array of two
-        body = decode_body(data)
-        return body, [None] * len(body.signers)
-    signed = decode_transaction(data)
-    return decode_body(signed.body_bytes), [
-        part if isinstance(part, bytes) else None for part in signed.signatures
-    ]
-
-
 @tx.command("decode", cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @pass_app
 def decode(app: App, *, file: Path) -> Result:
     """Show what the transaction in FILE does: a transaction file, or bytes as 0x hex; - is stdin."""
-    body, signatures = read_transaction_file(app, file)
-    form = form_of(app, body)
-    complete = all(signature is not None for signature in signatures)
-    data = {"hash": "0x" + body.tx_id.hex(), "complete": complete, "transaction": form}
-    return Result(data, lambda style: _file_text(app, body, form, signatures, style))
+    content = read_transaction_file(app, file)
+    form = form_of(app, content.body)
+    data = {
+        "hash": "0x" + content.body.tx_id.hex(),
+        "complete": not content.missing(),
+        "transaction": form,
+        **weights_data(content),
+    }
+    return Result(data, lambda style: _file_text(app, content, form, style))
 
 
-def _file_text(
-    app: App, body: Transaction, form: Mapping[str, Any], signatures: list[bytes | None], style: Style
-) -> str:
-    present = sum(signature is not None for signature in signatures)
-    rows = [("hash", style.bold("0x" + body.tx_id.hex())), ("signatures", f"{present} of {len(signatures)}")]
+def _file_text(app: App, content: TransactionFile, form: Mapping[str, Any], style: Style) -> str:
+    count = len(content.signatures)
+    rows = [
+        ("hash", style.bold("0x" + content.body.tx_id.hex())),
+        ("signatures", f"{count - content.missing()} of {count}"),
+    ]
+    rows += [("weight", f"{weight} of {threshold}") for weight, threshold in content.weights()]
     return fields(rows, style) + "\n\n" + transaction_text(app, form, style)
 
 
@@ -176,14 +121,19 @@ def _file_text(
 @password_options(meaning="Password of the key")
 @pass_app
 def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: PasswordSource) -> Result:
-    """Sign the transaction in FILE, without a network, after showing what it does."""
-    body, signatures = read_transaction_file(app, file)
+    """Sign the transaction in FILE, without a network, after showing what it does.
+
+    For a multisig account each member adds a signature to the file and passes it on; the weight that has
+    signed is told each time.
+    """
+    content = read_transaction_file(app, file)
+    body = content.body
     pinned = pinned_chain_id(app)
     if pinned and body.chain_id != pinned:
         raise WrongChainId(f"the transaction is for {body.chain_id}; this home is for {pinned}")
     keyring = keyring_of(app)
     info = keyring.get_public(signer)
-    places = [place for place, who in enumerate(body.signers) if who.address == info.address]
+    places = _places(content, info)
     if not places:
         names = " and ".join(with_name(app, who.address) for who in body.signers)
         error = UnusedSigner(f"{signer} is no signer of this transaction", hint=f"it is signed by {names}")
@@ -191,18 +141,41 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
     if out.exists():
         raise UsageError(f"{out} exists already; choose another file")
     if not (app.json and yes):
-        app.note(_file_text(app, body, form_of(app, body), signatures, app.style) + "\n")
+        app.note(_file_text(app, content, form_of(app, body), app.style) + "\n")
     app.confirm(f"Sign this as {signer}?", yes=yes)
     wallet = Wallet.from_keyring(keyring, signer, open_password(app, keyring, signer, password))
-    signatures[places[0]] = wallet.sign(body.body_bytes)
-    data = write_transaction_file(app, out, body, signatures)
-    missing = signatures.count(None)
+    signature = wallet.sign(body.body_bytes)
+    for place, member in places:
+        descriptor = content.descriptors[place]
+        if descriptor is None or member is None:
+            content.signatures[place] = signature
+        else:
+            members = list(members_of(content.signatures[place], descriptor))
+            members[member] = signature
+            content.signatures[place] = tuple(members)
+    data = write_transaction_file(app, out, content)
+    missing = content.missing()
     done = (
         "complete; pass it on with `qenex tx broadcast`"
         if not missing
-        else f"{missing} signatures are missing"
+        else f"{missing} signature{'s are' if missing > 1 else ' is'} missing"
     )
+    for weight, threshold in content.weights():
+        left = f"{threshold - weight} more needed" if weight < threshold else "enough"
+        done += f"; weight {weight} of {threshold}, {left}"
     return Result(data, f"Signed to {out}: {done}.")
+
+
+def _places(content: TransactionFile, info: KeyInfo) -> list[tuple[int, int | None]]:
+    """Return where a key signs: the signer's number, and the member's in a multisig signer."""
+    key = key_bytes(info.tag, info.public_key)
+    found: list[tuple[int, int | None]] = []
+    for place, (who, descriptor) in enumerate(zip(content.body.signers, content.descriptors, strict=True)):
+        if descriptor is not None:
+            found += [(place, at) for at, member in enumerate(descriptor.members) if member.key == key]
+        elif who.address == info.address:
+            found.append((place, None))
+    return found
 
 
 @tx.command("broadcast", cls=Command)
@@ -211,14 +184,8 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
 @pass_app
 def broadcast(app: App, *, file: Path, no_wait: bool, timeout: int | None) -> Result:
     """Pass the signed transaction in FILE to the node, and wait until it is final."""
-    body, signatures = read_transaction_file(app, file)
-    complete = [signature for signature in signatures if signature is not None]
-    if len(complete) != len(signatures):
-        missing = len(signatures) - len(complete)
-        raise WrongSignatureCount(
-            f"{missing} of {len(signatures)} signatures are missing", hint="sign it: qenex tx sign"
-        )
-    signed = decode_transaction(assemble(body.body_bytes, complete))
+    content = read_transaction_file(app, file)
+    signed = decode_transaction(assemble(content.body.body_bytes, content.complete()))
     with connected(app) as client:
         return send_signed(app, client, signed, no_wait=no_wait, timeout=timeout, done="Broadcast and final.")
 
@@ -228,7 +195,7 @@ def broadcast(app: App, *, file: Path, no_wait: bool, timeout: int | None) -> Re
 @pass_app
 def simulate(app: App, *, file: Path) -> Result:
     """Tell what the transaction in FILE would do in the next block. Exit code 9 if it would fail."""
-    body, _ = read_transaction_file(app, file)
+    body = read_transaction_file(app, file).body
     with connected(app) as client:
         client.node.info()
         try:

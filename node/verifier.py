@@ -65,7 +65,10 @@ def size_of(item: Item) -> int:
     message, keys, signatures = item
     if len(keys) == 1 == len(signatures) and type(signatures[0]) is bytes:
         return len(message) + len(keys[0]) + len(signatures[0])
-    return len(message) + sum([len(part) for part in (*keys, *signatures) if isinstance(part, bytes)])
+    parts: list[object] = [*keys]
+    for signature in signatures:
+        parts += signature if isinstance(signature, tuple) else (signature,)
+    return len(message) + sum([len(part) for part in parts if isinstance(part, bytes)])
 
 
 class VerifiedCache:

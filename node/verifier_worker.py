@@ -20,11 +20,11 @@ from typing import Final
 
 import msgpack
 
-from qenex.crypto import ed25519
+from qenex.crypto import ed25519, multisig
 from qenex.crypto.schemes import SCHEMES_BY_TAG
 
 Item = tuple[bytes, Sequence[bytes], Sequence[object]]
-"""Signed bytes; tag + public key per signer; one signature per signer."""
+"""Signed bytes; tag + public key per signer; one signature per signer, of a multisig key one tuple."""
 
 HEADER_SIZE: Final = 4
 MAX_FRAME: Final = 64 << 20
@@ -40,7 +40,9 @@ def verify_item(item: Item) -> bool:
         return False
     for key, signature in zip(keys, signatures, strict=True):
         if type(signature) is not bytes or not key:
-            return False
+            if not key or key[0] != multisig.MULTISIG_TAG or not multisig.verify(key, message, signature):
+                return False
+            continue
         tag = key[0]
         if tag == 0x01:
             if not ed25519.verify(key[1:], message, signature):

@@ -645,6 +645,44 @@ class EvidenceExpired(QenexError):
     default_hint = "the unbonding period after the deed has passed: nothing is left to be slashed"
 
 
+class InvalidDescriptor(QenexError):
+    code = 1035
+    default_hint = (
+        "a multisig key has 2 to 16 members in ascending order of their keys, weights from 1 to 65,535 and a "
+        "threshold; `qenex accounts create-multisig` makes one"
+    )
+
+
+class DuplicateMember(QenexError):
+    code = 1036
+    default_hint = "each key is a member once; give it a larger weight instead"
+
+
+class TooManyMembers(QenexError):
+    code = 1037
+    default_hint = "a multisig key has at most 16 members"
+
+
+class ThresholdUnreachable(QenexError):
+    code = 1038
+    default_hint = "the threshold is at most what all members weigh together, else nobody could ever sign"
+
+
+class ThresholdNotMet(QenexError):
+    code = 1039
+    default_hint = "let more members sign: `qenex tx sign` adds a signature and tells the weight there is"
+
+
+class SurplusSignature(QenexError):
+    code = 1040
+    default_hint = "leave out the signatures that are not needed, the lightest first"
+
+
+class UnknownMember(QenexError):
+    code = 1041
+    default_hint = "only members of the multisig key sign for it"
+
+
 # -- 2000s: machine ----------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import msgpack
 
 from qenex.codec import Plain, encode, pack, unpack_ext
 from qenex.crypto.address import Address
+from qenex.crypto.multisig import MAX_DESCRIPTOR_SIZE, MAX_MEMBERS, MULTISIG_TAG
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import hasher
 from qenex.types import MAX_AMOUNT, U8, U16, U64, Amount
@@ -25,6 +26,7 @@ MAX_MEMO_SIZE: Final = 256
 MAX_VALIDITY: Final = 10_000
 """Blocks that `valid_until` may lie ahead of the block that includes the transaction."""
 MAX_PUBLIC_KEY_SIZE: Final = 4_096
+"""Bytes of a scheme's tag and key; a multisig descriptor has a bound of its own."""
 MAX_SIGNATURE_SIZE: Final = 16 * 1024
 MAX_ARGUMENTS: Final = 64
 MAX_NAME_SIZE: Final = 64
@@ -137,7 +139,9 @@ def _signer(value: Plain) -> Signer:
     if type(sequence) is not int or not 0 <= sequence < 1 << 64:
         raise _bad("a sequence is an unsigned 64-bit integer")
     if public_key is not None and (
-        type(public_key) is not bytes or not 2 <= len(public_key) <= MAX_PUBLIC_KEY_SIZE
+        type(public_key) is not bytes
+        or not 2 <= len(public_key) <= MAX_DESCRIPTOR_SIZE
+        or (len(public_key) > MAX_PUBLIC_KEY_SIZE and public_key[0] != MULTISIG_TAG)
     ):
         raise _bad("a public key is a scheme tag and the key's bytes")
     if scoped_key is not None and (type(scoped_key) is not int or not 0 <= scoped_key < 1 << 16):
@@ -182,6 +186,8 @@ def _signatures(value: Plain, signers: int) -> tuple[Signature, ...]:
         return value
     for signature in value:
         members = signature if type(signature) is tuple else (signature,)
+        if len(members) > MAX_MEMBERS:
+            raise _bad("a multisig key has at most 16 members")
         for member in members:
             if member is None and type(signature) is tuple:
                 continue

@@ -15,6 +15,7 @@ from qenex.codec import encode
 from qenex.crypto import mnemonic as phrases
 from qenex.crypto.address import PREFIX, Address, address_of, encode_address, key_bytes
 from qenex.crypto.derivation import Role, derive
+from qenex.crypto.multisig import combine, decode_descriptor
 from qenex.crypto.schemes import SCHEMES_BY_TAG, scheme_by_name
 from qenex.errors import (
     InvalidAddress,
@@ -155,6 +156,22 @@ class Wallet:
             raise WrongSignatureCount(f"{len(wallets)} of {len(named)} signers have a wallet here")
         signatures = [wallets[address].sign(unsigned.body_bytes) for address in named]
         return decode_transaction(assemble(unsigned.body_bytes, signatures))
+
+    def sign_multisig(self, body: bytes | Transaction, key: bytes, *others: Wallet) -> Transaction:
+        """Sign for the multisig account that is the body's one signer, with the wallets of other members.
+
+        `key` is its descriptor with the tag; signatures beyond the threshold are left out. Raises
+        MalformedBytes, TooLarge, WrongSignatureCount (several signers: use `qenex.transaction.assemble`),
+        UnknownMember or ThresholdNotMet.
+        """
+        unsigned = decode_body(body if isinstance(body, bytes) else body.body_bytes)
+        if len(unsigned.signers) != 1:
+            raise WrongSignatureCount(
+                f"{len(unsigned.signers)} signers, a multisig account alone was expected"
+            )
+        signed = {wallet.public_key: wallet.sign(unsigned.body_bytes) for wallet in (self, *others)}
+        signatures = combine(decode_descriptor(key), signed)
+        return decode_transaction(assemble(unsigned.body_bytes, [signatures]))
 
     def sign_message(self, chain_id: str, text: str) -> bytes:
         """Sign a text as `["message", chain_id, address, text]`: it can never pass as a transaction."""

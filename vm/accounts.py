@@ -11,13 +11,21 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from ledger.collections import Map
 from ledger.state import State
-from qenex.codec import codec_for, encode
-from qenex.crypto import SCHEMES_BY_TAG, Scheme, account_key, address_of
+from qenex.codec import codec_for, decode, encode
+from qenex.crypto import SCHEMES_BY_TAG, Scheme, account_key, address_of, multisig
 from qenex.crypto.address import MAX_INLINE_KEY_SIZE, Address
+from qenex.crypto.multisig import (
+    MAX_DESCRIPTOR_SIZE,
+    MULTISIG_TAG,
+    Member,
+    decode_descriptor,
+    signing_members,
+)
 from qenex.errors import (
     AccountHasNoKey,
     AccountNotFound,
     InvalidGenesis,
+    MalformedBytes,
     PublicKeyMismatch,
     PublicKeyMissing,
     PublicKeyNotAllowed,
@@ -37,7 +45,7 @@ from qenex.state_keys import (
     ModuleId,
     public_key_state_key,
 )
-from qenex.transaction import MAX_PUBLIC_KEY_SIZE, MAX_SIGNATURE_SIZE, Signer
+from qenex.transaction import MAX_SIGNATURE_SIZE, Signer
 from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
@@ -45,8 +53,9 @@ from vm.gas import gas_schedule
 from vm.module import Module, internal, message, query
 from vm.registry import check_record
 
-PublicKeyBytes = Annotated[bytes, Length(2, MAX_PUBLIC_KEY_SIZE)]
-SignatureBytes = Annotated[bytes, Length(1, MAX_SIGNATURE_SIZE)]
+PublicKeyBytes = Annotated[bytes, Length(2, MAX_DESCRIPTOR_SIZE)]
+PossessionBytes = Annotated[bytes, Length(1, 3 * MAX_SIGNATURE_SIZE)]
+"""A signature, or of a multisig key the encoded array of its members' signatures."""
 
 
 class KeyRotated(NamedTuple):
@@ -103,6 +112,31 @@ def check_new_key(key: bytes, status: dict[int, int]) -> None:
         raise WeakPublicKey(f"not a valid {scheme.name} public key")
 
 
+def check_account_key(key: bytes, status: dict[int, int]) -> None:
+    """Rules for an account's new key: one key, or a multisig descriptor whose members each may enter state.
+
+    Raises as `check_new_key`, or TooManyMembers, DuplicateMember, ThresholdUnreachable, InvalidDescriptor.
+    """
+    if key[0] != MULTISIG_TAG:
+        check_new_key(key, status)
+        return
+    for member in decode_descriptor(key).members:
+        check_new_key(member.key, status)
+
+
+def members_signing(key: bytes, signatures: object, status: dict[int, int]) -> list[Member]:
+    """Members of a multisig key (tag + descriptor, as it stands in state) with a signature among these.
+
+    Raises WrongSignatureCount, ThresholdNotMet, SurplusSignature, or SchemeNotAllowed for a signature of a
+    scheme that is switched off. Nothing is verified here.
+    """
+    members = signing_members(decode_descriptor(key), signatures)
+    for member in members:
+        if status.get(member.key[0], SCHEME_OFF) == SCHEME_OFF:
+            raise SchemeNotAllowed("a member's signature scheme is switched off on this chain")
+    return members
+
+
 def key_of_signer(state: State, signer: Signer, account: Account, status: dict[int, int]) -> bytes:
     """Tag + public key that must verify the signer's signature.
 
@@ -115,12 +149,13 @@ def key_of_signer(state: State, signer: Signer, account: Account, status: dict[i
         key = signer.public_key
         if key is None:
             raise PublicKeyMissing
-        check_new_scheme(key[0], status)
+        if key[0] != MULTISIG_TAG:
+            check_new_scheme(key[0], status)
         if address_of(key[0], key[1:]) != signer.address:
             raise PublicKeyMismatch
-        check_new_key(key, status)
+        check_account_key(key, status)
         return key
-    if status.get(stored[0], SCHEME_OFF) == SCHEME_OFF:
+    if stored[0] != MULTISIG_TAG and status.get(stored[0], SCHEME_OFF) == SCHEME_OFF:
         raise SchemeNotAllowed("the account's signature scheme is switched off on this chain")
     if signer.public_key is not None:
         raise PublicKeyNotAllowed
@@ -133,9 +168,12 @@ def key_of_signer(state: State, signer: Signer, account: Account, status: dict[i
 
 
 LONG_SCHEMES: Final = frozenset(
-    tag for tag, scheme in SCHEMES_BY_TAG.items() if scheme.public_key_size > MAX_INLINE_KEY_SIZE
+    (
+        MULTISIG_TAG,
+        *(tag for tag, scheme in SCHEMES_BY_TAG.items() if scheme.public_key_size > MAX_INLINE_KEY_SIZE),
+    )
 )
-"""Tags of the schemes whose keys stand in state by hash."""
+"""Tags of the keys that stand in state by hash: long ones, and multisig descriptors (70 bytes at least)."""
 
 
 def store_key(state: State, key: bytes) -> bytes:
@@ -144,6 +182,22 @@ def store_key(state: State, key: bytes) -> bytes:
     if key[0] in LONG_SCHEMES:
         state.set(public_key_state_key(short[1:]), key)
     return short
+
+
+def _signed(ctx: Context, key: bytes, statement: bytes, signature: bytes) -> bool:
+    """Verify one key's signature, or a multisig key's encoded array of them; the gas is charged first."""
+    prices = dict(gas_schedule(ctx.block.protocol_version).signature)
+    if key[0] != MULTISIG_TAG:
+        ctx.gas.use(prices[key[0]])
+        return SCHEMES_BY_TAG[key[0]].verify(key[1:], statement, signature)
+    try:
+        signatures = decode(signature, max_size=len(signature))
+    except MalformedBytes:
+        return False
+    ctx.gas.use(
+        sum([prices[member.key[0]] for member in members_signing(key, signatures, ctx.scheme_status)])
+    )
+    return multisig.verify(key, statement, signatures)
 
 
 class Accounts(Module):
@@ -157,7 +211,7 @@ class Accounts(Module):
     public_keys = Map[bytes, bytes](2, key=Bytes32, value=PublicKeyBytes)
 
     @message(gas=400)
-    def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: SignatureBytes) -> None:
+    def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: PossessionBytes) -> None:
         """Sign with another key from now on; the address stays.
 
         The new key may be of another scheme: that is how an Ed25519 account becomes post-quantum. It
@@ -165,18 +219,18 @@ class Accounts(Module):
 
         Args:
             new_key: scheme tag (one byte) and public key.
-            possession: the new key's signature over the rotation statement.
+            possession: the new key's signature over the rotation statement; of a multisig key the encoded array
+                of its members' signatures, nil for who did not sign.
         """
         account = self.records.get(ctx.actor)
         if account is None or not account.key:
             raise AccountHasNoKey
-        check_new_key(new_key, ctx.scheme_status)
+        check_account_key(new_key, ctx.scheme_status)
         short = account_key(new_key[0], new_key[1:])
         if short == account.key:
             raise SameKey
-        ctx.gas.use(dict(gas_schedule(ctx.block.protocol_version).signature)[new_key[0]])
         statement = rotation_sign_bytes(ctx.block.chain_id, ctx.actor, account.sequence - 1, new_key)
-        if not SCHEMES_BY_TAG[new_key[0]].verify(new_key[1:], statement, possession):
+        if not _signed(ctx, new_key, statement, possession):
             raise RotationNotAuthorised
         if new_key[0] in LONG_SCHEMES and self.public_keys.get(short[1:]) is None:
             self.public_keys.set(short[1:], new_key)
@@ -208,7 +262,7 @@ class Accounts(Module):
             short = b""
             if key is not None:
                 try:
-                    check_new_key(key, dict.fromkeys(SCHEMES_BY_TAG, SCHEME_ON))
+                    check_account_key(key, dict.fromkeys(SCHEMES_BY_TAG, SCHEME_ON))
                 except QenexError as error:
                     raise InvalidGenesis(f"{where}: {error.message}") from None
                 short = account_key(key[0], key[1:])

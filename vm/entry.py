@@ -7,12 +7,13 @@ sequences rise, and both stand if its messages fail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from ledger.state import State
 from qenex.codec import Reference
 from qenex.crypto import SCHEMES_BY_TAG
+from qenex.crypto.multisig import MULTISIG_TAG, Member, decode_descriptor
 from qenex.errors import (
     AccountNotFound,
     Expired,
@@ -27,8 +28,8 @@ from qenex.errors import (
     WrongSequence,
 )
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account, ModuleId
-from qenex.transaction import MAX_VALIDITY, Transaction, assemble
-from vm.accounts import LONG_SCHEMES, key_of_signer, store_key
+from qenex.transaction import MAX_VALIDITY, Signature, Transaction, assemble
+from vm.accounts import LONG_SCHEMES, key_of_signer, members_signing, store_key
 from vm.fees import SCHEME_OFF, MachineParams, scheme_status
 from vm.gas import GasSchedule
 from vm.registry import MessageSpec, Registry
@@ -108,8 +109,11 @@ def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int
     """Gas of a transaction's bytes, signatures and the entries it makes before its first message."""
     schedule = rules.schedule
     gas = schedule.transaction + schedule.byte * (len(tx.raw) or signed_size(tx, keys))
-    for signer, key in zip(tx.signers, keys, strict=True):
-        gas += rules.signature_gas[key[0]]
+    for index, (signer, key) in enumerate(zip(tx.signers, keys, strict=True)):
+        if key[0] == MULTISIG_TAG:
+            gas += sum([rules.signature_gas[member.key[0]] for member in _members(rules, tx, index, key)])
+        else:
+            gas += rules.signature_gas[key[0]]
         if signer.public_key is not None and key[0] in LONG_SCHEMES:
             gas += schedule.create + schedule.created_byte * len(key)
     if tx.lease is not None:
@@ -117,9 +121,36 @@ def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int
     return gas
 
 
+def _members(rules: Rules, tx: Transaction, index: int, key: bytes) -> Sequence[Member]:
+    """The members of a multisig key whose signatures are paid for: those that signed.
+
+    Of an unsigned transaction nobody knows who will: all of them. Raises as `members_signing`.
+    """
+    if not tx.raw:
+        return decode_descriptor(key).members
+    return members_signing(key, tx.signatures[index], rules.status)
+
+
+def check_forms(rules: Rules, tx: Transaction, keys: Sequence[bytes]) -> None:
+    """Of multisig signers: is everything there, in its place, and heavy enough? Nothing is verified here.
+
+    Raises WrongSignatureCount, ThresholdNotMet, SurplusSignature or SchemeNotAllowed.
+    """
+    for index, key in enumerate(keys):
+        if key[0] == MULTISIG_TAG:
+            _members(rules, tx, index, key)
+
+
 def signed_size(tx: Transaction, keys: tuple[bytes, ...]) -> int:
-    """Bytes on the wire that an unsigned transaction will have once these keys have signed it."""
-    return len(assemble(tx.body_bytes, [bytes(SCHEMES_BY_TAG[key[0]].signature_size) for key in keys]))
+    """Bytes on the wire that an unsigned transaction will have at most once these keys have signed it."""
+    return len(assemble(tx.body_bytes, [_blank_signature(key) for key in keys]))
+
+
+def _blank_signature(key: bytes) -> Signature:
+    if key[0] != MULTISIG_TAG:
+        return bytes(SCHEMES_BY_TAG[key[0]].signature_size)
+    members = decode_descriptor(key).members
+    return tuple([bytes(SCHEMES_BY_TAG[member.key[0]].signature_size) for member in members])
 
 
 def lease_key(payer: bytes, lease: bytes) -> bytes:

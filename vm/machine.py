@@ -13,7 +13,7 @@ from typing import Any
 from ledger.genesis import Genesis
 from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Evidence, Receipt, Validator
-from qenex.crypto import SCHEMES_BY_TAG
+from qenex.crypto import SCHEMES_BY_TAG, multisig
 from qenex.crypto.address import Address
 from qenex.errors import (
     AccountNotFound,
@@ -32,7 +32,17 @@ from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
 from vm.calls import Parts, give_handles
 from vm.context import BlockInfo, Context
 from vm.core import Core
-from vm.entry import Entered, Rules, Verify, check_validity, enter, make_rules, plan_of, signer_keys
+from vm.entry import (
+    Entered,
+    Rules,
+    Verify,
+    check_forms,
+    check_validity,
+    enter,
+    make_rules,
+    plan_of,
+    signer_keys,
+)
 from vm.execution import UNLIMITED, BlockExecution, check_hooks, parameters_hash
 from vm.fees import price_per_gas
 from vm.gas import Gas, gas_schedule
@@ -48,6 +58,10 @@ QUERY_GAS = 1 << 40
 def verify_signatures(tx: Transaction, keys: tuple[bytes, ...]) -> bool:
     """Verify every signature here and now. Keys are tag + public key in signer order."""
     for key, signature in zip(keys, tx.signatures, strict=True):
+        if key[0] == multisig.MULTISIG_TAG:
+            if not multisig.verify(key, tx.body_bytes, signature):
+                return False
+            continue
         scheme = SCHEMES_BY_TAG[key[0]]
         if not isinstance(signature, bytes) or not scheme.verify(key[1:], tx.body_bytes, signature):
             return False
@@ -393,6 +407,7 @@ class CheckState:
             if account is None and not keys:
                 raise AccountNotFound  # signer 0 pays
             keys.append(key_of_signer(self._state, signer, account or EMPTY_ACCOUNT, self.rules.status))
+        check_forms(self.rules, tx, keys)
         return tuple(keys)
 
     def admit(self, tx: Transaction) -> Entered:
