@@ -88,7 +88,7 @@ def create_multisig(app: App, *, members: tuple[str, ...], threshold: int) -> Re
 
 
 @click.command("rotate-to-multisig", cls=Command)
-@click.argument("public_key")
+@click.argument("key", metavar="PUBLIC_KEY")
 @click.option(
     "--member", "names", multiple=True, required=True, metavar="NAME", help="A member's key that agrees."
 )
@@ -98,7 +98,7 @@ def create_multisig(app: App, *, members: tuple[str, ...], threshold: int) -> Re
 def rotate_to_multisig(
     app: App,
     *,
-    public_key: str,
+    key: str,
     names: tuple[str, ...],
     choices: Choices,
     password: PasswordSource,
@@ -112,7 +112,7 @@ def rotate_to_multisig(
     \b
     qenex accounts rotate-to-multisig 0x20... --member bob --member carol --from alice
     """
-    new_key = read_public_key(public_key, "PUBLIC_KEY")
+    new_key = read_public_key(key, "PUBLIC_KEY")
     descriptor: Descriptor = decode_descriptor(new_key)
     keyring = keyring_of(app)
     for name in names:

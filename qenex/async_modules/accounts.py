@@ -33,7 +33,8 @@ class AsyncAccounts(AsyncModuleFace):
 
         Args:
             new_key: scheme tag (one byte) and public key.
-            possession: the new key's signature over the rotation statement.
+            possession: the new key's signature over the rotation statement; of a multisig key the
+                encoded array of its members' signatures, nil for who did not sign.
         """
         return await self._send(wallet, ROTATE_KEY, {"new_key": new_key, "possession": possession}, options)
 

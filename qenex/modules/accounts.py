@@ -45,8 +45,8 @@ class KeyRotated(NamedTuple):
 ROTATE_KEY = MessageFace(
     "accounts.rotate_key",
     (
-        ("new_key", Annotated[bytes, Length(2, 4096)]),
-        ("possession", Annotated[bytes, Length(1, 16384)]),
+        ("new_key", Annotated[bytes, Length(2, 32768)]),
+        ("possession", Annotated[bytes, Length(1, 49152)]),
     ),
     None,
 )
@@ -87,7 +87,8 @@ class Accounts(ModuleFace):
 
         Args:
             new_key: scheme tag (one byte) and public key.
-            possession: the new key's signature over the rotation statement.
+            possession: the new key's signature over the rotation statement; of a multisig key the
+                encoded array of its members' signatures, nil for who did not sign.
         """
         return self._send(wallet, ROTATE_KEY, {"new_key": new_key, "possession": possession}, options)
 
