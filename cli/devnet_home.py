@@ -27,6 +27,7 @@ from typing import Any, Final
 from cli.home import DEVNET_FILE, KEYRING_FOLDER, read_devnet_file, write_whole
 from cli.processes import ProcessId, is_alive
 from defi_modules.staking import StakingParams, bonds_to_json
+from defi_modules.tokens.module import token_denom
 from ledger.genesis import Genesis
 from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
@@ -337,19 +338,29 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
         }
         for symbol in FEEDS
     ]
+    # QXC, and the token that alice creates as USDC; each opens with its seed, and alice may list more.
+    markets = [
+        _market(QXC, "QXC/USD", ltv_bps=7_000, threshold_bps=7_500),
+        _market(token_denom(addresses[0], "USDC"), "USDC/USD", ltv_bps=8_000, threshold_bps=8_500),
+    ]
     return Genesis(
         chain_id=chain_id,
         time=time.time_ns(),
         validators=tuple(
             [Validator(key.address, key.key, power) for key, power in zip(validators, powers, strict=True)]
         ),
-        modules={"bank": {"balances": [*balances, bonded]}, "staking": {"bonds": bonds}},
+        modules={
+            "bank": {"balances": [*balances, bonded]},
+            "staking": {"bonds": bonds},
+            "lending": {"terms": markets},
+        },
         # Nothing is burned here: on a development chain the supply stays what it was at genesis, so whoever
         # tests a module sees only that module's own effect. The public network burns part of each fee.
         parameters={
             "machine": {"burn_bps": 0},
             "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
             "staking": codec_for(StakingParams).to_json(staking, "qx"),
+            "lending": {"authority": encode_address(addresses[0])},
         },
     )
 
@@ -357,3 +368,33 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
 def _staking_parameters() -> StakingParams:
     """The usual rules with short times: nobody waits three weeks, or a thousand blocks, on a chain of his own."""
     return StakingParams(unbonding_s=120, window_blocks=200, downtime_jail_s=30)
+
+
+def _market(denom: str, feed: str, **risk: int) -> dict[str, Any]:
+    """Terms of a lending market, both coins with 9 decimals: caps of ten million, a seed of one whole unit."""
+    cap = str(10**7 * 10**QXC_DECIMALS)
+    return {
+        "denom": denom,
+        "decimals": QXC_DECIMALS,
+        "feed": feed,
+        "max_age_s": 120,
+        "max_spread_bps": 1_000,
+        "mean_price": None,
+        "bonus_bps": 10_500,
+        "liquidation_fee_bps": 1_000,
+        "reserve_factor_bps": 1_000,
+        "base_ray": "0",
+        "slope1_ray": str(4 * 10**25),
+        "slope2_ray": str(75 * 10**25),
+        "optimal_bps": 8_000,
+        "adaptive_speed": 0,
+        "supply_cap": cap,
+        "borrow_cap": cap,
+        "outflow_bps": 10_000,
+        "debt_ceiling": "0",
+        "isolation_borrowable": False,
+        "group": 0,
+        "flash_fee_bps": 9,
+        "seed": str(10**QXC_DECIMALS),
+        **risk,
+    }

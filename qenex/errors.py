@@ -1213,6 +1213,149 @@ class NoObservation(QenexError):
     default_hint = "the pool has no observed price of that age yet; ask for a shorter window"
 
 
+# -- 3800s: lending (module 8) -----------------------------------------------------------
+
+
+class MarketNotListed(QenexError):
+    code = 3800
+    default_hint = "`lending_listMarkets` lists what can be supplied and borrowed"
+
+
+class MarketNotOpen(QenexError):
+    code = 3801
+    default_hint = "an empty market has no price: somebody pays its seed deposit first (`lending.seed`)"
+
+
+class MarketOpen(QenexError):
+    code = 3802
+    default_hint = "the market has its seed deposit already"
+
+
+class ActionPaused(QenexError):
+    code = 3803
+    default_hint = "this action is paused in this market; repaying and withdrawing may still be open"
+
+
+class SupplyCapReached(QenexError):
+    code = 3804
+    default_hint = "supply less, or wait until others withdraw"
+
+
+class BorrowCapReached(QenexError):
+    code = 3805
+    default_hint = "borrow less, or wait until others repay"
+
+
+class MarketIlliquid(QenexError):
+    code = 3806
+    default_hint = "too much of it is lent out: take less, or wait until borrowers repay"
+
+
+class NothingSupplied(QenexError):
+    code = 3807
+    default_hint = "`lending_getPosition` shows what an account has supplied"
+
+
+class NothingOwed(QenexError):
+    code = 3808
+    default_hint = "this account owes nothing of it"
+
+
+class CollateralNotEnabled(QenexError):
+    code = 3809
+    default_hint = "switch it on first: `lending.collateral_on`"
+
+
+class NotCollateral(QenexError):
+    code = 3810
+    default_hint = "the market's terms do not take this asset as collateral"
+
+
+class HealthTooLow(QenexError):
+    code = 3811
+    default_hint = "this secures a debt: repay first, or add collateral"
+
+
+class BorrowLimitExceeded(QenexError):
+    code = 3812
+    default_hint = "borrow less, or add collateral; `lending_getPosition` shows the limit"
+
+
+class AmountTooSmall(QenexError):
+    code = 3813
+    default_hint = "the amount rounds to nothing, or leaves a debt too small to be worth its collection"
+
+
+class IsolationViolated(QenexError):
+    code = 3814
+    default_hint = "isolated collateral stands alone, and secures only what may be borrowed against it"
+
+
+class DebtCeilingReached(QenexError):
+    code = 3815
+    default_hint = "as much as may be borrowed against this isolated collateral is borrowed"
+
+
+class GroupViolated(QenexError):
+    code = 3816
+    default_hint = "all debts of a position in a group belong to the group"
+
+
+class TooManyAssets(QenexError):
+    code = 3817
+    default_hint = "a position holds a bounded number of assets: close one first"
+
+
+class PositionHealthy(QenexError):
+    code = 3818
+    default_hint = "only a position whose health is below 1 can be liquidated"
+
+
+class SelfLiquidation(QenexError):
+    code = 3819
+    default_hint = "repay the debt instead"
+
+
+class LeavesDust(QenexError):
+    code = 3820
+    default_hint = "take all of the debt or the collateral, or leave at least 1,000 of each"
+
+
+class PriceOutOfBand(QenexError):
+    code = 3821
+    default_hint = "feed and time-weighted price lie too far apart to liquidate by; wait until they agree"
+
+
+class TargetHealthTooHigh(QenexError):
+    code = 3822
+    default_hint = "no liquidation brings the position there; ask for the most, without a target"
+
+
+class NotLendingAuthority(QenexError):
+    code = 3823
+    default_hint = "governance, or the authority of the parameters, can do this"
+
+
+class InvalidMarketTerms(QenexError):
+    code = 3824
+    default_hint = "loan-to-value is below the threshold, and threshold times bonus at most 100%"
+
+
+class TooManyMarkets(QenexError):
+    code = 3825
+    default_hint = "the number of markets is bounded"
+
+
+class ReserveTooSmall(QenexError):
+    code = 3826
+    default_hint = "the reserve does not hold that much in cash"
+
+
+class OutflowLimitReached(QenexError):
+    code = 3827
+    default_hint = "as much as may leave this market in an hour has left; wait, or take less"
+
+
 # -- 3900s: farming (module 9) -----------------------------------------------------------
 
 

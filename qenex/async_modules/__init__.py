@@ -8,6 +8,7 @@ from qenex.async_modules.accounts import AsyncAccounts
 from qenex.async_modules.amm import AsyncAmm
 from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.farming import AsyncFarming
+from qenex.async_modules.lending import AsyncLending
 from qenex.async_modules.machine import AsyncMachine
 from qenex.async_modules.oracle import AsyncOracle
 from qenex.async_modules.staking import AsyncStaking
@@ -24,6 +25,7 @@ class AsyncModuleFaces:
     staking: AsyncStaking
     oracle: AsyncOracle
     amm: AsyncAmm
+    lending: AsyncLending
     farming: AsyncFarming
 
     def _attach(self, client: AsyncNodeAccess) -> None:
@@ -34,4 +36,5 @@ class AsyncModuleFaces:
         self.staking = AsyncStaking(client)
         self.oracle = AsyncOracle(client)
         self.amm = AsyncAmm(client)
+        self.lending = AsyncLending(client)
         self.farming = AsyncFarming(client)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, amm, bank, farming, machine, oracle, staking, tokens
+from qenex.modules import accounts, amm, bank, farming, lending, machine, oracle, staking, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.amm import Amm
 from qenex.modules.bank import Bank
 from qenex.modules.farming import Farming
+from qenex.modules.lending import Lending
 from qenex.modules.machine import Machine
 from qenex.modules.oracle import Oracle
 from qenex.modules.staking import Staking
@@ -23,6 +24,7 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in staking.MESSAGES}
     | {face.name: face for face in oracle.MESSAGES}
     | {face.name: face for face in amm.MESSAGES}
+    | {face.name: face for face in lending.MESSAGES}
     | {face.name: face for face in farming.MESSAGES}
 )
 
@@ -34,6 +36,7 @@ EVENTS: dict[str, type] = (
     | staking.EVENTS
     | oracle.EVENTS
     | amm.EVENTS
+    | lending.EVENTS
     | farming.EVENTS
 )
 
@@ -48,6 +51,7 @@ class ModuleFaces:
     staking: Staking
     oracle: Oracle
     amm: Amm
+    lending: Lending
     farming: Farming
 
     def _attach(self, client: NodeAccess) -> None:
@@ -58,4 +62,5 @@ class ModuleFaces:
         self.staking = Staking(client)
         self.oracle = Oracle(client)
         self.amm = Amm(client)
+        self.lending = Lending(client)
         self.farming = Farming(client)
