@@ -9,7 +9,7 @@ from typing import TypedDict
 from ledger.backend import Backend, Batch
 from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
 from ledger.meta import Meta
-from ledger.state import Value
+from ledger.state import MISSING, Value
 from ledger.tree_nodes import pack_ref
 from ledger.tree_update import TreeUpdate
 from qenex.block import Commit, Event, Header, Validator
@@ -127,16 +127,18 @@ class Encoded:
 
     def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values before the next block."""
-        young, old, value = self._young, self._old, self._ahead.value
+        young: dict[bytes, Value] = self._young
+        old: dict[bytes, Value] = self._old
+        value = self._ahead.value
         found: list[bytes | None] = []
         append = found.append
         for key in keys:
-            if key in young:
-                append(young[key])
-            elif key in old:
-                append(old[key])
-            else:
-                append(value(key))
+            data = young.get(key, MISSING)
+            if data is MISSING:
+                data = old.get(key, MISSING)
+                if data is MISSING:
+                    data = value(key)
+            append(data)
         return found
 
     def advance(self, new: dict[bytes, bytes | None]) -> None:

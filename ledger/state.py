@@ -113,7 +113,7 @@ class Committed:
         self._half = max(1, capacity // 2)
         self._young: dict[bytes, Value | None] = {}
         self._old: dict[bytes, Value | None] = {}
-        self._pending: dict[bytes, Value | None] = {}
+        self._pending: Mapping[bytes, Value | None] = {}
 
     def get(self, key: bytes) -> Value | None:
         """Decoded value of a state key in the newest version, or None."""
@@ -153,7 +153,8 @@ class Committed:
                 self._old, self._young = self._young, {}
             self._young.update(changes)
         if not durable:
-            self._pending.update(changes)
+            # One block is under way at a time: its changes are held as they are, not copied.
+            self._pending = {**self._pending, **changes} if self._pending else changes
 
     def settle(self) -> None:
         """All changes applied so far are in the store now."""
@@ -199,7 +200,7 @@ class State:
     charges gas there, and may raise.
     """
 
-    __slots__ = ("_base", "_base_get", "_images", "_ordered", "_undo", "_values", "on_create")
+    __slots__ = ("_base", "_base_get", "_images", "_ordered", "_undo", "_values", "on_create", "written")
 
     def __init__(self, base: Readable) -> None:
         self.on_create: Callable[[bytes, Value], None] | None = None
@@ -210,6 +211,9 @@ class State:
         self._base = base
         self._base_get = base.get
         self._values: dict[bytes, Value | None] = {}
+        self.written: Callable[[bytes], Value | None] = self._values.get
+        """The value written here, None if the base's shows through (or the key was deleted). The dict's own
+        method: six calls a transfer."""
         # (key, what stood here before or MISSING, what a read returned before): each write, undone backwards.
         self._undo: list[tuple[bytes, Value | None, Value | None]] = []
         # The base's value of each written key, as its first write saw it.
@@ -287,10 +291,6 @@ class State:
         self._base_get = base.get
         self._images = {}
         self._undo.clear()
-
-    def written(self, key: bytes) -> Value | None:
-        """The value written here, None if the base's shows through (or the key was deleted)."""
-        return self._values.get(key)
 
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget written values: the base's show through again. Only outside of any scope."""

@@ -176,13 +176,13 @@ class Admission:
         if self._dirty:
             self.clean(_addresses(tx))
         try:
-            keys = self.check.signing_keys(tx)
+            keys, next_sequence = self.check.screen(tx)
         except PublicKeyNotAllowed:
-            if self.mempool.replaced_by(tx) is None:
+            if mempool.replaced_by(tx) is None:
                 raise
             keys = self._keys_without_pending(tx)
+            next_sequence = self.check.sequence(address)
         # A used sequence is refused before a signature is verified; one too far ahead is as well.
-        next_sequence = self.check.sequence(address)
         ahead = sequence - next_sequence
         if ahead > mempool.limits.per_sender or (ahead < 0 and mempool.replaced_by(tx) is None):
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")

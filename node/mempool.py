@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 
 from node.pool_parts import (
     MAIN_KEY,
@@ -197,7 +198,9 @@ class Mempool:
         queue = self._queues.get(lane)
         if queue is None:
             queue = self._queues[lane] = Queue(sequence)
-            self._list(lane)
+            by_address, address = self._by_address, lane[0]
+            # Nearly always his only lane: without `_list`'s joining of tuples.
+            by_address[address] = (*by_address[address], lane) if address in by_address else (lane,)
         else:
             self._check_places(lanes)
             before = queue.entries[-1].effective
@@ -459,12 +462,11 @@ class Mempool:
 
     def _heads(self) -> list[Entry]:
         """Entries with nothing before them in any lane."""
-        heads: dict[int, Entry] = {}
-        for queue in self._queues.values():
-            head = queue.entries[0]
-            if len(head.lanes) == 1 or self._is_head(head):
-                heads[head.serial] = head
-        return list(heads.values())
+        heads = [queue.entries[0] for queue in self._queues.values()]
+        if self._shared:  # else nothing stands in more than one lane
+            heads = [head for head in heads if len(head.lanes) == 1 or self._is_head(head)]
+            heads = list({head.serial: head for head in heads}.values())
+        return heads
 
     def _followers(self, entry: Entry) -> Iterator[Entry]:
         """What stands directly behind this entry, once per lane."""
@@ -504,6 +506,13 @@ class Mempool:
         return sorted(found.values(), key=lambda entry: entry.arrival)
 
 
+_place = attrgetter("arrival")
+
+
+def _rank(entry: Entry) -> tuple[int, int, int]:
+    return -entry.price, entry.arrival, entry.serial
+
+
 class Order:
     """Iterator over waiting transactions: sequences within a sender, then price, then arrival."""
 
@@ -511,8 +520,9 @@ class Order:
 
     def __init__(self, pool: Mempool) -> None:
         self._pool = pool
-        # Sorting is linear where arrival alone decides; a heap of all senders is not.
-        self._first = sorted([(-e.price, e.arrival, e.serial, e) for e in pool._heads()])
+        # Sorting is linear where arrival alone decides; a heap of all senders is not. Nor are ranks made for it.
+        self._first = pool._heads()
+        self._first.sort(key=_rank if len({head.price for head in self._first}) > 1 else _place)
         self._later: list[tuple[int, int, int, Entry]] = []
         self._missing: dict[int, int] = {}
         self._at = 0
@@ -528,10 +538,10 @@ class Order:
         first, later = self._first, self._later
         while True:
             at = self._at
-            if later and (at == len(first) or later[0] < first[at]):
+            if later and (at == len(first) or later[0][:3] < _rank(first[at])):
                 entry = heappop(later)[3]
             elif at < len(first):
-                entry = first[at][3]
+                entry = first[at]
                 self._at += 1
             else:
                 raise StopIteration

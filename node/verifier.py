@@ -358,12 +358,16 @@ class Verifier:
 
     async def verify_all(self, pairs: Sequence[tuple[Transaction, tuple[bytes, ...]]]) -> list[bool]:
         """Verify many transactions with their keys: what the cache does not hold, in chunks."""
-        answer = [self.cache.holds(tx.witness_id, keys) for tx, keys in pairs]
-        missing = [index for index, known in enumerate(answer) if not known]
-        verdicts = await self.verify([item_of(*pairs[index]) for index in missing])
-        for index, valid in zip(missing, verdicts, strict=True):
-            if valid:
-                self._remember(*pairs[index])
+        holds, remember = self.cache.holds, self._remember
+        answer = [tx.verified == keys or holds(tx.witness_id, keys) for tx, keys in pairs]
+        if True not in answer:
+            missing = pairs
+        else:
+            missing = [pair for pair, known in zip(pairs, answer, strict=True) if not known]
+        verdicts = iter(await self.verify([(tx.body_bytes, keys, tx.signatures) for tx, keys in missing]))
+        for index, (tx, keys) in enumerate(pairs):
+            if not answer[index] and next(verdicts):
+                remember(tx, keys)
                 answer[index] = True
         return answer
 

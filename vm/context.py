@@ -93,6 +93,9 @@ class Context:
         self.actor: Address = Address(b"")
         self.module = ""
         self.scheme_status: dict[int, int] = {}
+        self.debts: list[Debt] = []
+        self.supplies: dict[str, None] = {}
+        """Denominations that who may mint them minted or burned."""
         self.enter_block(block, gas)
 
     @property
@@ -113,8 +116,10 @@ class Context:
         self.gas = gas
         self.max_events = max_events
         self.events: list[Event] = []
-        self.debts: list[Debt] = []
-        self.supplies: dict[str, None] = {}  # denominations that who may mint them minted or burned
+        if self.debts:
+            self.debts = []
+        if self.supplies:
+            self.supplies = {}
         self.depth = 0
 
     def emit(self, record: tuple[Any, ...]) -> None:

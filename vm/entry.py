@@ -201,7 +201,9 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
     """
     if tx.plan is None:
         plan_of(registry, tx)
-    check_validity(rules, tx)
+    height = rules.height
+    if tx.chain_id != rules.chain_id or not height <= tx.valid_until <= height + MAX_VALIDITY:
+        check_validity(rules, tx)
     if len(tx.signers) == 1 and tx.lease is None:
         entered = _enter_alone(state, rules, tx, verify)
         if entered is not None:

@@ -90,6 +90,9 @@ class BlockExecution:
         self.tips = 0
         self.receipts: list[Receipt] = []
         self.encoded: list[bytes] = []
+        self._gas = Gas(self.schedule, UNLIMITED)
+        """The meter of the transaction that runs; one object for all, as is its bound method."""
+        self._created = self._gas.created
         self.error: QenexError | None = None
         """What the last transaction failed with, None if it succeeded. Receipts carry the code alone."""
         for piece in info.evidence:
@@ -115,10 +118,11 @@ class BlockExecution:
         if machine.execution is not self:
             raise MachineFault("another block has begun on this machine")
         entered = enter(state, self.rules, machine.registry, tx, machine.verify)
-        gas = Gas(self.schedule, tx.fee.gas_limit, entered.intrinsic_gas)
+        gas = self._gas
+        gas.limit, gas.used = tx.fee.gas_limit, entered.intrinsic_gas
         ctx.enter(gas)
         mark = state.mark()
-        state.on_create = gas.created
+        state.on_create = self._created
         self.error = None
         try:
             results = self._run(tx)
@@ -144,7 +148,7 @@ class BlockExecution:
         mark = state.mark()
         results: list[Any] = []
         get, methods = state.get, machine.methods
-        plan: tuple[Step, ...] = plan_of(machine.registry, tx)
+        plan: tuple[Step, ...] = tx.plan or plan_of(machine.registry, tx)  # type: ignore[assignment]  # an object to qenex
         self._failed: int | None = 0
         for index, (spec, args, has_references, signer) in enumerate(plan):
             self._failed = index
@@ -206,7 +210,10 @@ class BlockExecution:
         before = state.get(key)
         sequence, balance, stored, fee_tier, flags = before or EMPTY_ACCOUNT
         maximum, _, tip = tx.fee
-        base, tip = charge(gas_used, self.price, fee_tier, tip)
+        if fee_tier:
+            base, tip = charge(gas_used, self.price, fee_tier, tip)
+        else:
+            base = gas_used * self.price
         paid = base + tip
         receipt = _new(Receipt, (tx.tx_id, status, failed, gas_used, paid, results, events))
         encoded = self._encoded(receipt)

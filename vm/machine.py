@@ -410,6 +410,25 @@ class CheckState:
         check_forms(self.rules, tx, keys)
         return tuple(keys)
 
+    def screen(self, tx: Transaction) -> tuple[tuple[bytes, ...], int]:
+        """`signing_keys`, and the sequence that the first signer's next pending transaction must have.
+
+        One look at the record for the usual transaction: one signer, whose key stands in it.
+        """
+        signers = tx.signers
+        if len(signers) == 1:
+            address, _, public_key, scoped_key = signers[0]
+            if public_key is None and scoped_key is None:
+                if tx.plan is None:
+                    plan_of(self._machine.registry, tx)
+                check_validity(self.rules, tx)
+                account = self._state.get(ACCOUNT_RECORDS + address)
+                if account is not None:
+                    stored = account[2]
+                    if stored and stored[0] in self.rules.inline:
+                        return (stored,), account[0]
+        return self.signing_keys(tx), self.sequence(signers[0].address)
+
     def admit(self, tx: Transaction) -> Entered:
         """Entry checks but for signatures; on success fee and sequences are taken here.
 

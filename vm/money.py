@@ -384,6 +384,8 @@ def _check_images(
             continue
         if new < 0:
             raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
+    if not differences and not native:  # nothing but QXC has moved, and none is missing
+        return
     differences[QXC] = differences.get(QXC, 0) + native
     for denom, difference in differences.items():
         if difference:

@@ -29,6 +29,7 @@ from qenex.transaction import (
     Fee,
     Message,
     Signer,
+    _outer,
     assemble,
     decode_body,
     decode_transaction,
@@ -47,7 +48,12 @@ signers = st.builds(
     st.none() | st.binary(min_size=2, max_size=80),
     st.none() | st.integers(0, 2**16 - 1),
 )
-signatures = st.binary(max_size=64) | st.lists(st.none() | st.binary(max_size=32), max_size=3).map(tuple)
+one_signature = st.binary(min_size=64, max_size=64)
+signatures = (
+    one_signature
+    | st.binary(max_size=64)
+    | st.lists(st.none() | st.binary(max_size=32), max_size=3).map(tuple)
+)
 
 
 @st.composite
@@ -139,6 +145,34 @@ def test_a_mutated_transaction_is_refused_by_type_or_is_another_one(raw: bytes, 
     assert assemble(tx.body_bytes, tx.signatures) == bad
     again = encode_body(tx.chain_id, tx.signers, tx.messages, tx.fee, tx.valid_until, tx.lease, tx.memo)
     assert again == tx.body_bytes
+
+
+@given(st.binary(max_size=300), one_signature | st.binary(max_size=66), st.data())
+def test_the_outer_form_read_by_position_is_what_msgpack_reads(
+    body: bytes, signature: bytes, data: st.DataObject
+) -> None:
+    raw = assemble(body, [signature])
+    assert _outer(raw) == (body, (signature,))
+    at = data.draw(st.integers(0, min(len(raw) - 1, 5)) | st.integers(max(0, len(raw) - 68), len(raw) - 1))
+    bad = raw[:at] + data.draw(st.binary(max_size=2)) + raw[at + 1 :]
+    try:
+        read = _outer(bad)
+    except MalformedBytes:
+        return
+    assert encode(read) == bad
+    assert msgpack.unpackb(bad, use_list=False) == read
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 5, 6, 63, 66, 67, 69, 70])
+def test_no_short_bytes_pass_for_an_outer_form(size: int) -> None:
+    """Every length at which a position might lie before the beginning."""
+    whole = assemble(b"", [bytes(64)])
+    assert len(whole) == 70
+    for part in (whole[:size], whole[70 - size :]):
+        if size < 70:
+            with pytest.raises(MalformedBytes):
+                _outer(part)
+    assert _outer(whole) == (b"", (bytes(64),))
 
 
 @given(st.binary(max_size=300))
