@@ -359,7 +359,7 @@ class Ledger:
         encoders = self._encoders
         items = list(changes.items())
         values: list[tuple[bytes, bytes | None, bytes | None]] = []
-        leaves: list[tuple[bytes, bytes | None]] = []
+        leaves: dict[bytes, bytes | None] = {}
         fresh: dict[bytes, bytes | None] = {}
         new: bytes | None
         for start in range(0, len(items), SLICE):
@@ -373,7 +373,7 @@ class Ledger:
                     if old is None:
                         continue
                     new = None
-                    leaves.append((path.digest(), None))
+                    leaves[path.digest()] = None
                 else:
                     encoder = encoders.get(key[:2])
                     if encoder is None:
@@ -383,10 +383,12 @@ class Ledger:
                         continue
                     digest = _value_state()
                     digest.update(new)
-                    leaves.append((path.digest(), digest.digest()))
+                    leaves[path.digest()] = digest.digest()
                 values.append((key, new, old))
                 fresh[key] = new
             yield
+        if len(leaves) != len(values):
+            raise ValueError("two state keys have one path")
         if len(values) != len(items):
             changes = {key: changes[key] for key in fresh}
         tree = yield from self._tree.update_in_steps(height, base, leaves)

@@ -37,7 +37,7 @@ from ledger.tree_nodes import (
     unpack_ref,
 )
 from ledger.tree_nodes import bundle_hash as _bundle_hash
-from ledger.tree_update import Find, TreeUpdate, Updater
+from ledger.tree_update import Changes, Find, TreeUpdate, Updater
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import Terminal, TreeProof, hash_tree_leaf, hash_tree_node, nibble
@@ -111,9 +111,7 @@ class Tree:
 
     # -- writing a version -----------------------------------------------------------------
 
-    def update(
-        self, version: int, base_version: int | None, changes: Sequence[tuple[bytes, bytes | None]]
-    ) -> TreeUpdate:
+    def update(self, version: int, base_version: int | None, changes: Changes) -> TreeUpdate:
         """Compute `version` from `base_version` (None: the empty tree); write nothing.
 
         `changes` are (path, value hash, or None to delete), each path once, in any
@@ -129,7 +127,7 @@ class Tree:
                 return stop.value  # type: ignore[no-any-return]  # StopIteration.value is untyped
 
     def update_in_steps(
-        self, version: int, base_version: int | None, changes: Sequence[tuple[bytes, bytes | None]]
+        self, version: int, base_version: int | None, changes: Changes
     ) -> Generator[None, None, TreeUpdate]:
         """`update` in at most 17 slices of about equal length; the generator returns the TreeUpdate."""
         if base_version is not None and version <= base_version:

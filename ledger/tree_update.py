@@ -48,6 +48,8 @@ _SCAN = 16
 
 Find = Callable[[bytes], bytes | None]
 """Stem -> record of the base version's node, if it is in memory."""
+Changes = dict[bytes, bytes | None] | Sequence[tuple[bytes, bytes | None]]
+"""Value hash (None: delete) by path, each path once. A dict spares a tuple for every leaf."""
 Load = Callable[[bytes, NodeRef], bytes]
 """(stem, reference) -> record of a node that is not in memory."""
 
@@ -89,11 +91,11 @@ class Updater:
     def __init__(
         self,
         version: int,
-        changes: Sequence[tuple[bytes, bytes | None]],
+        changes: Changes,
         finds: tuple[Find, Find, Find],
         load: Load,
     ) -> None:
-        by_path = dict(changes)
+        by_path = changes if isinstance(changes, dict) else dict(changes)
         if len(by_path) != len(changes):
             raise ValueError("a path is changed twice in one update")
         self.paths = sorted(by_path)

@@ -208,7 +208,8 @@ class Admission:
         if replaced is not None:
             self._replace(tx, keys, replaced)
         else:
-            self._check_connected(addresses)
+            if len(addresses) > 1 or mempool.shares(addresses[0]):
+                self._check_connected(addresses)
             entered = self.check.admit(tx)
             try:
                 if entered.keys != keys:
@@ -261,9 +262,6 @@ class Admission:
 
     def _check_connected(self, addresses: Sequence[Address]) -> None:
         """Raise TooManyPending where too much would hang together with a new transaction."""
-        shares = self.mempool.shares
-        if len(addresses) == 1 and not shares(addresses[0]):
-            return
         count = len(self._pending(self._connected(addresses)))
         if count >= MAX_CONNECTED:
             raise TooManyPending(f"{count} transactions are pending that share signers with this one")

@@ -25,7 +25,6 @@ from node.pool_parts import (
     Limits,
     Queue,
     Remembered,
-    lane_of,
     lanes_of,
     outbids,
     price_of,
@@ -58,7 +57,10 @@ class Mempool:
         self._by_address: dict[Address, tuple[Lane, ...]] = {}
         self._shared: dict[Address, int] = {}
         self._worst: list[tuple[int, int, int, Entry]] | None = None
-        self._expiry: list[tuple[int, int, Entry]] = []
+        self._expiry: dict[int, list[Entry]] = {}
+        """Entries by the last height that can take them, in order of arrival; those that have left, too."""
+        self._expiring = 0
+        """Entries in there."""
         self._included = Remembered(self.limits.remembered)
         self._serial = 0
 
@@ -83,10 +85,11 @@ class Mempool:
 
     def check_known(self, tx: Transaction) -> None:
         """Raise AlreadyKnown for a transaction that waits here or was lately included."""
-        if tx.tx_id in self._by_tx:
-            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already pending")
-        if tx.tx_id in self._included:
-            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already included")
+        tx_id, included = tx.tx_id, self._included
+        if tx_id in self._by_tx:
+            raise AlreadyKnown(f"transaction {tx_id.hex()} is already pending")
+        if tx_id in included.young or tx_id in included.old:  # its `in`, without a call: twice a transaction
+            raise AlreadyKnown(f"transaction {tx_id.hex()} is already included")
 
     def replaced_by(self, tx: Transaction) -> Entry | None:
         """The entry whose place `tx` claims, after checking that it may.
@@ -95,8 +98,10 @@ class Mempool:
         sequences of the same signers (the rest would be left with a gap).
         """
         old = None
+        queues = self._queues
         for signer in tx.signers:
-            queue = self._queues.get(lane_of(signer))
+            address, _, _, scoped_key = signer
+            queue = queues.get((address, MAIN_KEY if scoped_key is None else scoped_key))
             old = None if queue is None else queue.at(signer.sequence)
             if old is not None:
                 break
@@ -119,8 +124,10 @@ class Mempool:
 
         Raises TooManyPending or MempoolFull.
         """
+        queues = self._queues
         for signer in tx.signers:
-            queue = self._queues.get(lane_of(signer))
+            address, _, _, scoped_key = signer
+            queue = queues.get((address, MAIN_KEY if scoped_key is None else scoped_key))
             if queue is not None and signer.sequence >= queue.first + self.limits.per_sender:
                 raise TooManyPending(f"{len(queue.entries)} transactions of this sender are pending")
         full = len(self._by_witness) >= self.limits.max_count
@@ -272,10 +279,17 @@ class Mempool:
                 self._shared[address] = self._shared.get(address, 0) + 1
         if self._worst is not None:
             heappush(self._worst, (entry.effective, -entry.arrival, entry.serial, entry))
-        heappush(self._expiry, (tx.valid_until, entry.serial, entry))
-        if len(self._expiry) > 2 * len(self._by_witness) + 1_024:
-            self._expiry = [(e.tx.valid_until, e.serial, e) for e in self._by_witness.values()]
-            heapify(self._expiry)
+        expiring = self._expiry.get(tx.valid_until)
+        if expiring is None:
+            self._expiry[tx.valid_until] = [entry]
+        else:
+            expiring.append(entry)
+        self._expiring += 1
+        if self._expiring > 2 * len(self._by_witness) + 1_024:
+            self._expiry = {}
+            for waiting in self._by_witness.values():
+                self._expiry.setdefault(waiting.tx.valid_until, []).append(waiting)
+            self._expiring = len(self._by_witness)
             if self._worst is not None:
                 self._worst = None
                 self._worst_first()
@@ -415,10 +429,12 @@ class Mempool:
     def expire(self, height: int) -> list[Transaction]:
         """Remove what a block of `height` can no longer take, and what depends on it."""
         gone: list[Transaction] = []
-        while self._expiry and self._expiry[0][0] < height:
-            entry = heappop(self._expiry)[2]
-            if entry.alive:
-                gone += [removed.tx for removed in self._drop(entry)]
+        for last in sorted([last for last in self._expiry if last < height]):
+            entries = self._expiry.pop(last)
+            self._expiring -= len(entries)
+            for entry in entries:
+                if entry.alive:
+                    gone += [removed.tx for removed in self._drop(entry)]
         return gone
 
     def clear(self) -> None:
@@ -432,6 +448,7 @@ class Mempool:
         self._shared.clear()
         self._worst = None
         self._expiry.clear()
+        self._expiring = 0
         self.size = 0
 
     # -- for a block -----------------------------------------------------------------------

@@ -99,19 +99,19 @@ def outbids(new: Transaction, old: Transaction) -> bool:
 class Remembered:
     """A bounded set of identifiers: two generations, the older one is dropped when the younger is full."""
 
-    __slots__ = ("_half", "_old", "_young")
+    __slots__ = ("_half", "old", "young")
 
     def __init__(self, capacity: int) -> None:
         self._half = max(1, capacity // 2)
-        self._young: set[bytes] = set()
-        self._old: set[bytes] = set()
+        self.young: set[bytes] = set()
+        self.old: set[bytes] = set()
 
     def __contains__(self, item: bytes) -> bool:
-        return item in self._young or item in self._old
+        return item in self.young or item in self.old
 
     def add(self, item: bytes) -> None:
         """Remember `item`, perhaps forgetting the oldest."""
-        if len(self._young) >= self._half:
-            self._old = self._young
-            self._young = set()
-        self._young.add(item)
+        if len(self.young) >= self._half:
+            self.old = self.young
+            self.young = set()
+        self.young.add(item)

@@ -358,7 +358,7 @@ class Verifier:
 
     async def verify_all(self, pairs: Sequence[tuple[Transaction, tuple[bytes, ...]]]) -> list[bool]:
         """Verify many transactions with their keys: what the cache does not hold, in chunks."""
-        holds, remember = self.cache.holds, self._remember
+        holds, add = self.cache.holds, self.cache.add
         answer = [tx.verified == keys or holds(tx.witness_id, keys) for tx, keys in pairs]
         if True not in answer:
             missing = pairs
@@ -367,7 +367,8 @@ class Verifier:
         verdicts = iter(await self.verify([(tx.body_bytes, keys, tx.signatures) for tx, keys in missing]))
         for index, (tx, keys) in enumerate(pairs):
             if not answer[index] and next(verdicts):
-                remember(tx, keys)
+                tx.verified = keys  # `_remember`, without a call
+                add(tx.witness_id, keys)
                 answer[index] = True
         return answer
 

@@ -434,6 +434,19 @@ def _record(record: type) -> Codec[Any]:
         except MalformedBytes as error:
             raise MalformedBytes(f"{title}: {error.message}") from None
 
+    def check_pair(value: Plain) -> Any:
+        # As `check`, for a record of two fields such as every transfer's coin: a third of its time.
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise _fail(f"{title} with 2 fields", value)
+        try:
+            return new(record, (first(value[0]), second(value[1])))
+        except MalformedBytes as error:
+            raise MalformedBytes(f"{title}: {error.message}") from None
+
+    if count == 2:
+        first, second = checks
+        check = check_pair
+
     def to_json(value: Any, prefix: str) -> dict[str, Any]:
         return {n: p.to_json(v, prefix) for n, p, v in zip(names, parts, value, strict=True)}
 

@@ -96,6 +96,9 @@ class MessageSpec(CallSpec):
         if len(args) != len(parameters):
             raise InvalidArguments(f"{self.name} takes {len(parameters)} arguments, got {len(args)}")
         try:  # nearly always: no reference, nothing wrong (a reference passes no type's check)
+            if len(args) == 2:  # without a comprehension's frame: every transfer
+                first, second = self.checks
+                return first(args[0]), second(args[1])
             return tuple([check(arg) for check, arg in zip(self.checks, args)])
         except MalformedBytes:
             pass  # looked at one by one below, where the error gets its words

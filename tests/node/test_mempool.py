@@ -273,7 +273,7 @@ def test_remembered_identifiers_are_bounded():
     remembered = Remembered(100)
     for number in range(1_000):
         remembered.add(number.to_bytes(32, "big"))
-    assert len(remembered._young) + len(remembered._old) <= 100
+    assert len(remembered.young) + len(remembered.old) <= 100
     assert (999).to_bytes(32, "big") in remembered
     assert (0).to_bytes(32, "big") not in remembered
 
