@@ -189,7 +189,11 @@ class Updater:
             elif count:
                 record = young(child) or old(child) or self._load(child, child_ref(node, n))
                 if stop == at + 1:
-                    leaves = bundle_with(record, path, entries[at])
+                    place, entry = record.find(path), entries[at]
+                    if entry is not None and place >= 0 and not place % LEAF_SIZE:
+                        leaves = record[:place] + entry + record[place + LEAF_SIZE :]
+                    else:
+                        leaves = bundle_with(record, path, entry)
                 else:
                     leaves = self._edit(record, at, stop)
                 if leaves == record:

@@ -148,7 +148,7 @@ class Admission:
         self, group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError]
     ) -> list[Transaction | QenexError]:
         pairs = [item for item in group if not isinstance(item, QenexError)]
-        verdicts = iter(await self.verifier.verify_all(pairs))
+        verdicts = iter(await self.verifier.verify_all(pairs, remember=False))
         answers: list[Transaction | QenexError] = []
         turn = Slice()
         for item in group:

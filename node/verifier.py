@@ -356,8 +356,14 @@ class Verifier:
             answer += chunk.answer or ()
         return answer
 
-    async def verify_all(self, pairs: Sequence[tuple[Transaction, tuple[bytes, ...]]]) -> list[bool]:
-        """Verify many transactions with their keys: what the cache does not hold, in chunks."""
+    async def verify_all(
+        self, pairs: Sequence[tuple[Transaction, tuple[bytes, ...]]], *, remember: bool = True
+    ) -> list[bool]:
+        """Verify many transactions with their keys: what the cache does not hold, in chunks.
+
+        What is valid is noted in the objects, and with `remember` by its raw bytes for whoever decodes them
+        again. Admission does without: a block finds what waits by the pool, object and note together.
+        """
         holds, add = self.cache.holds, self.cache.add
         answer = [tx.verified == keys or holds(tx.witness_id, keys) for tx, keys in pairs]
         if True not in answer:
@@ -368,7 +374,8 @@ class Verifier:
         for index, (tx, keys) in enumerate(pairs):
             if not answer[index] and next(verdicts):
                 tx.verified = keys  # `_remember`, without a call
-                add(tx.witness_id, keys)
+                if remember:
+                    add(tx.witness_id, keys)
                 answer[index] = True
         return answer
 

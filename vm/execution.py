@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ledger.state import Value
 from qenex.block import Event, Receipt, Validator, results_root
-from qenex.codec import Reference, encode
+from qenex.codec import Reference, encode, pack
 from qenex.crypto.address import Address, module_address
 from qenex.errors import (
     ConservationViolated,
@@ -125,7 +125,7 @@ class BlockExecution:
         state.on_create = self._created
         self.error = None
         try:
-            results = self._run(tx)
+            results = self._run(tx, mark)
             receipt = self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
             state.settle()
             return receipt
@@ -143,9 +143,8 @@ class BlockExecution:
         state.settle()
         return receipt
 
-    def _run(self, tx: Transaction) -> tuple[Any, ...]:
+    def _run(self, tx: Transaction, mark: int) -> tuple[Any, ...]:
         ctx, signers, machine, state = self.ctx, tx.signers, self.machine, self.state
-        mark = state.mark()
         results: list[Any] = []
         get, methods = state.get, machine.methods
         plan: tuple[Step, ...] = tx.plan or plan_of(machine.registry, tx)  # type: ignore[assignment]  # an object to qenex
@@ -216,7 +215,10 @@ class BlockExecution:
             base = gas_used * self.price
         paid = base + tip
         receipt = _new(Receipt, (tx.tx_id, status, failed, gas_used, paid, results, events))
-        encoded = self._encoded(receipt)
+        try:
+            encoded = pack(receipt)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            encoded = self._encoded(receipt)  # which raises
         state.on_create = None
         record = _new(Account, (sequence, balance + maximum - paid, stored, fee_tier, flags))
         if before is None or maximum == paid:
