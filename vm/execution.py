@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ledger.state import Value
 from qenex.block import Event, Receipt, Validator, results_root
 from qenex.codec import Reference, encode, pack
-from qenex.crypto.address import Address, module_address
+from qenex.crypto.address import Address
 from qenex.errors import (
     ConservationViolated,
     DebtUnpaid,
@@ -260,7 +260,7 @@ class BlockExecution:
         state, ctx = self.state, self.ctx
         mark = state.mark()
         ctx.enter(Gas(self.schedule, UNLIMITED), MAX_HOOK_EVENTS)
-        ctx.actor, ctx.module = module_address(module.name), module.name
+        ctx.actor, ctx.module = self.machine.main_accounts[module.name], module.name
         method: Callable[[Context], None] = getattr(module, hook)
         try:
             method(ctx)
@@ -306,7 +306,7 @@ class BlockExecution:
         """
         staking = self.machine.modules.get("staking")
         if staking is not None and staking.collects_fees():
-            return [(module_address("staking"), amount)]
+            return [(self.machine.main_accounts["staking"], amount)]
         total = sum(validator.power for validator in self.info.validators)
         if amount == 0 or total == 0:
             return [(self.info.proposer, amount)]

@@ -14,7 +14,7 @@ from ledger.genesis import Genesis
 from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Evidence, Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG, multisig
-from qenex.crypto.address import Address
+from qenex.crypto.address import Address, module_address
 from qenex.errors import (
     AccountNotFound,
     InvalidArguments,
@@ -92,6 +92,8 @@ class Machine:
         self.state = State(EmptyBase())
         self.modules: dict[str, Module] = {}
         self.state_codecs: StateCodecs = self._bind()
+        self.main_accounts = {name: module_address(name) for name in self.modules}
+        """By module name: the account that its hooks act as."""
         core = self.modules["machine"]
         assert isinstance(core, Core)
         self.core = core

@@ -51,8 +51,8 @@ def test_a_transfers_hashes_verifications_and_records_are_counted_exactly(tmp_pa
     block = proposal.block
     assert len(block.transactions) == TRANSFERS
     assert execution["crypto_sign_open"] == 0
-    # Two list roots with 2 hashes an item, and 13 of the block alone, 2 of them the account that staking's hooks act as.
-    assert execution["digest"] == 4 * TRANSFERS + 13
+    # Two list roots with 2 hashes an item, and 7 of the block alone.
+    assert execution["digest"] == 4 * TRANSFERS + 7
 
     prepared, tree = counted(lambda: run(application.build_tree_steps(proposal.hash)))
     changed = len(prepared.values)
