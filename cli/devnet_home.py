@@ -45,6 +45,16 @@ from qenex.types import QXC, QXC_DECIMALS
 ACCOUNTS: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 FUNDS: Final = 1_000_000 * 10**QXC_DECIMALS
 """Base units of QXC that each account has at genesis."""
+VOTES: Final = {
+    "min_deposit": 10**QXC_DECIMALS,
+    "voting_period_s": 60,
+    "expedited_period_s": 20,
+    "timelock_s": 20,
+    "expedited_timelock_s": 10,
+    "guardian_pause_s": 60,
+    "guardian_rest_s": 600,
+}
+"""Decisions on a devnet take a minute or two. Its guardian is judy."""
 OPERATOR_FUNDS: Final = 1_000 * 10**QXC_DECIMALS
 """The same of each validator's operator, whose key lies in the keyring under the node's name."""
 STAKE: Final = 100_000 * 10**QXC_DECIMALS
@@ -361,6 +371,7 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
             "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
             "staking": codec_for(StakingParams).to_json(staking, "qx"),
             "lending": {"authority": encode_address(addresses[0])},
+            "governance": {**VOTES, "guardian": encode_address(addresses[-1])},
         },
     )
 

@@ -32,6 +32,7 @@ from node.mempool import Limits, Mempool
 from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
 from node.steps import Slice, Steps, run
+from node.upgrades import PROTOCOL_VERSION, check_upgrade
 from node.validation import Expected, Rejected, VerifyAll, check_commit, check_contents, check_header
 from node.verifier import Verifier
 from qenex.block import (
@@ -62,7 +63,6 @@ from vm.machine import CheckState, Machine
 
 log = logging.getLogger("qenex.application")
 
-PROTOCOL_VERSION: Final = 1
 FEE_EXCESS: Final = bytes((ModuleId.MACHINE, 1))
 """State key of the fee market's excess: it alone may change in an empty block."""
 PRUNE_STEP: Final = 500
@@ -564,9 +564,10 @@ class Application(SnapshotFace):
         return Pending(staged, committed)
 
     def commit_end(self, pending: Pending) -> None:
-        """Second half of `commit`: the block is durable, readers and observers may know."""
+        """Second half of `commit`: the block is durable, others may know. Raises UpgradeRequired before unknown rules."""
         self.ledger.settle(pending.staged)
         self.on_commit(pending.committed)
+        check_upgrade(self.ledger.committed, self.ledger.height + 1)
 
     def upkeep_steps(self, records: int = 20_000) -> Steps[None]:
         """Delete up to `records` that the settings no longer keep, in slices; call it between blocks."""

@@ -43,6 +43,7 @@ from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import NodeSync, join_by_snapshot
 from node.tasks import watched
+from node.upgrades import check_upgrade
 from node.verifier import Verifier
 from qenex import __version__
 from qenex.crypto import self_test
@@ -118,6 +119,7 @@ class Node:
             pool.max_transactions, pool.max_mib << 20, pool.max_pending_per_sender, pool.remembered
         )
         self.application = Application(machine, self.ledger, self.verifier, mempool=Mempool(limits))
+        check_upgrade(self.ledger.committed, self.ledger.height + 1)
         self.application.on_commit = self._committed
         self.events = EventBus(self.application.read_events, self.ledger.height)
         self.network = NodeNetwork(self.application)

@@ -263,6 +263,13 @@ class SnapshotTooLarge(QenexError):
     default_hint = "this state is beyond what the snapshot format of this version holds"
 
 
+class UpgradeRequired(QenexError):
+    code = 223
+    default_hint = (
+        "install the version of QENEX that has these rules, and start it on the same home: nothing is lost"
+    )
+
+
 # -- 300s: client ------------------------------------------------------------------------
 
 
@@ -747,6 +754,21 @@ class ValueTooLarge(QenexError):
     default_hint = "a state value may have at most 64 KiB"
 
 
+class InvalidParameters(QenexError):
+    code = 2012
+    default_hint = "name parameters as `machine_getParameters` or the genesis does, each within its range"
+
+
+class UnknownModule(QenexError):
+    code = 2013
+    default_hint = "`node_info` lists the modules of this chain"
+
+
+class NotPausable(QenexError):
+    code = 2014
+    default_hint = "machine, accounts and governance are never paused: nobody could end it"
+
+
 class ModuleFault(QenexError):
     code = 2999
     default_hint = "the module failed in a way it did not foresee; please report this"
@@ -1015,6 +1037,74 @@ class CommunityPoolTooSmall(QenexError):
 class HeightNotKept(QenexError):
     code = 3425
     default_hint = "voting power is known up to the last block, and as far back as history is kept"
+
+
+# -- 3500s: governance (module 5) --------------------------------------------------------
+
+
+class UnknownProposal(QenexError):
+    code = 3500
+    default_hint = "`governance_listProposals` and `governance_listPolls` list them"
+
+
+class InvalidProposal(QenexError):
+    code = 3501
+    default_hint = "what is proposed can be carried out, and is checked when it is proposed"
+
+
+class DepositTooSmall(QenexError):
+    code = 3502
+    default_hint = (
+        "deposit at least governance's min_deposit, in QXC; it comes back unless the proposal is vetoed"
+    )
+
+
+class ProposalNotOpen(QenexError):
+    code = 3503
+    default_hint = "`governance_getProposal` tells where it stands and until when"
+
+
+class AlreadyVoted(QenexError):
+    code = 3504
+    default_hint = "a vote is given once and stands"
+
+
+class NoVotingPower(QenexError):
+    code = 3505
+    default_hint = "what was delegated before the proposal was visible votes; delegate for the next one"
+
+
+class InvalidOption(QenexError):
+    code = 3506
+    default_hint = "vote yes, no, abstain or veto"
+
+
+class NotGuardian(QenexError):
+    code = 3507
+    default_hint = "only the account that the parameters name can do this"
+
+
+class GuardianSpent(QenexError):
+    code = 3508
+    default_hint = "the guardian's pause is bounded and cannot be prolonged; propose a pause instead"
+
+
+class TooManyProposals(QenexError):
+    code = 3509
+    retryable = True
+    default_hint = "wait until some are decided"
+
+
+class BallotOverBudget(QenexError):
+    code = 3510
+    default_hint = (
+        "n votes for an option cost n * n credits of the one budget; give one number for each option"
+    )
+
+
+class NotAnIdentity(QenexError):
+    code = 3511
+    default_hint = "a poll counts people: delegate enough before it opens, or get a credential"
 
 
 # -- 3600s: oracle (module 6) ------------------------------------------------------------

@@ -46,6 +46,14 @@ class HookFailed(NamedTuple):
     code: U32
 
 
+class Upgrade(NamedTuple):
+    """From `height` on the rules of `protocol_version` hold; a program that does not know them stops before it."""
+
+    name: Annotated[str, Length(1, 64)]
+    height: U64
+    protocol_version: U32
+
+
 class Pause(NamedTuple):
     """Why and since when a module is paused."""
 
@@ -81,6 +89,7 @@ class Core(Module):
     leases = Map[tuple[Address, bytes], int](2, key=(Address, Bytes32), value=U64)
     lease_ends = OrderedMap[tuple[int, Address, bytes], int](3, key=(U64, Address, Bytes32), value=U8)
     validators = OrderedMap[Address, Validator](4, key=Address, value=Validator)
+    upgrade = Item[Upgrade](9, Upgrade)
     paused = Map[int, Pause](5, key=U8, value=Pause)
     module_accounts = Map[Address, str](6, key=Address, value=ModuleName)
     rotations = Item[Rotations](7, Rotations)
@@ -190,6 +199,11 @@ class Core(Module):
             module_id: the module's number.
         """
         return self.paused.get(module_id)
+
+    @query
+    def get_upgrade(self, ctx: Context) -> Upgrade | None:
+        """The planned upgrade, or nothing."""
+        return self.upgrade.get()
 
 
 def _place(evidence: Evidence) -> tuple[int, Address, int, int]:

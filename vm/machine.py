@@ -46,6 +46,7 @@ from vm.entry import (
 from vm.execution import UNLIMITED, BlockExecution, check_hooks, parameters_hash
 from vm.fees import price_per_gas
 from vm.gas import Gas, gas_schedule
+from vm.governor import give_governor
 from vm.module import Declaration, Module
 from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
@@ -99,6 +100,7 @@ class Machine:
         self.core = core
         self.money = Money(self.state, tuple(self.modules), core.module_accounts)
         give_handles(self.modules, self.registry, Parts(self.state, self.money, core.paused))
+        give_governor(self.modules, self.registry, core)
         self.methods = {
             spec.name: (
                 getattr(self.modules[spec.module], spec.verb),

@@ -35,7 +35,7 @@ def _example(name: str, arguments: str) -> str:
         return line
     inner = f"    {arguments}"
     if len(inner) > LINE_LENGTH:
-        inner = "\n".join(f"    {part}," for part in ["wallet", *arguments.split(", ")])
+        inner = "\n".join(f"    {part}," for part in arguments.split(", "))
     return f"client.{name}(\n{inner}\n).wait()"
 
 

@@ -8,6 +8,7 @@ from qenex.async_modules.accounts import AsyncAccounts
 from qenex.async_modules.amm import AsyncAmm
 from qenex.async_modules.bank import AsyncBank
 from qenex.async_modules.farming import AsyncFarming
+from qenex.async_modules.governance import AsyncGovernance
 from qenex.async_modules.lending import AsyncLending
 from qenex.async_modules.machine import AsyncMachine
 from qenex.async_modules.oracle import AsyncOracle
@@ -23,6 +24,7 @@ class AsyncModuleFaces:
     bank: AsyncBank
     tokens: AsyncTokens
     staking: AsyncStaking
+    governance: AsyncGovernance
     oracle: AsyncOracle
     amm: AsyncAmm
     lending: AsyncLending
@@ -34,6 +36,7 @@ class AsyncModuleFaces:
         self.bank = AsyncBank(client)
         self.tokens = AsyncTokens(client)
         self.staking = AsyncStaking(client)
+        self.governance = AsyncGovernance(client)
         self.oracle = AsyncOracle(client)
         self.amm = AsyncAmm(client)
         self.lending = AsyncLending(client)

@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from qenex.async_faces import AsyncModuleFace, At
-from qenex.modules.machine import GET_FEE_MARKET, GET_PARAMETERS, GET_PAUSE, FeeMarket, MachineParams, Pause
+from qenex.modules.machine import (
+    GET_FEE_MARKET,
+    GET_PARAMETERS,
+    GET_PAUSE,
+    GET_UPGRADE,
+    FeeMarket,
+    MachineParams,
+    Pause,
+    Upgrade,
+)
 
 
 class AsyncMachine(AsyncModuleFace):
@@ -35,4 +44,12 @@ class AsyncMachine(AsyncModuleFace):
             module_id: the module's number.
         """
         answer: Pause | None = await self._query(GET_PAUSE, {"module_id": module_id}, at)
+        return answer
+
+    async def get_upgrade(self, *, at: At | None = None) -> Upgrade | None:
+        """The planned upgrade, or nothing.
+
+        `at` is a height, the latest one unless given.
+        """
+        answer: Upgrade | None = await self._query(GET_UPGRADE, {}, at)
         return answer

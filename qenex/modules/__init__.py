@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from qenex.building import MessageFace
 from qenex.faces import NodeAccess
-from qenex.modules import accounts, amm, bank, farming, lending, machine, oracle, staking, tokens
+from qenex.modules import accounts, amm, bank, farming, governance, lending, machine, oracle, staking, tokens
 from qenex.modules.accounts import Accounts
 from qenex.modules.amm import Amm
 from qenex.modules.bank import Bank
 from qenex.modules.farming import Farming
+from qenex.modules.governance import Governance
 from qenex.modules.lending import Lending
 from qenex.modules.machine import Machine
 from qenex.modules.oracle import Oracle
@@ -22,6 +23,7 @@ MESSAGES: dict[str, MessageFace] = (
     | {face.name: face for face in bank.MESSAGES}
     | {face.name: face for face in tokens.MESSAGES}
     | {face.name: face for face in staking.MESSAGES}
+    | {face.name: face for face in governance.MESSAGES}
     | {face.name: face for face in oracle.MESSAGES}
     | {face.name: face for face in amm.MESSAGES}
     | {face.name: face for face in lending.MESSAGES}
@@ -34,6 +36,7 @@ EVENTS: dict[str, type] = (
     | bank.EVENTS
     | tokens.EVENTS
     | staking.EVENTS
+    | governance.EVENTS
     | oracle.EVENTS
     | amm.EVENTS
     | lending.EVENTS
@@ -49,6 +52,7 @@ class ModuleFaces:
     bank: Bank
     tokens: Tokens
     staking: Staking
+    governance: Governance
     oracle: Oracle
     amm: Amm
     lending: Lending
@@ -60,6 +64,7 @@ class ModuleFaces:
         self.bank = Bank(client)
         self.tokens = Tokens(client)
         self.staking = Staking(client)
+        self.governance = Governance(client)
         self.oracle = Oracle(client)
         self.amm = Amm(client)
         self.lending = Lending(client)

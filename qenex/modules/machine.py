@@ -66,6 +66,20 @@ class Pause(NamedTuple):
         return to_plain(self, prefix)
 
 
+class Upgrade(NamedTuple):
+    """From `height` on the rules of `protocol_version` hold; a program that does not know them stops
+    before it.
+    """
+
+    name: Annotated[str, Length(1, 64)]
+    height: U64
+    protocol_version: U32
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 class FeesSettled(NamedTuple):
     """A block's base fees: burned, paid to stakers; and the tips, paid to the proposer. Base units of QXC."""
 
@@ -121,12 +135,19 @@ GET_PAUSE = QueryFace(
     Pause | None,
 )
 
+GET_UPGRADE = QueryFace(
+    "machine_getUpgrade",
+    (),
+    Upgrade | None,
+)
+
 MESSAGES: tuple[MessageFace, ...] = ()
 
 QUERIES: tuple[QueryFace, ...] = (
     GET_FEE_MARKET,
     GET_PARAMETERS,
     GET_PAUSE,
+    GET_UPGRADE,
 )
 
 EVENTS: dict[str, type] = {
@@ -164,4 +185,12 @@ class Machine(ModuleFace):
             module_id: the module's number.
         """
         answer: Pause | None = self._query(GET_PAUSE, {"module_id": module_id}, at)
+        return answer
+
+    def get_upgrade(self, *, at: At | None = None) -> Upgrade | None:
+        """The planned upgrade, or nothing.
+
+        `at` is a height, the latest one unless given.
+        """
+        answer: Upgrade | None = self._query(GET_UPGRADE, {}, at)
         return answer
