@@ -50,10 +50,14 @@ class Estimate(NamedTuple):
 
 
 class Simulation(NamedTuple):
-    """What the next block would do: the receipt, and what changes in the signers' balances besides the fee."""
+    """What the next block would do: the receipt, and what changes in the signers' balances besides the fee.
+
+    `error` is what a failed one failed with, in the words that no receipt keeps.
+    """
 
     receipt: Receipt
     changes: list[BalanceChange]
+    error: QenexError | None = None
 
 
 class _Layer:
@@ -112,8 +116,8 @@ class Simulator:
         concerned. Raises a 1000s error where entry refuses, LimitExceeded when too many large simulations
         wait.
         """
-        receipt, changes = await self._run(tx, tx.fee)
-        return Simulation(receipt._replace(tx_id=tx.tx_id), changes)
+        found = await self._run(tx, tx.fee)
+        return found._replace(receipt=found.receipt._replace(tx_id=tx.tx_id))
 
     async def estimate_fee(self, tx: Transaction) -> Estimate:
         """Simulate and add room. Raises the error it would fail with, InsufficientFunds among them."""
@@ -137,11 +141,9 @@ class Simulator:
             pass
         # It takes more gas, or what the largest fee leaves is too little: how much with a fee that is given?
         largest = paying(max_gas)
-        used = _succeeded((await self._run(tx, largest, gift=largest.max)).receipt).gas_used
+        used = _succeeded(await self._run(tx, largest, gift=largest.max)).gas_used
         found = estimate(used)
-        _succeeded(
-            (await self._run(tx, paying(found.gas_limit))).receipt
-        )  # and does it stand when that is paid?
+        _succeeded(await self._run(tx, paying(found.gas_limit)))  # and does it stand when that is paid?
         return found
 
     async def _run(self, tx: Transaction, fee: Fee, gift: int = 0) -> Simulation:
@@ -232,7 +234,8 @@ class Simulator:
 
 def _simulate(machine: Machine, base: Readable, info: BlockInfo, tx: Transaction) -> Simulation:
     receipt = machine.simulate(base, info, tx)
-    return Simulation(receipt, machine.simulation_changes(tx, receipt.fee))
+    error = machine.simulation_error if receipt.status else None
+    return Simulation(receipt, machine.simulation_changes(tx, receipt.fee), error)
 
 
 def with_fee(tx: Transaction, fee: Fee) -> Transaction:
@@ -244,16 +247,18 @@ def with_fee(tx: Transaction, fee: Fee) -> Transaction:
     )
 
 
-def _succeeded(receipt: Receipt) -> Receipt:
+def _succeeded(simulation: Simulation) -> Receipt:
     """The receipt. Raises the error it failed with, with `gas_used`: what the refusal has cost this node."""
+    receipt = simulation.receipt
     if receipt.status:
-        error = receipt_error(receipt)
+        error = receipt_error(receipt, simulation.error)
         error.__dict__["gas_used"] = receipt.gas_used
         raise error
     return receipt
 
 
-def receipt_error(receipt: Receipt) -> QenexError:
-    """The typed error of a failed receipt."""
+def receipt_error(receipt: Receipt, cause: QenexError | None = None) -> QenexError:
+    """The typed error of a failed receipt; `cause` adds its words, if it is the error that the receipt names."""
     where = "" if receipt.failed_message is None else f"message {receipt.failed_message} fails"
-    return error_from_code(receipt.status, where)
+    why = "" if cause is None or cause.code != receipt.status else cause.message
+    return error_from_code(receipt.status, ": ".join(part for part in (where, why) if part))

@@ -186,7 +186,10 @@ class Renderer:
             }
             for change in found.changes
         ]
-        return {**self.receipt(found.receipt, tx), "balance_changes": changes}
+        form = self.receipt(found.receipt, tx)
+        if found.error is not None:  # in its own words, which no block keeps
+            form["error"] = receipt_error(found.receipt, found.error).to_dict()
+        return {**form, "balance_changes": changes}
 
     def included(self, found: Included) -> Json:
         """A transaction on chain, as `tx_get` answers."""

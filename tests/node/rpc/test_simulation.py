@@ -33,6 +33,18 @@ def chain() -> TestChain:
     return TestChain()
 
 
+async def test_a_simulation_and_an_estimate_say_why_a_message_fails(chain: TestChain):
+    much = 5_000 * 10**9
+    body = hexed(chain.body(amount=much))
+    found = (await chain.call("tx_simulate", transaction=body))["error"]
+    assert found["name"] == "insufficient_balance"
+    assert found["message"].startswith("message 0 fails: ")
+    assert str(much) in found["message"]
+    error = await chain.error("tx_estimateFee", transaction=body)
+    assert error["message"].startswith("message 0 fails: ")
+    assert str(much) in error["message"]
+
+
 # -- pending transactions count as done ------------------------------------------------------------
 
 
