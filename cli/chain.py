@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.app import App
 from cli.home import client_settings, keyring_of, node_url, pinned_chain_id
-from cli.layout import Style, coin_text, fields, printable, short_hex
+from cli.layout import Style, fields, inline, printable, short_hex
 from qenex.client import QenexClient
 from qenex.crypto.address import PREFIX, TEST_PREFIX, Address, decode_address, encode_address
 from qenex.crypto.keystore import NAME
@@ -132,7 +132,7 @@ def transaction_text(app: App, form: Mapping[str, Any], style: Style) -> str:
     def shown(value: object) -> str:
         if isinstance(value, str) and value in names:
             return f"{value} ({names[value]})"
-        return short_hex(coin_text(value))
+        return inline(value)
 
     rows: list[tuple[str, str]] = [("chain", printable(str(form["chain_id"])))]
     for number, signer in enumerate(form["signers"]):

@@ -115,3 +115,14 @@ def exit_code_of(error: QenexError) -> ExitCode:
         if error.code in codes:
             return exit_code
     return ExitCode.INTERNAL
+
+
+def unanswered(error: QenexError) -> Exception:
+    """Return why a query of a module has no answer: no transaction failed, so nothing was charged.
+
+    What its arguments name is not there (7), or the module refuses to answer (9), as with a price that is too old.
+    """
+    if exit_code_of(error) is not ExitCode.FAILED:
+        return error
+    missing = error.name.startswith(("unknown_", "no_")) or error.name.endswith(("_not_found", "_not_kept"))
+    return Stopped(error, ExitCode.NOT_FOUND if missing else ExitCode.REFUSED_BEFORE_SIGNING)

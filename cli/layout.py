@@ -195,6 +195,15 @@ def coin_text(value: object) -> str:
     return printable(str(value))
 
 
+def inline(value: object) -> str:
+    """Return JSON data on one line for people: `-` for nothing, coins as amounts, what is in lists and objects too."""
+    if isinstance(value, list) and value:
+        return ", ".join(inline(item) for item in value)
+    if isinstance(value, dict) and value and not _is_coin(value):
+        return "(" + ", ".join(f"{printable(str(name))} {inline(item)}" for name, item in value.items()) + ")"
+    return _scalar(value)
+
+
 def _scalar(value: object) -> str:
     if value is None:
         return "-"

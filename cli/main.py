@@ -155,6 +155,8 @@ def _run(arguments: list[str], app: App) -> object:
     # Not click's own main(): it ends the process on a broken pipe of any file or socket.
     if not arguments:
         arguments = ["--help"]
+    elif arguments[0] == "--version":  # what every other program calls it
+        arguments = ["version", *arguments[1:]]
     with root.make_context("qenex", arguments, obj=app) as ctx:
         return root.invoke(ctx)
 

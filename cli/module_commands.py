@@ -16,6 +16,7 @@ import click
 
 from cli.app import App, pass_app
 from cli.chain import account_of, connected, for_people, parse_at, read_coin
+from cli.exit_codes import unanswered
 from cli.layout import Style, of_json
 from cli.lazy import Command, Group
 from cli.output import Result
@@ -25,7 +26,7 @@ from node.modules import make_machine
 from qenex.building import read_argument
 from qenex.codec import codec_for, fields_of
 from qenex.crypto.address import Address
-from qenex.errors import MalformedBytes, UsageError
+from qenex.errors import MalformedBytes, QenexError, UsageError
 from qenex.money import format_amount
 from qenex.types import QXC, Between, Coin, Denom, Quantity
 from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
@@ -190,7 +191,10 @@ def _query_command(spec: QuerySpec) -> click.Command:
             extra: dict[str, Any] = {} if height is None else {"at": height}
             if prove:
                 extra["prove"] = True
-            found = client.call(method, **prefix_params, **extra)
+            try:
+                found = client.call(method, **prefix_params, **extra)
+            except QenexError as error:
+                raise unanswered(error) from None
 
         def text_of(style: Style) -> str:
             amount = isinstance(found, str) and found.isdigit() and "denom" in prefix_params
@@ -225,7 +229,8 @@ def _message_command(spec: MessageSpec) -> click.Command:
             text = texts[parameter.name]
             if text is not None:
                 arguments[parameter.name] = _typed(app, parameter, text)
-        return carry_out(app, [(spec.name, arguments)], choices, password, f"{spec.name} is final.")
+        done = f"{spec.name} is final."
+        return carry_out(app, [(spec.name, arguments)], choices, password, done, told=True)
 
     decorated: Callable[..., Any] = sending_options(pass_app(run))
     made = click.command(

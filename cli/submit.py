@@ -25,7 +25,7 @@ from cli.chain import (
 from cli.exit_codes import ExitCode, Stopped
 from cli.home import client_settings, keyring_of
 from cli.keys import open_password
-from cli.layout import Style, fields, grouped, printable
+from cli.layout import Style, fields, grouped, inline, printable
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options
 from cli.signers import (
@@ -133,6 +133,10 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated  # type: ignore[no-any-return]  # click's decorators keep a function a function
 
 
+Done = str | Callable[[TransactionReceipt[Any]], str]
+"""What to say at the end: words, or what makes them of the receipt."""
+
+
 # -- build, simulate, show -------------------------------------------------------------------------
 
 
@@ -141,13 +145,16 @@ def carry_out(
     messages: Sequence[tuple[str, Mapping[str, Any]]],
     choices: Choices,
     password: PasswordSource,
-    done: str,
+    done: Done,
     *,
     sequence: int | None = None,
     about: Mapping[str, Any] | None = None,
     rows: Sequence[tuple[str, str]] = (),
+    told: bool = False,
 ) -> Result:
     """Send one transaction with these messages by one signer. `done` is what to say when it is final.
+
+    With `told` the results of the messages are said as well: the number of a pool, the name of a token.
 
     `sequence` is given where a message depends on it. `rows` are shown with the preview, above what is paid,
     and `about` is the same for programs, beside it.
@@ -183,7 +190,9 @@ def carry_out(
         keyring, name = keyring_of(app), key_for_signing(app, signer).name
         secret = open_password(app, keyring, name, password)
         signed = Wallet.from_keyring(keyring, name, secret).sign_transaction(prepared.transaction)
-        return send_signed(app, client, signed, no_wait=choices.no_wait, timeout=choices.timeout, done=done)
+        return send_signed(
+            app, client, signed, no_wait=choices.no_wait, timeout=choices.timeout, done=done, told=told
+        )
 
 
 def _options(app: App, choices: Choices) -> TransactionOptions:
@@ -347,9 +356,16 @@ def _preview_text(
 
 
 def send_signed(
-    app: App, client: QenexClient, signed: Transaction, *, no_wait: bool, timeout: int | None, done: str
+    app: App,
+    client: QenexClient,
+    signed: Transaction,
+    *,
+    no_wait: bool,
+    timeout: int | None,
+    done: Done,
+    told: bool = False,
 ) -> Result:
-    """Submit a signed transaction and wait until it is final. Raises Stopped, see `carry_out`."""
+    """Submit a signed transaction and wait until it is final; `told` as in `carry_out`, which see for Stopped."""
     tx_hash = "0x" + signed.tx_id.hex()
     known: dict[str, object] = {"hash": tx_hash, "valid_until": signed.valid_until}
     app.note(f"{app.style.dim('hash')}  {tx_hash}")
@@ -381,9 +397,24 @@ def send_signed(
             ("height", f"{grouped(receipt.height)} (final)"),
             ("fee", format_amount(receipt.fee)),
         ]
-        return style.green(printable(done)) + "\n" + fields(rows, style)
+        head = style.green(printable(done if isinstance(done, str) else done(receipt)))
+        return head + "\n" + fields([*rows, *_results(receipt, told)], style)
 
     return Result(data, text)
+
+
+def _results(receipt: TransactionReceipt[Any], told: bool) -> list[tuple[str, str]]:
+    """What the messages returned, a row for each field."""
+    answer = receipt.to_dict().get("receipt")
+    found = answer.get("results") if told and isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        return []
+    return [
+        (printable(str(name)), inline(value))
+        for result in found
+        if isinstance(result, dict)
+        for name, value in result.items()
+    ]
 
 
 def receipt_data(receipt: TransactionReceipt[Any]) -> dict[str, Any]:

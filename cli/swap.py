@@ -14,6 +14,7 @@ from cli.lazy import Command
 from cli.output import Result
 from cli.passwords import PasswordSource
 from cli.submit import Choices, carry_out, refused, sending_options
+from qenex.answers import TransactionReceipt
 from qenex.client import QenexClient
 from qenex.errors import QenexError, UnknownDenomination
 from qenex.money import format_amount
@@ -103,7 +104,12 @@ def swap(
         "maximum_in" if buy else "minimum_out": str(bound),
         "deadline_s": until,
     }
-    done = f"Swapped {format_amount(paid.amount, paid.denom)} for {got.denom}."
+
+    def done(receipt: TransactionReceipt[Any]) -> str:
+        swapped = receipt.result
+        gave = format_amount(swapped.amount_in, paid.denom)
+        return f"Swapped {gave} for {format_amount(swapped.amount_out, got.denom)}."
+
     return carry_out(app, [message], choices, password, done, about={"swap": about}, rows=rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.layout import PLAIN, Style, ago, coin_text, fields, of_json, printable, table, width_of
+from cli.layout import PLAIN, Style, ago, coin_text, fields, inline, of_json, printable, table, width_of
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\r\x9b31m\u202e\u200b\u2028"
 
@@ -85,6 +85,13 @@ def test_long_hex_is_shortened_for_people_and_hashes_are_not() -> None:
 
 def test_nothing_is_shown_as_none() -> None:
     assert of_json([], PLAIN) == of_json({}, PLAIN) == "none"
+
+
+def test_data_on_one_line_is_no_code() -> None:
+    path = [{"pool": 3, "denom": "gold"}, {"pool": 1, "denom": None}]
+    assert inline(path) == "(pool 3, denom gold), (pool 1, denom -)"
+    assert inline([{"denom": "QXC", "amount": "1500000000"}, []]) == "1.5QXC, none"
+    assert inline({"a\x1b": True}) == "(a\\x1b yes)"
 
 
 def test_amounts_of_events_and_fees_of_receipts_are_shown_in_units(home: object) -> None:

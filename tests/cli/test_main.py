@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import cli.version
-from cli.exit_codes import ExitCode, Stopped, exit_code_of
+from cli.exit_codes import ExitCode, Stopped, exit_code_of, unanswered
 from cli.main import COMMANDS, SECTIONS, main
 from qenex import errors
 from qenex.jsonrpc import ConnectionLost
@@ -267,6 +267,27 @@ def test_every_error_there_is_has_an_exit_code_of_the_table() -> None:
 def test_an_unknown_code_of_a_newer_node_falls_into_its_range() -> None:
     assert exit_code_of(errors.error_from_code(1_999, "new")) == 3
     assert exit_code_of(errors.error_from_code(3_999, "new")) == 4
+
+
+def test_a_query_without_an_answer_is_no_failed_transaction() -> None:
+    for error, code in (
+        (errors.PoolNotFound("x"), 7),
+        (errors.UnknownProgram("x"), 7),
+        (errors.NoRouteFound("x"), 7),
+        (errors.HeightNotKept("x"), 7),
+        (errors.PriceStale("x"), 9),
+        (errors.InsufficientLiquidity("x"), 9),
+    ):
+        stopped = unanswered(error)
+        assert isinstance(stopped, Stopped)
+        assert stopped.exit_code == code
+    refused = errors.NodeUnreachable("x")
+    assert unanswered(refused) is refused
+
+
+def test_the_version_is_told_as_other_programs_do(run: Run) -> None:
+    assert run("--version").out == run("version").out
+    assert run("--version", "--json").data == run("version", "--json").data
 
 
 def test_the_moment_decides_before_the_class(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
