@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -196,10 +197,13 @@ def _up_text(known: dict[str, Any], style: Style, *, stay: bool) -> str:
         for account in known["accounts"]
     ]
     accounts = table(["name", "address", "balance"], rows, style, right=[2])
-    tries = f"qenex --home {known['home']} send bob 1.5QXC --from alice"
+    program = (
+        "qenex" if shutil.which("qenex") else sys.argv[0]
+    )  # an environment that is not activated has it too
+    tries = f"{program} --home {known['home']} send bob 1.5QXC --from alice"
     tail = [f"{style.dim('try:')}   {tries}"]
     if not stay:
-        tail.append(f"{style.dim('stop:')}  qenex devnet down --home {known['home']}")
+        tail.append(f"{style.dim('stop:')}  {program} devnet down --home {known['home']}")
     return "\n\n".join([head, accounts, "\n".join(tail)])
 
 

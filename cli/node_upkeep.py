@@ -19,6 +19,7 @@ from cli.output import Result
 from qenex.errors import (
     DataFolderCorrupt,
     InvalidArguments,
+    NotFound,
     ProofInvalid,
     QenexError,
     UsageError,
@@ -274,11 +275,17 @@ def replay(app: App, *, start: int | None, stop: int | None) -> Result:
     home = node_home(app)
     with contextlib.ExitStack() as opened:
         config, ledger = open_stopped(opened, home, make_machine())
+        if stop is not None and stop > ledger.height:
+            raise NotFound(f"height {stop} does not exist yet, the chain stands at {ledger.height}")
+        if start is not None and stop is not None and stop <= start:
+            raise UsageError(
+                f"with the state after {start} begins block {start + 1}; --to {stop} is before that"
+            )
         kind: Any = config.database.backend
         folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="replay-", dir=home))
         store = open_backend(kind, Path(folder) / "data", create=True)
         opened.callback(store.close)
-        last = ledger.height if stop is None else min(stop, ledger.height)
+        last = ledger.height if stop is None else stop
         blocks = transactions = 0
         problem, at = "", start or ledger.initial_height - 1
         try:

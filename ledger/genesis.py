@@ -350,7 +350,7 @@ def _parse(text: str | bytes) -> Json:
             parse_constant=_refuse_constant,
         )
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeError are ValueErrors
-        raise InvalidGenesis(f"not JSON: {ascii(str(error))[1:121]}") from None
+        raise InvalidGenesis(f"not JSON: {ascii(str(error))[1:-1][:120]}") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Json]]) -> JsonObject:

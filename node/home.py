@@ -114,7 +114,10 @@ def read_genesis(path: Path) -> Genesis:
         raise DataFolderMissing(f"there is no node at {path.parent}: {path.name} is missing") from None
     except OSError as error:
         raise InvalidGenesis(f"{path}: {error.strerror}") from None
-    return Genesis.from_json(data)
+    try:
+        return Genesis.from_json(data)
+    except InvalidGenesis as error:
+        raise InvalidGenesis(f"{path}: {error.message}") from None
 
 
 def init_home(

@@ -243,7 +243,7 @@ class DiskFull(QenexError):
 class SignerUnavailable(QenexError):
     code = 219
     retryable = True
-    default_hint = "start the signer process, and look at its log; the node follows the chain and signs nothing meanwhile"
+    default_hint = "start the signer process, and look at its log; a running node follows the chain and signs nothing meanwhile"
 
 
 class SnapshotInvalid(QenexError):

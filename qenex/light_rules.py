@@ -29,6 +29,7 @@ KEPT: Final = 100
 """Default number of trusted headers that are remembered; with 150 validators each may hold 200 KB."""
 MAX_BACKWARDS: Final = 10_000
 """Headers below the oldest trusted one are verified by parent hashes, one by one, this far back."""
+HINT: Final = "a checkpoint is a block's height and hash, as HEIGHT:HASH where it is text"
 
 
 class _Checkpoint(NamedTuple):
@@ -47,11 +48,13 @@ class Checkpoint(_Checkpoint):
             try:
                 hash = codec_for(bytes).from_json(hash if hash.startswith("0x") else "0x" + hash)
             except QenexError as error:
-                raise InvalidArguments(f"the hash of a checkpoint: {error.message}") from None
+                raise InvalidArguments(f"the hash of a checkpoint: {error.message}", hint=HINT) from None
         if not isinstance(hash, bytes) or len(hash) != 32:
-            raise InvalidArguments("the hash of a checkpoint is 32 bytes, or their hexadecimal text")
+            raise InvalidArguments(
+                "the hash of a checkpoint is 32 bytes, or their hexadecimal text", hint=HINT
+            )
         if type(height) is not int or not 0 < height < 1 << 64:
-            raise InvalidArguments("the height of a checkpoint is a number of 1 or more")
+            raise InvalidArguments("the height of a checkpoint is a number of 1 or more", hint=HINT)
         return super().__new__(cls, height, hash)
 
     @classmethod
@@ -59,7 +62,7 @@ class Checkpoint(_Checkpoint):
         """Read `HEIGHT:HASH`. Raises InvalidArguments."""
         height, colon, digits = text.strip().partition(":")
         if not colon or not (height.isascii() and height.isdigit() and len(height) <= 20):
-            raise InvalidArguments(f"{text[:100]!a} is no checkpoint", hint="write HEIGHT:HASH")
+            raise InvalidArguments(f"{text[:100]!a} is no checkpoint", hint=HINT)
         return cls(int(height), digits.lower())
 
     def __str__(self) -> str:

@@ -122,6 +122,13 @@ def test_a_replay_compares_every_block(run: Run, node: Path) -> None:
     assert "Every block" in run("--home", str(node), "node", "replay", "--to", "2").out
 
 
+def test_a_replay_of_no_blocks_is_refused_rather_than_praised(run: Run, node: Path) -> None:
+    assert run("--home", str(node), "node", "replay", "--from", "9", "--to", "7").code == 2
+    assert run("--home", str(node), "node", "replay", "--from", "9", "--to", "9").code == 2
+    beyond = run("--home", str(node), "node", "replay", "--to", str(BLOCKS + 1))
+    assert (beyond.code, str(BLOCKS) in beyond.err) == (7, True)
+
+
 def test_a_replay_names_the_first_height_that_differs(run: Run, node: Path) -> None:
     from node.config import load_config
     from node.home import read_genesis
