@@ -16,7 +16,8 @@ from cli.devnet_nodes import overrides_of
 from node.config import load_config
 from node.home import read_key
 from qenex import QenexClient
-from qenex.block import Evidence
+from qenex.block import FLAG_COMMIT, Evidence
+from qenex.crypto import encode_address
 from qenex.errors import QenexError
 from tests.e2e.harness import ACCOUNTS, Devnet, run_cli
 from tests.e2e.node_process import NodeProcess
@@ -174,6 +175,7 @@ def test_a_validator_that_signs_two_votes_is_caught_and_the_chain_goes_on(net: D
     devnet = existing_devnet(net.home)
     traitor = devnet.nodes[3]
     address = read_key(load_config(traitor.home, environment={}).validator_key_path).address
+    net.cli("delegate", "validator-3", "1000QXC", "--from", "heidi", "--yes")
     overrides = [part for item in overrides_of(devnet, traitor) for part in ("--set", item)]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.byzantine_node", "--home", str(traitor.home), *overrides],
@@ -197,6 +199,12 @@ def test_a_validator_that_signs_two_votes_is_caught_and_the_chain_goes_on(net: D
             assert {vote.address for item in found for vote in (item.first, item.second)} == {address}
             net.wait_for_blocks(5, honest)
             assert load.included
+            slashed = client.staking.get_validator(address).validator
+            assert slashed.tombstone is not None
+            assert slashed.tokens < 101_000 * 10**9, "a part of the stake is gone"
+            assert slashed.power == 0
+            with_heidi = client.staking.get_delegation(net.wallet("heidi").address, address)
+            assert with_heidi.tokens < 1_000 * 10**9, "also of who delegated to it"
         assert process.poll() is None, "the traitor is a process that goes on"
     finally:
         process.kill()
@@ -253,3 +261,38 @@ def test_a_joiner_with_a_checkpoint_begins_from_a_snapshot(short_path: Path) -> 
         net.agreed()
     finally:
         net.down()
+
+
+@pytest.mark.long
+def test_a_validator_that_is_down_is_jailed_and_comes_back_by_unjailing(net: Devnet) -> None:
+    """The devnet's window is 200 commits, its jail 30 seconds; a block whose turn the missing one has takes seconds."""
+    address = net.cli("keys", "address", "validator-3")["data"]["address"]
+    net.chaos("kill", "3")
+    with Load(net, "ivan", net.nodes()[0]["rpc"]), QenexClient(net.nodes()[0]["rpc"]) as client:
+        net.wait_for(
+            "it is jailed", lambda: client.staking.get_validator(address).validator.jailed, seconds=500
+        )
+        assert client.staking.get_validator(address).validator.power == 0
+        before = max(net.heights().values())
+        net.wait_for_blocks(8, ALL[:3], seconds=60)
+        early = net.cli("staking", "unjail", "--from", "validator-3", "--yes", expect=9)
+        assert early["errors"][0]["name"] == "still_jailed"
+        net.chaos("restart", "3")
+        released = client.staking.get_validator(address).validator.jailed_until_s
+        net.wait_for("its time is over", lambda: _now(client) > released, seconds=120)
+        net.cli("staking", "unjail", "--from", "validator-3", "--yes")
+        net.wait_for("it signs again", lambda: _signs(client, address, before), seconds=60)
+    net.agreed()
+
+
+def _now(client: QenexClient) -> int:
+    return int(client.chain.get_header().header.time // 10**9)
+
+
+def _signs(client: QenexClient, address: str, since: int) -> bool:
+    block = client.chain.get_block()
+    commit = block.commit
+    assert commit is not None
+    return block.height > since and any(
+        encode_address(vote.address) == address and vote.flag == FLAG_COMMIT for vote in commit.signatures
+    )
