@@ -193,6 +193,19 @@ class Core:
             return None
         return self.state.addresses[driver.rotation.proposer(round)]
 
+    def useful_blocks(self) -> tuple[bytes, ...]:
+        """Hashes of blocks that this height may still need: locked, valid, proposed now or soon, decidable, being signed."""
+        driver, signing = self.state.driver, self.state.signing
+        if driver is None:
+            return ()
+        found: list[bytes | None] = [driver.state.locked, driver.state.valid]
+        found += [proposal.block_hash for proposal in driver.proposals.values()]
+        found += [value for _, value in driver.votes.decidable]
+        found += [] if signing is None else [signing.block_hash]
+        decided = self.state.decided
+        found += [] if decided is None else [decided.block_hash]
+        return tuple(dict.fromkeys([name for name in found if name is not None]))
+
     def fingerprint(self) -> bytes:
         """That of the state."""
         return self.state.fingerprint()

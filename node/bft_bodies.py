@@ -8,6 +8,7 @@ right to propose has signed for, a few a height.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 from qenex.block import Block
@@ -46,8 +47,13 @@ class Bodies:
                 future.set_result(block)
 
     def keep(self, name: bytes) -> None:
-        """Do not let this one go before the height ends."""
+        """Do not let this one go before another round begins in which it is of no use."""
         self._kept[name] = None
+
+    def keep_only(self, names: Iterable[bytes]) -> None:
+        """Another round begins, and these are still of use. A height may last for hundreds of rounds, each with a block."""
+        self._kept = dict.fromkeys(names)
+        self._make_room()
 
     def _make_room(self) -> None:
         loose = [name for name in self._blocks if name not in self._kept and name not in self._waiting]

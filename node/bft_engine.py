@@ -553,6 +553,8 @@ class Engine:
 
     def _stepped(self, action: events.Stepped) -> None:
         self.metrics.stepped(self._at, (action.round, action.step))
+        if action.round != self._at[0]:
+            self.blocks.bodies.keep_only(self._core.useful_blocks())
         self._at = (action.round, action.step)
         if action.round > 0:
             self._rhythm.others_act()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ledger.backend import StorageFault
 from ledger.snapshot_files import Anchor, Snapshot, SnapshotFiles, SnapshotInfo
 from ledger.snapshots import make_in_steps
 from ledger.store import Ledger
@@ -78,7 +79,7 @@ class Snapshots:
     async def _make_quietly(self, ledger: Ledger, height: int) -> None:
         try:
             info = await self.make(ledger, height)
-        except (QenexError, OSError) as error:
+        except (QenexError, OSError, StorageFault) as error:
             log.warning("no snapshot", extra={"height": height, "reason": str(error)[:200]})
         else:
             log.info("snapshot made", extra={"height": height, "chunks": info.chunks, "bytes": info.size})

@@ -12,7 +12,8 @@ import pytest
 from consensus.events import Step
 from consensus.replay import read_recording, replay
 from consensus.wal import FileStorage
-from node.bft_options import Window
+from node.bft_bodies import MAX_BODIES
+from node.bft_options import Timeouts, Window
 from node.bft_recording import Recording
 from qenex.block import PREVOTE, Commit, SignedVote, vote_sign_bytes
 from tests.ledger.faults import Crash
@@ -160,6 +161,18 @@ async def test_a_proposal_that_is_not_timely_is_not_prevoted(tmp_path: Path):
         assert chain.members[0].engine.metrics.failed_rounds > 0
         assert max(blocks.header(height).time for height in range(1, 9)) < time.time_ns() + 10**9
         chain.check_agreement()
+
+
+async def test_a_height_of_many_rounds_keeps_a_few_bodies_and_not_one_of_each_round(tmp_path: Path):
+    async with Chain(tmp_path, timeouts=Timeouts(0.3, 0.02, 0.02, 0.0)) as chain:
+        await until(lambda: min(chain.heights()) >= 1)
+        for n, member in enumerate(chain.members):  # nobody's proposal is timely for anybody else
+            hours = (n + 1) * 3_600 * 10**9
+            member.engine.blocks._clock = member.engine._clock = lambda hours=hours: time.time_ns() + hours
+        engines = [member.engine for member in chain.members]
+        await until(lambda: min(engine.status.round for engine in engines) > 2 * MAX_BODIES)
+        for engine in engines:
+            assert len(engine.blocks.bodies.names()) <= MAX_BODIES
 
 
 def test_the_window_grows_by_a_tenth_each_round():
