@@ -30,6 +30,7 @@ from p2p.limits import (
     MAX_PARTIAL_PER_PEER,
     MESSAGE_RATES,
     PARTIAL_SECONDS,
+    WORK_RATE,
     Bucket,
     Rate,
 )
@@ -130,6 +131,7 @@ class Connection:
         self._rates = {channel: Bucket(rate, now) for channel, rate in (rates or MESSAGE_RATES).items()}
         self._control_rate = Bucket(CONTROL_RATE, now)
         self._bytes_rate, self._frames_rate = Bucket(FRAME_BYTES_RATE, now), Bucket(FRAMES_RATE, now)
+        self._work_rate = Bucket(WORK_RATE, now)
         self._unfinished_since: float | None = None
         self._waiting = asyncio.Event()
         self._taken_in = not self.outbound
@@ -276,7 +278,12 @@ class Connection:
                 elif not self._taken_in:
                     raise FrameInvalid("the peer sends messages before it has taken this node in")
                 elif not self.closing:
+                    began = monotonic()
                     self._deliver(Channel(channel), payload)
+                    ended = monotonic()
+                    debt = self._work_rate.borrow(ended, ended - began)
+                    if debt > 0:
+                        await asyncio.sleep(debt)  # the other peers' turn, and consensus's
 
     def _ended(self, kind: WSMsgType) -> str:
         if kind in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):

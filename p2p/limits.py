@@ -75,6 +75,9 @@ FRAME_BYTES_RATE: Final = Rate(16 * 1024 * 1024, 48 * 1024 * 1024)
 FRAMES_RATE: Final = Rate(8_000, 8_000)
 """Frames of one peer, likewise."""
 
+WORK_RATE: Final = Rate(1.0, 0.25)
+"""Seconds of the event loop that one peer's messages may take, whatever they are. What is beyond is not read for a while."""
+
 
 class Bucket:
     """A token bucket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,12 +164,15 @@ async def test_a_proposal_that_is_not_timely_is_not_prevoted(tmp_path: Path):
         chain.check_agreement()
 
 
+def clock_ahead(hours: int) -> Callable[[], int]:
+    return lambda: time.time_ns() + hours * 3_600 * 10**9
+
+
 async def test_a_height_of_many_rounds_keeps_a_few_bodies_and_not_one_of_each_round(tmp_path: Path):
     async with Chain(tmp_path, timeouts=Timeouts(0.3, 0.02, 0.02, 0.0)) as chain:
         await until(lambda: min(chain.heights()) >= 1)
         for n, member in enumerate(chain.members):  # nobody's proposal is timely for anybody else
-            hours = (n + 1) * 3_600 * 10**9
-            member.engine.blocks._clock = member.engine._clock = lambda hours=hours: time.time_ns() + hours
+            member.engine.blocks._clock = member.engine._clock = clock_ahead(n + 1)
         engines = [member.engine for member in chain.members]
         await until(lambda: min(engine.status.round for engine in engines) > 2 * MAX_BODIES)
         for engine in engines:

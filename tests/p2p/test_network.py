@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
-from p2p import network
+from p2p import connection, network
 from p2p.addresses import PeerAddress, parse_address
 from p2p.channels import Channel
 from p2p.frames import FrameLimits
 from p2p.handshake import Network as Chain
-from p2p.limits import MAX_MESSAGE_SIZE
+from p2p.limits import MAX_MESSAGE_SIZE, Rate
 from p2p.offences import Offence
 from p2p.settings import NetworkSettings
 from qenex.errors import AddressInUse, WrongNetwork, WrongPeer
@@ -36,6 +37,40 @@ async def test_two_networks_connect_and_talk_both_ways() -> None:
             assert (info.node_id, info.outbound, info.height, info.moniker) == (b.id, False, 2, "node-2")
         await a.until_peers(0)
         assert a.disconnected == [b.id]
+
+
+class Busy(Node):
+    """A node to which each message of a flood is a hundredth of a second of work."""
+
+    def _on_message(self, peer_id: str, channel: Channel, payload: bytes) -> None:
+        until = monotonic() + 0.01
+        while payload == FLOOD and monotonic() < until:
+            pass
+        super()._on_message(peer_id, channel, payload)
+
+
+FLOOD = b"\x01costly"
+
+
+async def test_messages_that_cost_much_take_a_share_of_the_time_and_not_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "WORK_RATE", Rate(0.02, 0.25))
+    busy = Busy(1)
+    async with running(busy):
+        flooder, other = Node(2, settings(busy.address)), Node(3, settings(busy.address))
+        async with running(flooder, other):
+            await busy.until_peers(2)
+            await flooder.until_peers(1)
+            await other.until_peers(1)
+            began = monotonic()
+            for _ in range(30):
+                assert flooder.network.send(busy.id, Channel.CONSENSUS, FLOOD)
+            await busy.until(lambda: bool(busy.messages))
+            assert other.network.send(busy.id, Channel.CONSENSUS, b"\x01a vote")
+            await busy.until(lambda: len(busy.messages) == 31)
+            assert monotonic() - began > 0.8
+            assert (other.id, Channel.CONSENSUS, b"\x01a vote") in busy.messages[:15]
 
 
 async def test_ten_networks_of_one_seed_find_each_other_and_hear_a_broadcast() -> None:
