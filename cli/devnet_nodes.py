@@ -208,13 +208,19 @@ def end(node: DevnetNode) -> str:
 
 def end_all(nodes: Sequence[DevnetNode]) -> dict[str, str]:
     """Stop nodes, asking all before waiting for each; what happened, by name."""
+    asked = set()
     for node in nodes:
         running = node.running()
         if running is not None:
             resume(running.process)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.process.pid, signal.SIGTERM)
-    return {node.name: end(node) for node in nodes}
+            asked.add(node.name)
+    outcomes = {node.name: end(node) for node in nodes}
+    ended = {
+        name for name, outcome in outcomes.items() if outcome == "not running"
+    } & asked  # before their turn
+    return {**outcomes, **dict.fromkeys(ended, "stopped")}
 
 
 def kill(node: DevnetNode) -> bool:

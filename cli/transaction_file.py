@@ -15,6 +15,7 @@ import click
 
 from cli.app import App
 from cli.chain import form_of
+from cli.exit_codes import ExitCode, Stopped
 from cli.home import write_whole
 from qenex.crypto.multisig import (
     MULTISIG_TAG,
@@ -114,8 +115,15 @@ def make_file(
 def read_transaction_file(app: App, path: Path) -> TransactionFile:
     """Return what a file holds. What it says in words must be what its bytes say.
 
-    Raises UsageError, MalformedBytes and the typed errors of decoding.
+    Raises UsageError, and Stopped with exit code 2 and the typed error of what is wrong in the file: no node refused it.
     """
+    try:
+        return _read(app, path)
+    except QenexError as error:
+        raise Stopped(error, ExitCode.USAGE) from None
+
+
+def _read(app: App, path: Path) -> TransactionFile:
     shown = "stdin" if str(path) == "-" else str(path)
     try:
         with click.open_file(str(path), "rb") as file:

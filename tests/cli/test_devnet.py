@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cli.devnet_home import ACCOUNTS, LOCK_FILE, Running, create_devnet, open_devnet
-from cli.devnet_nodes import is_paused, overrides_of, pause, resume, with_ports
+from cli.devnet_nodes import end_all, is_paused, overrides_of, pause, resume, with_ports
 from cli.processes import ProcessId, choose_port, identify, is_alive, is_free, last_words, locked, stop
 from ledger.genesis import Genesis
 from node.config import load_config
@@ -24,6 +24,10 @@ from qenex.errors import AddressInUse, DataFolderLocked
 from tests.cli.conftest import Run
 
 SLEEPER = "import time; print('ready', flush=True); time.sleep(60)"
+SLOW = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(0))); "
+    + SLEEPER
+)
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
 
 
@@ -144,6 +148,19 @@ def test_a_stale_note_of_a_process_counts_for_nothing(tmp_path: Path) -> None:
 
 
 # -- the commands ---------------------------------------------------------------------------------
+
+
+def test_a_node_that_ends_before_its_turn_was_stopped_all_the_same(tmp_path: Path) -> None:
+    net = create_devnet(tmp_path, 3)
+    children = [_start(script) for script in (SLOW, SLEEPER)]
+    for node, child in zip(net.nodes, children, strict=False):
+        process = identify(child.pid)
+        assert process is not None
+        node.note(Running(process, 1, 2))
+    assert list(end_all(net.nodes).values()) == ["stopped", "stopped", "not running"]
+    for child in children:
+        child.wait()
+        _close(child)
 
 
 def test_a_folder_that_holds_something_else_is_not_touched(run: Run, tmp_path: Path) -> None:

@@ -239,6 +239,15 @@ def test_config_set_says_what_is_wrong_in_the_words_that_were_typed(run: Run) ->
     assert outcome.error["hint"].startswith("nothing was changed")
 
 
+@pytest.mark.parametrize("content", ['{"kind":', "[]", "0xzz", "0x00", '{"kind": "qenex-transaction"}'])
+def test_what_is_no_transaction_file_was_refused_by_no_node(run: Run, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "transaction.json"
+    file.write_text(content)
+    outcome = run("tx", "decode", str(file), "--json")
+    assert outcome.code == 2
+    assert outcome.error["code"] >= 1000
+
+
 # -- exit codes -----------------------------------------------------------------------------------
 
 BY_ERROR = {
@@ -248,6 +257,7 @@ BY_ERROR = {
     errors.OutcomeUnknown: 5, errors.Declined: 11, errors.PolicyRefused: 9, errors.UsageError: 2,
     errors.NotFound: 7, errors.Pruned: 7, errors.AccountNotFound: 7, errors.InvalidAmount: 2, errors.InvalidAddress: 2,
     errors.WrongSequence: 3, errors.WrongChainId: 3, errors.MempoolFull: 3, errors.OutOfGas: 4,
+    errors.TrustExpired: 6, errors.HeaderConflict: 6, errors.NoWitness: 6, errors.NotEnoughTrust: 6,
     ConnectionLost: 6, errors.InsufficientBalance: 4, errors.ModuleFault: 4, errors.ProgramFault: 1,
 }  # fmt: skip
 
