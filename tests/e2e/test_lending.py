@@ -93,13 +93,14 @@ def test_lending_from_the_first_seed_to_bad_debt(net: Devnet, repository: Path, 
     # A stale price stops borrowing and never repaying.
     terms = market(net, "QXC")["terms"]
     sent(net, "lending", "list-market", json.dumps({**terms, "max_age_s": 1}))
+    asked: dict[str, Any] = {}
     for _ in range(30):
-        done = run_cli(
+        asked = run_cli(
             "--home", str(net.home), "lending", "borrow", f"{E9}{usdc}", "--from", "bob", "--yes", expect=None
         )
-        if not done["ok"]:
+        if not asked["ok"]:
             break
-    assert done["errors"][0]["name"] == "price_stale"
+    assert asked["errors"][0]["name"] == "price_stale"
     assert int(sent(net, "lending", "repay", usdc, "--amount", str(100 * E9), by="bob")["amount"]) == 100 * E9
     sent(net, "lending", "list-market", json.dumps(terms))
 
