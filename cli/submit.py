@@ -258,6 +258,8 @@ def _with_balances(
         for value in arguments.values():
             if isinstance(value, Coin):
                 needed[value.denom] = needed.get(value.denom, 0) + value.amount
+    if not any(needed.values()) and isinstance(error, InsufficientBalance):
+        return error  # of amounts without a denomination the module's own words tell more
     try:
         held = {denom: client.bank.get_balance(signer.address, denom=denom) for denom in needed}
     except QenexError:

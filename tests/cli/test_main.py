@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cli.version
 from cli.exit_codes import ExitCode, Stopped, exit_code_of, unanswered
 from cli.main import COMMANDS, SECTIONS, main
+from cli.submit import _with_balances
 from qenex import errors
 from qenex.jsonrpc import ConnectionLost
 from tests.cli.conftest import Run
@@ -293,6 +295,12 @@ def test_a_query_without_an_answer_is_no_failed_transaction() -> None:
         assert stopped.exit_code == code
     refused = errors.NodeUnreachable("x")
     assert unanswered(refused) is refused
+
+
+def test_a_balance_too_small_for_a_bare_amount_is_told_in_the_modules_words() -> None:
+    nobody: Any = None  # neither asked nor needed: no argument is a coin
+    error = errors.InsufficientBalance("message 0 fails: 5 base units, 7 needed")
+    assert _with_balances(nobody, nobody, [("staking.delegate", {"amount": 7})], nobody, error) is error
 
 
 def test_the_version_is_told_as_other_programs_do(run: Run) -> None:
