@@ -33,6 +33,10 @@ from vm.registry import CallSpec, MessageSpec, ParameterSpec, QuerySpec
 
 BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "accounts": {
+        "add-scoped-key": (
+            "cli.scoped:add_scoped_key",
+            "Let a second key act for an account within a scope.",
+        ),
         "create-multisig": (
             "cli.multisig:create_multisig",
             "Make the key of an account that several sign for.",
@@ -52,12 +56,13 @@ BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
 def build_group(name: str, summary: str) -> click.Command:
     """Return the group of module `name` with a command for every query and message, and those made by hand."""
     registry = make_machine().registry
-    group = Group(name=name, help=summary, lazy=BY_HAND.get(name))
+    by_hand = BY_HAND.get(name, {})
+    group = Group(name=name, help=summary, lazy=by_hand)
     for query in registry.queries.values():
         if query.module == name:
             group.add_command(_query_command(query))
     for message in registry.messages.values():
-        if message.module == name:
+        if message.module == name and message.name.partition(".")[2].replace("_", "-") not in by_hand:
             group.add_command(_message_command(message))
     return group
 

@@ -99,6 +99,20 @@ def refuse_replaced_key(app: App, client: QenexClient, account: SigningAccount) 
     raise Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
 
 
+def refuse_other_scoped_key(app: App, client: QenexClient, account: SigningAccount, number: int) -> None:
+    """Raise Stopped if the chain knows another key under this number: a signature would be refused."""
+    if account.info is None:
+        return
+    registered = client.accounts.get_scoped_key(account.address, number).public_key
+    if registered != account.public_key:
+        shown = encode_address(account.address, client_settings(app).address_prefix)
+        error = PublicKeyMismatch(
+            f"key {account.info.name} is not scoped key {number} of {shown}",
+            hint=f"`qenex accounts get-scoped-keys {shown}` lists them",
+        )
+        raise Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
+
+
 def read_public_key(text: str, what: str = "--public-key") -> bytes:
     """Return tag + public key (or multisig descriptor) from hex; `what` is what to call it. Raises UsageError."""
     try:

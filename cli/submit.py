@@ -32,6 +32,7 @@ from cli.signers import (
     SigningAccount,
     key_for_signing,
     missing_key,
+    refuse_other_scoped_key,
     refuse_replaced_key,
     signing_account,
 )
@@ -77,6 +78,7 @@ class Choices:
     valid_for: int | None = None
     no_wait: bool = False
     timeout: int | None = None
+    scoped_key: int | None = None
 
 
 def waiting_options(command: Any) -> Any:
@@ -124,6 +126,12 @@ def sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--gas-limit", type=click.IntRange(1), metavar="GAS", help="Instead of an estimate."),
         click.option("--lease", metavar="TEXT", help="A second transaction with the same lease cannot land."),
         click.option("--valid-for", type=blocks, metavar="BLOCKS", help="Blocks that it stays valid [600]."),
+        click.option(
+            "--scoped-key",
+            type=click.IntRange(0, (1 << 16) - 1),
+            metavar="NUMBER",
+            help="--from is this scoped key of its account.",
+        ),
         waiting_options,
         password_options(meaning="Password of the key"),
     ]
@@ -183,7 +191,9 @@ def carry_out(
                 {"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style, rows)
             )
         if choices.unsigned is not None:
-            key = signer.public_key or client.sender.account(signer.address).public_key
+            key = None
+            if choices.scoped_key is None:
+                key = signer.public_key or client.sender.account(signer.address).public_key
             data = write_transaction_file(app, choices.unsigned, make_file(prepared.transaction, [key]))
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
         app.confirm("Sign and send this?", yes=choices.yes)
@@ -209,6 +219,8 @@ def _options(app: App, choices: Choices) -> TransactionOptions:
         lease = lease_bytes(choices.lease)
         assert lease is not None
         options["lease"] = lease
+    if choices.scoped_key is not None:
+        options["scoped_key"] = choices.scoped_key
     if choices.memo:
         if len(choices.memo.encode(errors="surrogatepass")) > 256:
             raise UsageError("a memo has at most 256 bytes")
@@ -231,7 +243,10 @@ def _prepare(
     client.node.info()  # an unreachable node is told as that, not as a refusal
     refuse_unknown_denominations(client, messages)
     try:
-        refuse_replaced_key(app, client, signer)
+        if choices.scoped_key is None:
+            refuse_replaced_key(app, client, signer)
+        else:
+            refuse_other_scoped_key(app, client, signer, choices.scoped_key)
         prepared = client.sender.prepare(signer.signatory, planned, options)
         receipt = client.tx.simulate(prepared.transaction)
         if receipt.error is not None:

@@ -172,7 +172,7 @@ class Admission:
         mempool = self.mempool
         mempool.check_known(tx)
         mempool.check_room(tx)
-        address, sequence, _, _ = tx.signers[0]
+        address, sequence, _, scoped_key = tx.signers[0]
         if self._dirty:
             self.clean(_addresses(tx))
         try:
@@ -181,7 +181,7 @@ class Admission:
             if mempool.replaced_by(tx) is None:
                 raise
             keys = self._keys_without_pending(tx)
-            next_sequence = self.check.sequence(address)
+            next_sequence = self.check.sequence(address, scoped_key)
         # A used sequence is refused before a signature is verified; one too far ahead is as well.
         ahead = sequence - next_sequence
         if ahead > mempool.limits.per_sender or (ahead < 0 and mempool.replaced_by(tx) is None):
@@ -335,7 +335,11 @@ class Admission:
         gone = self.mempool.include(transactions)
         gone += self.mempool.expire(next_height)
         self.dropped += len(gone)
+        scoped = self.check.scoped_among(changes)
         self.check.advance(base, next_height)
+        if scoped:  # used in another's transaction, so that nothing of the account itself has changed
+            self.check.forget(scoped)
+            self._dirty.update({address: None for address in scoped if self.mempool.has(address)})
         # The signers of what was included are among them: their sequences have risen.
         self.check.forget_records(changes)
         self._dirty.update(self.mempool.waiting(changes, ACCOUNT_RECORDS))

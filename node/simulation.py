@@ -22,14 +22,17 @@ from qenex.errors import (
     LimitExceeded,
     OutOfGas,
     QenexError,
+    ScopedKeyLimitExceeded,
     error_from_code,
 )
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Fee, Signer, Transaction, decode_body, encode_body
+from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES
 from vm.context import BlockInfo
 from vm.machine import Machine
 from vm.money import BalanceChange
+from vm.scoped import ScopedKey, scoped_state_key
 
 INLINE_GAS: Final = 100_000
 """Gas of a simulation that runs at once: 10 ms of the reference core."""
@@ -137,7 +140,7 @@ class Simulator:
                 return estimate(
                     receipt.gas_used
                 )  # it stands with a larger fee taken, so it will with this one
-        except (GasLimitTooLow, InsufficientFunds):
+        except (GasLimitTooLow, InsufficientFunds, ScopedKeyLimitExceeded):
             pass
         # It takes more gas, or what the largest fee leaves is too little: how much with a fee that is given?
         largest = paying(max_gas)
@@ -207,7 +210,9 @@ class Simulator:
         for signer in tx.signers:
             record = found = self._record(signer.address)
             key: bytes | None = None
-            if found.sequence < signer.sequence <= self.next_sequence(signer.address):
+            if signer.scoped_key is not None:
+                entries.update(self._scoped_record(signer, gift))
+            elif found.sequence < signer.sequence <= self.next_sequence(signer.address):
                 key = None if found.key else self._pending_key(signer)
                 record = record._replace(sequence=signer.sequence)
                 if key is not None:
@@ -222,6 +227,25 @@ class Simulator:
                 place = ACCOUNT_PUBLIC_KEYS + record.key[1:]
                 entries[place] = key or committed.get(place)
         return entries
+
+    def _scoped_record(self, signer: Signer, gift: int) -> dict[bytes, Value]:
+        """The entry of a scoped key with the sequence that the transaction will find; `gift` may leave as well."""
+        assert signer.scoped_key is not None
+        place = scoped_state_key(signer.address, signer.scoped_key)
+        found: ScopedKey | None = self._ledger.committed.get(place)
+        if found is None:
+            return {}
+        record = found
+        following = self._mempool.next_sequence((signer.address, signer.scoped_key))
+        if following is not None and found.sequence < signer.sequence <= following:
+            record = record._replace(sequence=signer.sequence)
+        if gift:
+            limits = [
+                limit._replace(amount=limit.amount + gift) if limit.denom == QXC else limit
+                for limit in record.limits
+            ]
+            record = record._replace(limits=tuple(limits))
+        return {} if record == found else {place: record}
 
     def _pending_key(self, signer: Signer) -> bytes | None:
         """Tag + key that a waiting transaction of the account brings before this one."""

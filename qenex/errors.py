@@ -690,6 +690,21 @@ class UnknownMember(QenexError):
     default_hint = "only members of the multisig key sign for it"
 
 
+class ScopedKeyExpired(QenexError):
+    code = 1042
+    default_hint = "the account's own key can register a new scoped key: qenex accounts add-scoped-key"
+
+
+class ScopedKeyMessageNotAllowed(QenexError):
+    code = 1043
+    default_hint = "a scoped key sends only the messages it was registered for"
+
+
+class ScopedKeyLimitExceeded(QenexError):
+    code = 1044
+    default_hint = "what leaves the account counts, the fee included; wait for the next period, or send less"
+
+
 # -- 2000s: machine ----------------------------------------------------------------------
 
 
@@ -790,6 +805,18 @@ class SameKey(QenexError):
 class AccountHasNoKey(QenexError):
     code = 3102
     default_hint = "only an account with a key can rotate it"
+
+
+class InvalidScope(QenexError):
+    code = 3103
+    default_hint = (
+        "a scope lists messages (none of accounts), at most one limit per denomination, a later height"
+    )
+
+
+class TooManyScopedKeys(QenexError):
+    code = 3104
+    default_hint = "an account has at most 16 scoped keys; revoke one first, expired ones too"
 
 
 # -- 3200s: bank (module 2) --------------------------------------------------------------

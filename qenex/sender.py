@@ -91,6 +91,8 @@ class TransactionOptions(TypedDict, total=False):
     memo: str
     sequence: int
     """Of the first signer, for replacing a waiting transaction. Default: the next free one."""
+    scoped_key: int
+    """Which scoped key of the first signer's account signs. The wallet has that key and the account's address."""
 
 
 class Signatory(NamedTuple):
@@ -188,6 +190,7 @@ class Sender:
         self._decimals = decimals
         self._locks: dict[Address, Lock] = {}
         self._next: dict[Address, tuple[int, bool]] = {}
+        self._next_scoped: dict[tuple[Address, int], int] = {}
         self._info: NodeInfo | None = None
         self._height = 0
         self._height_at = float("-inf")
@@ -320,6 +323,18 @@ class Sender:
             raise PublicKeyMissing(f"{encode_address(address)} has never signed: its public key is needed")
         return Signer(address, number, signatory.public_key if needs_key else None, None)
 
+    def _scoped_signer(self, address: Address, sequence: int | None, scoped_key: int) -> Signer:
+        if sequence is None:
+            sequence = self._next_scoped.get((address, scoped_key))
+        if sequence is None:
+            text = encode_address(address, self.prefix())
+            answer = self._call("accounts_getScopedKey", {"address": text, "number": scoped_key})
+            found = answer.get("sequence") if isinstance(answer, dict) else None
+            if type(found) is not int or not 0 <= found < 1 << 64:
+                raise InvalidResponse("accounts_getScopedKey tells no sequence")
+            sequence = found
+        return Signer(address, sequence, None, scoped_key)
+
     # -- sending -------------------------------------------------------------------------
 
     def send(
@@ -374,7 +389,10 @@ class Sender:
             self._forget(transaction.signers)
             raise _unknown(pending, InvalidResponse("the node answered with another transaction's hash"))
         for signer in transaction.signers:
-            self._next[signer.address] = signer.sequence + 1, False
+            if signer.scoped_key is None:
+                self._next[signer.address] = signer.sequence + 1, False
+            else:
+                self._next_scoped[signer.address, signer.scoped_key] = signer.sequence + 1
         return pending
 
     def _lock(self, address: Address) -> Lock:
@@ -383,6 +401,8 @@ class Sender:
     def _forget(self, signers: Sequence[Wallet] | Sequence[Signer] | Sequence[Signatory]) -> None:
         for signer in signers:
             self._next.pop(signer.address, None)
+            for lane in [lane for lane in self._next_scoped if lane[0] == signer.address]:
+                del self._next_scoped[lane]
 
     # -- waiting -------------------------------------------------------------------------
 

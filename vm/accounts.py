@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, NamedTuple
 
-from ledger.collections import Map
+from ledger.collections import Map, OrderedMap
 from ledger.state import State
 from qenex.codec import codec_for, decode, encode
 from qenex.crypto import SCHEMES_BY_TAG, Scheme, account_key, address_of, multisig
@@ -25,6 +25,7 @@ from qenex.errors import (
     AccountHasNoKey,
     AccountNotFound,
     InvalidGenesis,
+    InvalidScope,
     MalformedBytes,
     PublicKeyMismatch,
     PublicKeyMissing,
@@ -34,6 +35,7 @@ from qenex.errors import (
     SameKey,
     SchemeNotAllowed,
     ScopedKeyNotFound,
+    TooManyScopedKeys,
     UnknownScheme,
     WeakPublicKey,
 )
@@ -52,6 +54,16 @@ from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
 from vm.module import Module, internal, message, query
 from vm.registry import check_record
+from vm.scoped import (
+    MAX_SCOPED_KEYS,
+    MessageNames,
+    ScopedKey,
+    ScopedKeyCount,
+    SpendingLimits,
+    Spent,
+    make_scope,
+    scoped_key_of,
+)
 
 PublicKeyBytes = Annotated[bytes, Length(2, MAX_DESCRIPTOR_SIZE)]
 PossessionBytes = Annotated[bytes, Length(1, 3 * MAX_SIGNATURE_SIZE)]
@@ -73,6 +85,66 @@ class GenesisAccount(NamedTuple):
     key: PublicKeyBytes | None
     fee_tier: Bps
     flags: U8
+
+
+class ScopedKeyAdded(NamedTuple):
+    """A second key may act for an account within a scope, under this number."""
+
+    address: Address
+    number: U16
+    key: bytes
+    expires: U64
+
+
+class ScopedKeyRevoked(NamedTuple):
+    """A scoped key acts no more; its number is never used again."""
+
+    address: Address
+    number: U16
+
+
+class ScopedKeyIndex(NamedTuple):
+    """Under which number an account's scoped key was registered."""
+
+    number: U16
+
+
+class ScopedKeyView(NamedTuple):
+    """A scoped key as queries return it. `spent` stands beside `limits`, of periods that may have ended."""
+
+    number: U16
+    sequence: U64
+    public_key: bytes
+    expires: U64
+    messages: MessageNames
+    limits: SpendingLimits
+    spent: tuple[Spent, ...]
+
+
+class ScopedKeysView(NamedTuple):
+    """All scoped keys of an account, by number."""
+
+    keys: tuple[ScopedKeyView, ...]
+
+
+class GenesisScopedKey(NamedTuple):
+    """A scoped key at genesis; `key` is tag + public key."""
+
+    address: Address
+    number: U16
+    key: PublicKeyBytes
+    sequence: U64
+    expires: U64
+    messages: MessageNames
+    limits: SpendingLimits
+    spent: tuple[Spent, ...]
+
+
+class GenesisScopedCount(NamedTuple):
+    """The number that an account's next scoped key gets."""
+
+    address: Address
+    next: U64
 
 
 class AccountView(NamedTuple):
@@ -142,9 +214,7 @@ def key_of_signer(state: State, signer: Signer, account: Account, status: dict[i
 
     Raises the 1000s error that fits; see `check_new_key` for a key sent with a first transaction.
     """
-    if signer.scoped_key is not None:
-        raise ScopedKeyNotFound(f"the account has no scoped key {signer.scoped_key}")
-    stored = account[2]
+    stored = account[2] if signer.scoped_key is None else scoped_key_of(state, signer).key
     if not stored:
         key = signer.public_key
         if key is None:
@@ -205,10 +275,13 @@ class Accounts(Module):
 
     id = ModuleId.ACCOUNTS
     name = "accounts"
-    events = (KeyRotated,)
+    events = (KeyRotated, ScopedKeyAdded, ScopedKeyRevoked)
 
     records = Map[Address, Account](1, key=Address, value=Account)
     public_keys = Map[bytes, bytes](2, key=Bytes32, value=PublicKeyBytes)
+
+    scoped_keys = OrderedMap[tuple[Address, U16], ScopedKey](3, key=(Address, U16), value=ScopedKey)
+    scoped_counts = Map[Address, ScopedKeyCount](4, key=Address, value=ScopedKeyCount)
 
     @message(gas=400)
     def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: PossessionBytes) -> None:
@@ -232,10 +305,59 @@ class Accounts(Module):
         statement = rotation_sign_bytes(ctx.block.chain_id, ctx.actor, account.sequence - 1, new_key)
         if not _signed(ctx, new_key, statement, possession):
             raise RotationNotAuthorised
-        if new_key[0] in LONG_SCHEMES and self.public_keys.get(short[1:]) is None:
-            self.public_keys.set(short[1:], new_key)
+        self._keep(new_key)
         self.records.set(ctx.actor, account._replace(key=short))
         ctx.emit(KeyRotated(ctx.actor, short))
+
+    def _keep(self, key: bytes) -> bytes:
+        """Store a long key, once; returns the record's form of any."""
+        short = account_key(key[0], key[1:])
+        if key[0] in LONG_SCHEMES and self.public_keys.get(short[1:]) is None:
+            self.public_keys.set(short[1:], key)
+        return short
+
+    @message(gas=400)
+    def add_scoped_key(
+        self, ctx: Context, key: PublicKeyBytes, messages: MessageNames, limits: SpendingLimits, expires: U64
+    ) -> ScopedKeyIndex:
+        """Let a second key act for this account, within a scope: for a bot, or an agent.
+
+        What leaves the account by it, the fee included, counts against the limits; a denomination without a
+        limit may not leave. The key counts its own sequence, from 0.
+
+        Args:
+            key: scheme tag (one byte) and public key.
+            messages: names of the messages that it may send, like bank.send; none of accounts.
+            limits: per denomination the amount that may leave in a period of seconds.
+            expires: the last height at which it acts.
+        """
+        check_account_key(key, ctx.scheme_status)
+        names, ordered = make_scope(messages, limits)
+        if expires <= ctx.height:
+            raise InvalidScope(f"expires at height {expires}, this is {ctx.height} already")
+        count = self.scoped_counts.get(ctx.actor) or ScopedKeyCount(0, 0)
+        if count.registered >= MAX_SCOPED_KEYS or count.next >= 1 << 16:
+            raise TooManyScopedKeys(f"{count.registered} scoped keys now, {count.next} ever")
+        short = self._keep(key)
+        spent = tuple([Spent(ctx.time_s, 0) for _ in ordered])
+        self.scoped_keys.set((ctx.actor, count.next), ScopedKey(0, short, expires, names, ordered, spent))
+        self.scoped_counts.set(ctx.actor, ScopedKeyCount(count.next + 1, count.registered + 1))
+        ctx.emit(ScopedKeyAdded(ctx.actor, count.next, short, expires))
+        return ScopedKeyIndex(count.next)
+
+    @message(gas=200)
+    def revoke_scoped_key(self, ctx: Context, number: U16) -> None:
+        """Let a scoped key act no more, at once.
+
+        Args:
+            number: what `add_scoped_key` returned.
+        """
+        if self.scoped_keys.get((ctx.actor, number)) is None:
+            raise ScopedKeyNotFound(f"the account has no scoped key {number}")
+        count = self.scoped_counts.get(ctx.actor) or ScopedKeyCount(0, 0)
+        self.scoped_keys.set((ctx.actor, number), None)
+        self.scoped_counts.set(ctx.actor, count._replace(registered=count.registered - 1))
+        ctx.emit(ScopedKeyRevoked(ctx.actor, number))
 
     @internal(callers=("staking",), gas=50)
     def set_fee_tier(self, ctx: Context, address: Address, discount_bps: Bps) -> None:
@@ -250,28 +372,60 @@ class Accounts(Module):
         self.records.set(address, None if record == EMPTY_ACCOUNT else record)
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
-        """`{"accounts": [...]}`: keys and sequences that a former chain's accounts bring along."""
-        if set(data) - {"accounts"} or not isinstance(data.get("accounts", []), list):
-            raise InvalidGenesis('modules.accounts is {"accounts": [...]}')
+        """Keys and sequences that a former chain's accounts bring along, and their scoped keys.
+
+        `{"accounts": [...], "scoped_keys": [...], "scoped_counts": [...]}`, each of which may be missing.
+        """
+        names = ("accounts", "scoped_keys", "scoped_counts")
+        if set(data) - set(names) or not all(isinstance(data.get(name, []), list) for name in names):
+            raise InvalidGenesis(f"modules.accounts has lists {', '.join(names)}")
         codec = codec_for(GenesisAccount)
         for index, item in enumerate(data.get("accounts", [])):
             where = f"modules.accounts.accounts[{index}]"
             address, sequence, key, fee_tier, flags = check_record(codec, item, InvalidGenesis, where)
             if self.records.get(address) is not None:
                 raise InvalidGenesis(f"{where}: a second entry for this account")
-            short = b""
-            if key is not None:
-                try:
-                    check_account_key(key, dict.fromkeys(SCHEMES_BY_TAG, SCHEME_ON))
-                except QenexError as error:
-                    raise InvalidGenesis(f"{where}: {error.message}") from None
-                short = account_key(key[0], key[1:])
-                if key[0] in LONG_SCHEMES:
-                    self.public_keys.set(short[1:], key)
+            short = b"" if key is None else self._import_key(key, where)
             record = Account(sequence, 0, short, fee_tier, flags)
             if record == EMPTY_ACCOUNT:
                 raise InvalidGenesis(f"{where}: says nothing")
             self.records.set(address, record)
+        counts = codec_for(GenesisScopedCount)
+        for index, item in enumerate(data.get("scoped_counts", [])):
+            where = f"modules.accounts.scoped_counts[{index}]"
+            address, following = check_record(counts, item, InvalidGenesis, where)
+            if self.scoped_counts.get(address) is not None or not 1 <= following <= 1 << 16:
+                raise InvalidGenesis(f"{where}: a second entry, or no number of keys")
+            self.scoped_counts.set(address, ScopedKeyCount(following, 0))
+        scoped = codec_for(GenesisScopedKey)
+        for index, item in enumerate(data.get("scoped_keys", [])):
+            where = f"modules.accounts.scoped_keys[{index}]"
+            self._import_scoped(GenesisScopedKey(*check_record(scoped, item, InvalidGenesis, where)), where)
+
+    def _import_key(self, key: bytes, where: str) -> bytes:
+        try:
+            check_account_key(key, dict.fromkeys(SCHEMES_BY_TAG, SCHEME_ON))
+        except QenexError as error:
+            raise InvalidGenesis(f"{where}: {error.message}") from None
+        return self._keep(key)
+
+    def _import_scoped(self, told: GenesisScopedKey, where: str) -> None:
+        count = self.scoped_counts.get(told.address)
+        place = (told.address, told.number)
+        if count is None or told.number >= count.next or count.registered >= MAX_SCOPED_KEYS:
+            raise InvalidGenesis(f"{where}: its account's scoped_counts leaves no place for it")
+        if self.scoped_keys.get(place) is not None:
+            raise InvalidGenesis(f"{where}: a second entry for this key")
+        try:
+            scope = make_scope(told.messages, told.limits)
+        except InvalidScope as error:
+            raise InvalidGenesis(f"{where}: {error.message}") from None
+        if scope != (told.messages, told.limits) or len(told.spent) != len(told.limits):
+            raise InvalidGenesis(f"{where}: lists are ascending, with what was spent beside each limit")
+        short = self._import_key(told.key, where)
+        spent = tuple([Spent(*used) for used in told.spent])
+        self.scoped_keys.set(place, ScopedKey(told.sequence, short, told.expires, *scope, spent))
+        self.scoped_counts.set(told.address, count._replace(registered=count.registered + 1))
 
     def export_genesis(self, ctx: Context) -> dict[str, Any]:
         """Inverse of `import_genesis`; the balances are bank's to tell."""
@@ -282,11 +436,55 @@ class Accounts(Module):
                 key = self._full_key(record)
                 account = GenesisAccount(address, record.sequence, key, record.fee_tier, record.flags)
                 accounts.append(codec.to_json(account, "qx"))
-        return {"accounts": accounts}
+        data: dict[str, Any] = {"accounts": accounts}
+        counts = [GenesisScopedCount(address, count.next) for address, count in self.scoped_counts.scan()]
+        if counts:  # most chains have none, and their exports stay what they were
+            codec = codec_for(GenesisScopedCount)
+            data["scoped_counts"] = [codec.to_json(count, "qx") for count in counts]
+            codec = codec_for(GenesisScopedKey)
+            data["scoped_keys"] = [
+                codec.to_json(
+                    GenesisScopedKey(address, index, self._whole(scoped.key), scoped.sequence, *scoped[2:]),
+                    "qx",
+                )
+                for (address, index), scoped in self.scoped_keys.scan()
+            ]
+        return data
 
     def _full_key(self, record: Account) -> bytes | None:
-        key = record.key or None
-        return self.public_keys.get(key[1:]) if key is not None and key[0] in LONG_SCHEMES else key
+        return self._whole(record.key) if record.key else None
+
+    def _whole(self, key: bytes) -> bytes:
+        return self.public_keys.get(key[1:]) or b"" if key[0] in LONG_SCHEMES else key
+
+    @query
+    def get_scoped_key(self, ctx: Context, address: Address, number: U16) -> ScopedKeyView:
+        """A scoped key of an account.
+
+        Args:
+            address: the account.
+            number: what `add_scoped_key` returned.
+        """
+        record = self.scoped_keys.get((address, number))
+        if record is None:
+            raise ScopedKeyNotFound(f"the account has no scoped key {number}")
+        return self._scoped_view(number, record)
+
+    @query
+    def get_scoped_keys(self, ctx: Context, address: Address) -> ScopedKeysView:
+        """All scoped keys of an account, those that have expired too.
+
+        Args:
+            address: the account.
+        """
+        found = self.scoped_keys.page(prefix=bytes(address), limit=MAX_SCOPED_KEYS)
+        return ScopedKeysView(tuple([self._scoped_view(key[1], record) for key, record in found]))
+
+    def _scoped_view(self, index: int, record: ScopedKey) -> ScopedKeyView:
+        key = self._whole(record.key)
+        return ScopedKeyView(
+            index, record.sequence, key, record.expires, record.messages, record.limits, record.spent
+        )
 
     @query
     def get_account(self, ctx: Context, address: Address) -> AccountView:

@@ -33,11 +33,15 @@ from vm.accounts import LONG_SCHEMES, key_of_signer, members_signing, store_key
 from vm.fees import SCHEME_OFF, MachineParams, scheme_status
 from vm.gas import GasSchedule
 from vm.registry import MessageSpec, Registry
+from vm.scoped import ScopedKey, check_scope, scoped_key_of, scoped_state_key, set_aside
 
 LEASES: Final = bytes((ModuleId.MACHINE, 2))
 """Held leases: payer + lease -> valid_until."""
 NEW_ACCOUNT_SIZE: Final = 80
 """Bytes charged for the record of a signer who had none: key and value."""
+
+SCOPE_ITEMS: Final = 32
+"""Items charged for the lists of a scoped key."""
 
 Verify = Callable[[Transaction, tuple[bytes, ...]], bool]
 """Whether all signatures are valid under these keys (tag + public key, in signer order)."""
@@ -66,6 +70,8 @@ class Rules(NamedTuple):
     signature_gas: dict[int, int]
     inline: dict[int, int]
     """Gas of one signature by the tags whose accounts may sign now with the key in their record."""
+    time_s: int | None
+    """Seconds of the block's time; None in the pool, which does not know it."""
 
 
 class Entered(NamedTuple):
@@ -75,7 +81,14 @@ class Entered(NamedTuple):
     keys: tuple[bytes, ...]
 
 
-def make_rules(chain_id: str, height: int, price: int, params: MachineParams, schedule: GasSchedule) -> Rules:
+def make_rules(
+    chain_id: str,
+    height: int,
+    price: int,
+    params: MachineParams,
+    schedule: GasSchedule,
+    time_s: int | None = None,
+) -> Rules:
     """Rules of one block."""
     status, signature_gas = scheme_status(params), dict(schedule.signature)
     inline = {
@@ -83,7 +96,7 @@ def make_rules(chain_id: str, height: int, price: int, params: MachineParams, sc
         for tag, gas in signature_gas.items()
         if tag not in LONG_SCHEMES and status.get(tag, SCHEME_OFF) != SCHEME_OFF
     }
-    return Rules(chain_id, height, price, params, status, schedule, signature_gas, inline)
+    return Rules(chain_id, height, price, params, status, schedule, signature_gas, inline, time_s)
 
 
 def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
@@ -116,6 +129,8 @@ def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int
             gas += rules.signature_gas[key[0]]
         if signer.public_key is not None and key[0] in LONG_SCHEMES:
             gas += schedule.create + schedule.created_byte * len(key)
+        if signer.scoped_key is not None:
+            gas += schedule.update + SCOPE_ITEMS * schedule.item
     if tx.lease is not None:
         gas += 2 * (schedule.create + schedule.created_byte * 80)
     return gas
@@ -187,8 +202,13 @@ def _authenticate(state: State, rules: Rules, tx: Transaction) -> tuple[tuple[by
             account = EMPTY_ACCOUNT
         keys.append(key_of_signer(state, signer, account, rules.status))
         accounts.append(account)
-    for signer, account in zip(tx.signers, accounts, strict=True):
-        if signer[1] != account[0]:
+    for index, (signer, account) in enumerate(zip(tx.signers, accounts, strict=True)):
+        if signer[3] is not None:
+            scoped = scoped_key_of(state, signer)
+            check_scope(scoped, tx.messages, index, rules.height)
+            if signer[1] != scoped.sequence:
+                raise WrongSequence(f"sequence {signer[1]}, the scoped key's is {scoped.sequence}")
+        elif signer[1] != account[0]:
             raise WrongSequence(f"sequence {signer[1]}, the account's is {account[0]}")
     return tuple(keys), accounts
 
@@ -213,10 +233,25 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
     if tx.lease is not None and (state.get(lease_key(payer, tx.lease)) or -1) >= rules.height:
         raise LeaseHeld
     gas = check_fee(rules, tx, keys, accounts)
+    scopes = _scopes(state, rules, tx)
     if verify is not None and not verify(tx, keys):
         raise InvalidSignature
-    _take(state, tx, keys, accounts)
+    _take(state, tx, keys, accounts, scopes)
     return Entered(gas, keys)
+
+
+def _scopes(state: State, rules: Rules, tx: Transaction) -> dict[int, ScopedKey]:
+    """Records of the scoped keys that sign, by signer, as they will be: sequence raised, the fee set aside.
+
+    Raises ScopedKeyLimitExceeded.
+    """
+    scopes: dict[int, ScopedKey] = {}
+    for index, signer in enumerate(tx.signers):
+        if signer[3] is not None:
+            scoped = scoped_key_of(state, signer)
+            scoped = scoped._replace(sequence=scoped.sequence + 1)
+            scopes[index] = set_aside(scoped, 0 if index else tx.fee.max, rules.time_s)
+    return scopes
 
 
 def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | None) -> Entered | None:
@@ -275,14 +310,24 @@ def check_fee(rules: Rules, tx: Transaction, keys: tuple[bytes, ...], accounts: 
     return gas
 
 
-def _take(state: State, tx: Transaction, keys: tuple[bytes, ...], accounts: list[Account]) -> None:
+def _take(
+    state: State,
+    tx: Transaction,
+    keys: tuple[bytes, ...],
+    accounts: list[Account],
+    scopes: dict[int, ScopedKey],
+) -> None:
     maximum = tx.fee.max
-    for signer, key, account in zip(tx.signers, keys, accounts, strict=True):
+    for index, (signer, key, account) in enumerate(zip(tx.signers, keys, accounts, strict=True)):
         sequence, balance, stored, fee_tier, flags = account
-        if not stored:
-            stored = store_key(state, key)
+        if index in scopes:
+            assert signer[3] is not None
+            state.set_ordered(scoped_state_key(signer[0], signer[3]), scopes[index])
+        else:
+            sequence += 1
+            stored = stored or store_key(state, key)
         state.set(
             ACCOUNT_RECORDS + signer[0],
-            _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)),
+            _new(Account, (sequence, balance - maximum, stored, fee_tier, flags)),
         )
         maximum = 0  # only signer 0 pays

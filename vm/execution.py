@@ -26,13 +26,15 @@ from qenex.errors import (
 from qenex.hashing import hasher
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Transaction
+from qenex.types import QXC
 from vm.context import MAX_HOOK_EVENTS, BlockInfo, Context
 from vm.core import Core, FeesSettled, HookFailed, Pause
 from vm.entry import Step, enter, make_rules, plan_of
 from vm.fees import MachineParams, charge, next_excess, price_per_gas
 from vm.gas import Gas, gas_schedule
 from vm.module import Module
-from vm.money import check_block_conservation, check_conservation
+from vm.money import check_block_conservation, check_conservation, outflow_of
+from vm.scoped import current, give_back, scoped_key_of, scoped_state_key, spend
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -80,7 +82,9 @@ class BlockExecution:
         self.params: MachineParams = self.core.params
         self.price = price_per_gas(self.params, self.core.excess.get() or 0)
         self.info = info._replace(validators=self.core.validator_set())
-        self.rules = make_rules(info.chain_id, info.height, self.price, self.params, self.schedule)
+        self.rules = make_rules(
+            info.chain_id, info.height, self.price, self.params, self.schedule, info.time // 10**9
+        )
         self.ctx = machine.context
         self.ctx.enter_block(self.info, Gas(self.schedule, UNLIMITED))
         self.ctx.scheme_status = self.rules.status
@@ -164,7 +168,31 @@ class BlockExecution:
         if ctx.debts:
             self._pay_debts()
         self._check_scope(mark)
+        if signers[0][3] is not None or len(signers) > 1:
+            self._check_outflow(tx, mark)
         return tuple(results)
+
+    def _check_outflow(self, tx: Transaction, mark: int) -> None:
+        """Count what left the accounts of scoped keys since `mark`, and the payer's fee: the last act of a success.
+
+        Raises ScopedKeyLimitExceeded.
+        """
+        state = self.state
+        touched: dict[bytes, Value | None] | None = None
+        for index, signer in enumerate(tx.signers):
+            if signer.scoped_key is None:
+                continue
+            if touched is None:
+                touched = state.touched(mark)
+            outflow = outflow_of(state, touched, signer.address)
+            key = scoped_state_key(signer.address, signer.scoped_key)
+            scoped = scoped_key_of(state, signer)
+            if index == 0:
+                fee_tier = (state.get(ACCOUNT_RECORDS + signer.address) or EMPTY_ACCOUNT)[3]
+                paid = sum(charge(self.ctx.gas.used, self.price, fee_tier, tx.fee.tip))
+                scoped = give_back(scoped, tx.fee.max)
+                outflow[QXC] = outflow.get(QXC, 0) + paid
+            state.set_ordered(key, spend(current(scoped, self.ctx.time_s), outflow))
 
     def _pay_debts(self) -> None:
         for debt in self.ctx.debts:
@@ -225,6 +253,9 @@ class BlockExecution:
             state.set(key, record)
         else:
             state.replace(key, before, record)
+        if status and tx.signers[0][3] is not None:  # of a success the count is exact already
+            place = scoped_state_key(tx.signers[0].address, tx.signers[0][3])
+            state.set_ordered(place, give_back(scoped_key_of(state, tx.signers[0]), maximum - paid))
         if status == 0 and tx.lease is not None:
             self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
         self.base_fees += base

@@ -7,7 +7,7 @@ read never disturbs a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ledger.genesis import Genesis
@@ -51,6 +51,7 @@ from vm.module import Declaration, Module
 from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 from vm.rotation import Rotation, rotation_for
+from vm.scoped import scoped_state_key
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -366,6 +367,8 @@ class CheckState:
         self._machine = machine
         self._chain_id = chain_id
         self._state = State(base)
+        self._scoped: dict[Address, dict[bytes, None]] = {}
+        """Scoped keys that pending transactions have used, by account: what `forget` drops beside the record."""
         self.rules: Rules
         self.advance(base, next_height)
 
@@ -383,10 +386,12 @@ class CheckState:
 
     def forget_records(self, keys: Iterable[bytes]) -> None:
         """`forget` by the state keys of account records; other keys do not matter."""
-        written = self._state.written
-        dropped = []
+        written, scoped = self._state.written, self._scoped
+        dropped: list[bytes] = []
         for key in keys:
             record = written(key)
+            if scoped and key[:2] == ACCOUNT_RECORDS:
+                dropped += scoped.pop(Address(key[2:]), ())
             if record is None or key[:2] != ACCOUNT_RECORDS:
                 continue
             stored = record[2]
@@ -440,9 +445,21 @@ class CheckState:
         """
         entered = enter(self._state, self.rules, self._machine.registry, tx, None)
         self._state.settle()
+        if tx.signers[0][3] is not None or len(tx.signers) > 1:
+            for signer in tx.signers:
+                if signer.scoped_key is not None:
+                    used = self._scoped.setdefault(signer.address, {})
+                    used[scoped_state_key(signer.address, signer.scoped_key)] = None
         return entered
 
-    def sequence(self, address: Address) -> int:
-        """The sequence that the next pending transaction of an account must have."""
+    def scoped_among(self, changes: Mapping[bytes, object]) -> list[Address]:
+        """The accounts whose scoped keys stand here and were changed by a block."""
+        return [address for address, keys in self._scoped.items() if any(key in changes for key in keys)]
+
+    def sequence(self, address: Address, scoped_key: int | None = None) -> int:
+        """The sequence that the next pending transaction of an account, or of its scoped key, must have."""
+        if scoped_key is not None:
+            scoped = self._state.get(scoped_state_key(address, scoped_key))
+            return scoped.sequence if scoped is not None else 0
         record = self._state.get(ACCOUNT_RECORDS + address)
         return record.sequence if record is not None else 0

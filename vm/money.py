@@ -43,6 +43,7 @@ from qenex.state_keys import (
     supply_state_key,
     token_mark_state_key,
     token_rule_state_key,
+    unescape,
 )
 from qenex.types import MAX_AMOUNT, QXC
 from vm.context import Context
@@ -390,3 +391,17 @@ def _check_images(
     for denom, difference in differences.items():
         if difference:
             raise ConservationViolated(f"{difference} base units of {denom} from nowhere")
+
+
+def outflow_of(state: State, touched: Mapping[bytes, Value | None], address: Address) -> dict[str, int]:
+    """What left an account, net, in base units by denomination (negative: what came), by old images of entries."""
+    outflow: dict[str, int] = {}
+    start = BANK_BALANCES + address
+    for key, old in touched.items():
+        if key == ACCOUNT_RECORDS + address:
+            now = (state.get(key) or EMPTY_ACCOUNT)[1]
+            outflow[QXC] = (old or EMPTY_ACCOUNT)[1] - now
+        elif key[: len(start)] == start:
+            denom = unescape(key, len(start))[0].decode("ascii")
+            outflow[denom] = (old or 0) - (state.get(key) or 0)
+    return outflow
