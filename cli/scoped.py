@@ -8,6 +8,7 @@ import click
 
 from cli.app import App, pass_app
 from cli.chain import connected, read_coin
+from cli.exit_codes import ExitCode, Stopped
 from cli.home import keyring_of
 from cli.lazy import Command
 from cli.output import Result
@@ -72,7 +73,8 @@ def add_scoped_key(
     for name in messages:
         if name not in known:
             near = ", ".join(other for other in known if other.partition(".")[0] == name.partition(".")[0])
-            raise UnknownMessage(f"no message is called {name[:64]!a}", hint=f"there are: {near or 'none'}")
+            error = UnknownMessage(f"no message is called {name[:64]!a}", hint=f"there are: {near or 'none'}")
+            raise Stopped(error, ExitCode.USAGE)
     if key.startswith("0x"):
         public = read_public_key(key, "KEY")
     elif NAME.fullmatch(key) is not None and key in keyring_of(app):

@@ -79,12 +79,20 @@ def missing_key(app: App, account: SigningAccount) -> Stopped:
     return Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
 
 
-def refuse_replaced_key(app: App, client: QenexClient, account: SigningAccount) -> None:
-    """Raise Stopped if the chain knows another key for this account: a signature would be refused."""
+def refuse_replaced_key(
+    app: App, client: QenexClient, account: SigningAccount, *, elsewhere: bool = False
+) -> None:
+    """Raise Stopped if the chain knows another key for this account: a signature would be refused.
+
+    With `elsewhere` nothing is signed here, and a multisig key is as good as any.
+    """
     if account.info is None:
         return
     registered = client.sender.account(account.address).public_key
     if registered is None or registered == account.public_key:
+        return
+    several = registered[0] == MULTISIG_TAG
+    if several and elsewhere:
         return
     readable, _ = keyring_of(app).scan()
     now = [info.name for info in readable if key_bytes(info.tag, info.public_key) == registered]
@@ -95,6 +103,8 @@ def refuse_replaced_key(app: App, client: QenexClient, account: SigningAccount) 
         hint = f"sign with --from {now[0]}"
     elif now:
         hint = f"`qenex keys set-account {now[0]} {shown}`, then --from {now[0]}"
+    if several:
+        hint = "several sign for it now: --unsigned FILE, then `qenex tx sign` by each"
     error = PublicKeyMismatch(f"key {account.info.name} signs no longer for {shown}", hint=hint)
     raise Stopped(error, ExitCode.REFUSED_BEFORE_SIGNING)
 

@@ -193,7 +193,7 @@ def carry_out(
         if choices.unsigned is not None:
             key = None
             if choices.scoped_key is None:
-                key = signer.public_key or client.sender.account(signer.address).public_key
+                key = client.sender.account(signer.address).public_key or signer.public_key
             data = write_transaction_file(app, choices.unsigned, make_file(prepared.transaction, [key]))
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
         app.confirm("Sign and send this?", yes=choices.yes)
@@ -244,7 +244,9 @@ def _prepare(
     refuse_unknown_denominations(client, messages)
     try:
         if choices.scoped_key is None:
-            refuse_replaced_key(app, client, signer)
+            refuse_replaced_key(
+                app, client, signer, elsewhere=choices.dry_run or choices.unsigned is not None
+            )
         else:
             refuse_other_scoped_key(app, client, signer, choices.scoped_key)
         prepared = client.sender.prepare(signer.signatory, planned, options)

@@ -265,10 +265,13 @@ class AsyncSender:
             self._forget(list(actors.values()))
         index = {address: number for number, address in enumerate(actors)}
         first = options.get("sequence")
-        signers = [
-            await self._signer(actor, None if number else first)
-            for number, actor in enumerate(actors.values())
-        ]
+        scoped = options.get("scoped_key")
+        signers: list[Signer] = []
+        for actor in actors.values():
+            if signers or scoped is None:
+                signers.append(await self._signer(actor, None if signers else first))
+            else:
+                signers.append(await self._scoped_signer(actor.address, first, scoped))
         body = [Message(m.face.name, m.args, index[m.actor.address]) for m in messages]
         valid_until = options.get("valid_until")
         if valid_until is None:

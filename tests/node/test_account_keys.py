@@ -1,0 +1,172 @@
+"""Multisig and scoped keys through admission, proposal, commit and a restart from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger.store import Ledger
+from node.application import Application
+from node.modules import make_machine
+from node.verifier import Verifier
+from qenex.crypto import encode_address, key_bytes
+from qenex.crypto.multisig import combine, make_descriptor
+from qenex.errors import (
+    InvalidSignature,
+    QenexError,
+    ScopedKeyExpired,
+    ScopedKeyNotFound,
+    ThresholdNotMet,
+    WrongSequence,
+)
+from qenex.transaction import Fee, Message, Signature, Signer, assemble, encode_body
+from qenex.types import Coin
+from tests.node.chain_helpers import CHAIN, MONEY, Wallet, balance, make_genesis, open_application, produce
+from vm.scoped import scoped_state_key
+
+ALICE, BOB, CAROL, BOT = (Wallet(number) for number in range(1, 5))
+KEYS = {wallet: key_bytes(wallet.scheme.tag, wallet.public) for wallet in (ALICE, BOB, CAROL, BOT)}
+COUNCIL = make_descriptor(2, [(1, KEYS[ALICE]), (1, KEYS[BOB]), (1, KEYS[CAROL])])
+DAY = 86_400
+
+
+def raw(
+    signers: list[Signer], signed: list[tuple[Wallet, ...]], messages: list[Message], until: int = 500
+) -> bytes:
+    body = encode_body(CHAIN, signers, messages, Fee(10**6, 50_000, 0), until)
+    signatures: list[Signature] = []
+    for wallets in signed:
+        made = {KEYS[wallet]: wallet.scheme.sign(wallet.secret, body) for wallet in wallets}
+        signatures.append(combine(COUNCIL, made) if len(made) > 1 else next(iter(made.values())))
+    return assemble(body, signatures)
+
+
+def pay(signer: int = 0, amount: int = 5) -> Message:
+    return Message("bank.send", (BOB.address, Coin("QXC", amount)), signer)
+
+
+def own(name: str, *args: object, sequence: int, first: bool = False) -> bytes:
+    """A message of accounts by Alice's own key."""
+    signer = Signer(ALICE.address, sequence, KEYS[ALICE] if first else None, None)
+    return raw([signer], [(ALICE,)], [Message(name, args, 0)])  # type: ignore[arg-type]  # plain values
+
+
+def by_bot(sequence: int, number: int = 0, wallet: Wallet = BOT) -> bytes:
+    return raw([Signer(ALICE.address, sequence, None, number)], [(wallet,)], [pay()])
+
+
+def open_chain(folder: Path) -> Application:
+    genesis = make_genesis([ALICE, BOB, CAROL])
+    listed = genesis.modules["bank"]["balances"]
+    listed.append({"address": encode_address(COUNCIL.address), "denom": "QXC", "amount": str(MONEY)})
+    return open_application(folder, genesis, backend="sqlite")
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    application = open_chain(tmp_path / "chain")
+    scope = (KEYS[BOT], ("bank.send",), (("QXC", 10**8, DAY),), 40)
+    application.check_tx(own("accounts.add_scoped_key", *scope, sequence=0, first=True))
+    produce(application)
+    return application
+
+
+async def test_a_multisig_transaction_passes_the_workers(application: Application) -> None:
+    application.admission.verifier = verifier = Verifier(1)
+    await verifier.start()
+    first = Signer(COUNCIL.address, 0, COUNCIL.key, None)
+    try:
+        await application.submit(raw([first], [(ALICE, CAROL)], [pay()]))
+        again = first._replace(sequence=1, public_key=None)
+        await application.submit(raw([again], [(BOB, CAROL)], [pay()]))
+        body = encode_body(CHAIN, [again._replace(sequence=2)], [pay()], Fee(10**6, 50_000, 0), 500)
+        lone = tuple(
+            ALICE.scheme.sign(ALICE.secret, body) if member.key == KEYS[ALICE] else None
+            for member in COUNCIL.members
+        )
+        with pytest.raises(ThresholdNotMet):
+            await application.submit(assemble(body, [lone]))
+        garbage = tuple(part and bytes(64) for part in lone[:-1])
+        with pytest.raises(QenexError):
+            await application.submit(assemble(body, [(*garbage, None)]))
+        with pytest.raises(InvalidSignature):
+            await application.submit(assemble(body, [(bytes(64), bytes(64), None)]))
+    finally:
+        await verifier.stop()
+    assert len(produce(application).transactions) == 2
+    assert balance(application, BOB.address) == MONEY + 10
+
+
+def test_an_account_and_its_scoped_keys_are_lanes_of_their_own(application: Application) -> None:
+    for sequence in range(3):
+        application.check_tx(by_bot(sequence))
+        application.check_tx(ALICE.transfer(BOB.address, 5, sequence=sequence + 1, with_key=False))
+    with pytest.raises(WrongSequence):
+        application.check_tx(by_bot(4))
+    assert len(produce(application).transactions) == 6
+    application.check_tx(by_bot(3))
+    with pytest.raises(WrongSequence):
+        application.check_tx(raw([Signer(ALICE.address, 2, None, 0)], [(BOT,)], [pay(0, 6)]))
+    assert len(produce(application).transactions) == 1
+
+
+def test_what_a_revoked_key_left_in_the_pool_goes(application: Application) -> None:
+    application.check_tx(own("accounts.revoke_scoped_key", 0, sequence=1))
+    application.check_tx(by_bot(0))
+    produce(application)
+    for _ in application.admission.recheck_steps():
+        pass
+    assert len(application.mempool) == 0
+    with pytest.raises(ScopedKeyNotFound):
+        application.check_tx(by_bot(1))
+
+
+def test_a_key_that_others_pay_for_follows_its_own_record(application: Application) -> None:
+    def paid_by(payer: Wallet, sequence: int, scoped: int, first: bool) -> bytes:
+        signers = [
+            Signer(payer.address, sequence, KEYS[payer] if first else None, None),
+            Signer(ALICE.address, scoped, None, 0),
+        ]
+        return raw(signers, [(payer,), (BOT,)], [pay(1)])
+
+    application.check_tx(paid_by(CAROL, 0, 0, True))
+    application.check_tx(by_bot(1))
+    produce(application)
+    assert len(application.mempool) == 0
+    application.check_tx(by_bot(2))
+    application.check_tx(paid_by(CAROL, 1, 3, False))
+    assert len(produce(application).transactions) == 2
+    record = application.ledger.committed.get(scoped_state_key(ALICE.address, 0))
+    assert record is not None
+    assert record.sequence == 4
+
+
+def test_an_expired_key_is_refused_and_its_waiting_transactions_make_no_bad_block(
+    application: Application,
+) -> None:
+    application.check_tx(by_bot(0))
+    while application.ledger.height < 40:
+        produce(application)
+    with pytest.raises(ScopedKeyExpired):
+        application.check_tx(by_bot(1))
+    assert len(produce(application).transactions) == 0
+
+
+def test_after_a_restart_everything_stands(application: Application, tmp_path: Path) -> None:
+    first = Signer(COUNCIL.address, 0, COUNCIL.key, None)
+    application.check_tx(raw([first], [(ALICE, CAROL)], [pay()]))
+    application.check_tx(by_bot(0))
+    produce(application)
+    root = application.ledger.state_root
+    application.ledger.close()
+    machine = make_machine()
+    ledger = Ledger.open(tmp_path / "chain", codecs=machine.state_codecs, backend="sqlite")
+    again = Application(machine, ledger, Verifier(0))
+    assert ledger.state_root == root
+    with pytest.raises(QenexError):
+        again.check_tx(by_bot(0))
+    again.check_tx(by_bot(1))
+    again.check_tx(raw([first._replace(sequence=1, public_key=None)], [(BOB, CAROL)], [pay()]))
+    assert len(produce(again).transactions) == 2
+    ledger.close()
