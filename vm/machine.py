@@ -436,7 +436,7 @@ class CheckState:
                     stored = account[2]
                     if stored and stored[0] in self.rules.inline:
                         return (stored,), account[0]
-        return self.signing_keys(tx), self.sequence(signers[0].address)
+        return self.signing_keys(tx), self.sequence(signers[0].address, signers[0].scoped_key)
 
     def admit(self, tx: Transaction) -> Entered:
         """Entry checks but for signatures; on success fee and sequences are taken here.

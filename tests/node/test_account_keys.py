@@ -170,3 +170,18 @@ def test_after_a_restart_everything_stands(application: Application, tmp_path: P
     again.check_tx(raw([first._replace(sequence=1, public_key=None)], [(BOB, CAROL)], [pay()]))
     assert len(produce(again).transactions) == 2
     ledger.close()
+
+
+def test_what_no_period_has_room_for_is_left_out_of_blocks_and_leaves_the_pool(
+    application: Application,
+) -> None:
+    scope = (KEYS[BOT], ("bank.send",), (("QXC", 10**6, DAY),), 400)
+    application.check_tx(own("accounts.add_scoped_key", *scope, sequence=1))
+    produce(application)
+    before = balance(application, ALICE.address)
+    for sequence in range(3):  # the pool knows no time, so it lets them in
+        application.check_tx(by_bot(sequence, number=1))
+    assert len(produce(application).transactions) == 1
+    assert len(produce(application).transactions) == 0
+    assert len(application.mempool) == 0
+    assert 0 < before - balance(application, ALICE.address) < 10**6
