@@ -27,7 +27,7 @@ DETERMINISTIC = ("ledger", "vm", "defi_modules", "consensus")
 MAX_LINES = 600
 MAX_TEST_LINES = 900
 MAX_GENERATED_LINES = 5_000
-LONGER = {"qenex/errors.py": 1_500}
+LONGER = {"qenex/errors.py": 1_700}
 GENERATED = ("qenex/modules/", "qenex/async_modules/")
 """Written by `python -m node.generate` from the modules' declarations: as long as those are many."""
 """Tables that belong in one file, with their own limit: all error codes are seen at once, so none is given twice."""
