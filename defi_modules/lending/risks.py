@@ -111,18 +111,20 @@ class Risking(LendingBase):
         """Write a position and its places in the index."""
         had, has = list(_pairs(old)), list(_pairs(new))
         ratios = tuple(self._ratios(ctx, new)) if has else ()
-        before = {
+        before = [
             (old.group, c.market, d.market, ratio, address)
             for (c, d), ratio in zip(had, old.ratios, strict=True)
-        }
-        after = {
+        ]
+        after = [
             (new.group, c.market, d.market, ratio, address) for (c, d), ratio in zip(has, ratios, strict=True)
-        }
-        for key in sorted(before - after):
-            self.risks.set(key, None)
-        for key in sorted(after - before):
-            ctx.gas.use(PAIR_GAS)
-            self.risks.set(key, 1)
+        ]
+        for key in before:
+            if key not in after:
+                self.risks.set(key, None)
+        for key in after:
+            if key not in before:
+                ctx.gas.use(PAIR_GAS)
+                self.risks.set(key, 1)
         new = new._replace(ratios=ratios)
         self.positions.set(address, new if new.entries or new.group else None)
 

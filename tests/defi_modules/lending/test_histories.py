@@ -32,7 +32,7 @@ from tests.vm.chain import Actor
 
 USERS = st.sampled_from([ALICE, BOB, CAROL])
 DENOMS = st.sampled_from([A, B, C])
-AMOUNTS = st.one_of(st.integers(1, 100), st.integers(ONE, 20_000 * ONE), st.just(10**24))
+AMOUNTS = st.one_of(st.integers(1, 100), st.integers(ONE, 2_000 * ONE), st.integers(ONE, 20_000 * ONE))
 PARTS = st.one_of(st.none(), AMOUNTS)
 
 
@@ -46,6 +46,12 @@ class Histories(RuleBasedStateMachine):
             keeper_items=2, min_debt_base=0,
         )  # fmt: skip
         self.bank.must(ALICE, *[supply(denom, 10_000 * ONE) for denom in (A, B, C)])
+        self.bank.must(BOB, supply(A, 10_000 * ONE, collateral=True), borrow(B, 5_000 * ONE))
+        self.bank.must(
+            CAROL, supply(B, 9_000 * ONE, collateral=True), supply(C, 3_000 * ONE, collateral=True)
+        )
+        self.bank.must(CAROL, borrow(A, 6_000 * ONE), borrow(C, 1_000 * ONE))
+        self.prices = dict.fromkeys((A, B, C), 100)
         self.indexes = {denom: self.bank.market(denom).state.index_ray for denom in (A, B, C)}
 
     def ask(self, actor: Actor, *messages: tuple[str, tuple[Any, ...]]) -> int:
@@ -84,17 +90,28 @@ class Histories(RuleBasedStateMachine):
     ) -> None:
         self.ask(actor, liquidate(of, collateral, debt, amount, shares=shares))
 
+    @rule(actor=USERS, shares=st.booleans(), health=st.sampled_from([None, 10_000, 10_500]))
+    def takes_what_is_in_danger(self, actor: Actor, shares: bool, health: int | None) -> None:
+        for risk in self.bank.query("lending.list_liquidatable", None).items:
+            of = next(user for user in (ALICE, BOB, CAROL) if user.address == risk.address)
+            order = liquidate(of, risk.collateral_denom, risk.debt_denom, target=health, shares=shares)
+            self.ask(actor, order)
+
     @rule(actor=USERS, first=DENOMS, second=DENOMS, amount=AMOUNTS)
     def flashes(self, actor: Actor, first: str, second: str, amount: int) -> None:
         self.ask(actor, ("lending.flash_loan", ((Coin(first, amount), Coin(second, amount)),)))
 
-    @rule(denom=DENOMS, price=st.integers(20, 300))
-    def price_moves(self, denom: str, price: int) -> None:
-        self.bank.price(denom, price)
+    @rule(denom=DENOMS, percent=st.integers(60, 150))
+    def price_moves(self, denom: str, percent: int) -> None:
+        self.prices[denom] = max(1, self.prices[denom] * percent // 100)
+        self.bank.price(denom, self.prices[denom])
 
-    @rule(seconds=st.sampled_from([1, 60, 3_000, 86_400 * 30]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from([1, 60, 3_000, 86_400 * 30]), told=st.booleans())
+    def time_passes(self, seconds: int, told: bool) -> None:
         self.bank.wait(seconds)
+        if told:
+            for denom, price in self.prices.items():
+                self.bank.price(denom, price)
 
     @rule(actor=USERS, denom=DENOMS, amount=st.integers(1, 1_000 * ONE))
     def a_round_trip_never_pays(self, actor: Actor, denom: str, amount: int) -> None:
@@ -137,5 +154,5 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
