@@ -155,8 +155,8 @@ def test_a_table_with_a_broken_footer_is_found_before_anything_is_written(home: 
 def test_the_check_finds_a_flipped_byte_and_changes_nothing(home: Path, part: int) -> None:
     path = newest(home, "*.ldb") if backend_of(home) == "leveldb" else home / "data" / "store.sqlite"
     size = path.stat().st_size
-    # Spread over the data blocks (LevelDB) or pages; a few bytes each, as one may lie in an unused place.
-    flip(path, *[size * (part + 1) // 9 + step * 37 for step in range(40)])
+    # Spread over a ninth of the file each, as one byte or a page of them may lie in an unused place.
+    flip(path, *[size * (40 * (part + 1) + step) // 360 for step in range(40)])
     before = fingerprint(home)
     code, envelope = check(home)
     assert code not in (0, 1), "damage was not found"
