@@ -148,7 +148,7 @@ class Bench:
         return {
             "supply": self.each("lending.supply", Coin(B, 10 * ONE), False),
             "supply as collateral": self.each("lending.supply", Coin(A, 10 * ONE), True),
-            "withdraw": self.each("lending.withdraw", A, True, ONE),
+            "withdraw": self.each("lending.withdraw", A, True, ONE, None),
             "borrow": self.each("lending.borrow", Coin(B, ONE)),
             "repay": self.each("lending.repay", B, ONE, None),
         }

@@ -370,7 +370,7 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
             "machine": {"burn_bps": 0},
             "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
             "staking": codec_for(StakingParams).to_json(staking, "qx"),
-            "lending": {"authority": encode_address(addresses[0])},
+            "lending": {"authority": encode_address(addresses[0]), "ramp_s": 60, "growth_s": 60},
             "governance": {**VOTES, "guardian": encode_address(addresses[-1])},
         },
     )

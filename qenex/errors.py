@@ -784,6 +784,11 @@ class NotPausable(QenexError):
     default_hint = "machine, accounts and governance are never paused: nobody could end it"
 
 
+class UnknownAction(QenexError):
+    code = 2015
+    default_hint = "the error lists the module's actions; the governance pages show their arguments"
+
+
 class ModuleFault(QenexError):
     code = 2999
     default_hint = "the module failed in a way it did not foresee; please report this"
@@ -1470,7 +1475,17 @@ class ReserveTooSmall(QenexError):
 
 class OutflowLimitReached(QenexError):
     code = 3827
-    default_hint = "as much as may leave this market in an hour has left; wait, or take less"
+    default_hint = "wait, take less, or let the withdrawal wait in line (`queue`)"
+
+
+class NotWaiting(QenexError):
+    code = 3828
+    default_hint = "`lending_listWaiting` shows what waits, and whose it is; it may have been paid"
+
+
+class FeedsDisagree(QenexError):
+    code = 3829
+    default_hint = "an open market takes another feed only while both tell nearly the same price"
 
 
 # -- 3900s: farming (module 9) -----------------------------------------------------------

@@ -39,7 +39,7 @@ from vm.scoped import current, give_back, scoped_key_of, scoped_state_key, spend
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-BEGIN_ORDER: Final = ("accounts", "staking", "governance", "oracle")
+BEGIN_ORDER: Final = ("accounts", "staking", "governance", "oracle", "lending")
 END_ORDER: Final = ("oracle", "amm", "lending", "farming", "governance", "staking", "machine")
 """Order of the hooks; modules not named here have none."""
 

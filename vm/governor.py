@@ -1,4 +1,7 @@
-"""What the module `governance`, and no other, may do to the machine: parameters, pauses, upgrades.
+"""What the module `governance`, and no other, may do to the machine: parameters, pauses, upgrades, actions of modules.
+
+An action is an internal of a module whose name begins with `govern_` and which `governance` may call. A proposal names
+it with its arguments as JSON, so a module says by one declaration what can be voted on.
 
 Everything is checked twice with the same functions, when it is proposed and when it is executed: a range may have
 changed in between.
@@ -9,26 +12,45 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from qenex.errors import InvalidParameters, NotPausable, QenexError, UnknownModule
+from qenex.codec import Reference
+from qenex.errors import InvalidParameters, ModuleFault, NotPausable, QenexError, UnknownAction, UnknownModule
+from vm.calls import Handle, Parts
 from vm.context import Context
 from vm.core import Core, Pause, Upgrade
 from vm.module import Module
-from vm.registry import Registry
+from vm.registry import InternalSpec, Registry
 
 MAX_CHANGES: Final = 16 * 1024
 """Bytes of the JSON of one change of parameters."""
 NEVER_PAUSED: Final = ("machine", "accounts", "governance")
 """Without these nobody could act, or nobody could end a pause."""
 PAUSED_BY_VOTE: Final = 1
+GOVERNANCE: Final = "governance"
+ACTION: Final = "govern_"
+"""How the names of actions begin."""
 
 
 class Governor:
     """The machine's face for `governance`."""
 
-    def __init__(self, modules: dict[str, Module], registry: Registry, core: Core) -> None:
+    def __init__(self, modules: dict[str, Module], registry: Registry, core: Core, machine: Parts) -> None:
         self._modules = modules
         self._registry = registry
         self._core = core
+        self._state = machine.state
+        self._actions = {
+            name: {
+                spec.verb: spec
+                for spec in registry.internals.values()
+                if spec.module == name and GOVERNANCE in spec.callers and spec.verb.startswith(ACTION)
+            }
+            for name in modules
+        }
+        self._handles = {
+            name: Handle(modules[GOVERNANCE], modules[name], list(specs.values()), machine)
+            for name, specs in self._actions.items()
+            if specs
+        }
 
     def _module(self, name: str) -> Module:
         module = self._modules.get(name)
@@ -43,15 +65,7 @@ class Governor:
 
         Raises UnknownModule, or InvalidParameters naming field and range.
         """
-        module = self._module(name)
-        if len(changes.encode()) > MAX_CHANGES:
-            raise InvalidParameters(f"changes of more than {MAX_CHANGES} bytes")
-        try:
-            given = json.loads(changes, parse_float=_no_float, parse_constant=_no_float)
-        except (ValueError, RecursionError) as error:
-            raise InvalidParameters(f"the changes are no JSON: {str(error)[:80]}") from None
-        if not isinstance(given, dict) or not given:
-            raise InvalidParameters("the changes are an object by field, with one at least")
+        module, given = self._module(name), _object_of(changes, "changes")
         codec = self._registry.params[name]
         present = codec.to_json(module.params, "qx")
         unknown = [field for field in given if field not in present]
@@ -65,6 +79,35 @@ class Governor:
     def set_parameters(self, name: str, changes: str) -> None:
         """Put changes in force. Raises as `check_parameters`."""
         self._module(name).parameters.set(self.check_parameters(name, changes))
+
+    # -- actions -----------------------------------------------------------------------------
+
+    def check_action(self, ctx: Context, name: str, verb: str, arguments: str) -> None:
+        """Carry an action out as if its time had come, and take it back. Raises as `act`."""
+        mark, events, debts = self._state.mark(), len(ctx.events), len(ctx.debts)
+        try:
+            self.act(ctx, name, verb, arguments)
+        finally:
+            self._state.revert(mark)
+            del ctx.events[events:], ctx.debts[debts:]
+
+    def act(self, ctx: Context, name: str, verb: str, arguments: str) -> None:
+        """Carry out a module's action, with arguments as a JSON object; a failed one leaves no trace.
+
+        Raises UnknownModule, UnknownAction, InvalidParameters naming field and range, or the action's own error.
+        """
+        self._module(name)
+        spec = self._actions[name].get(verb)
+        if spec is None:
+            known = ", ".join(self._actions[name]) or "none"
+            raise UnknownAction(f"{name} has no action {verb[:40]!a} that can be voted on: {known}")
+        args = _arguments(spec, _object_of(arguments, "arguments"))
+        try:
+            getattr(self._handles[name], verb)(ctx, *args)
+        except (QenexError, MemoryError, RecursionError, OSError):
+            raise
+        except Exception as error:  # a defect of that module's code must not pause governance
+            raise ModuleFault(f"{spec.name} failed: {type(error).__name__}") from error
 
     # -- pauses ------------------------------------------------------------------------------
 
@@ -109,8 +152,30 @@ def _no_float(text: str) -> Any:
     raise ValueError(f"{text[:20]} is no integer")
 
 
-def give_governor(modules: dict[str, Module], registry: Registry, core: Core) -> None:
+def _object_of(text: str, what: str) -> dict[str, Any]:
+    if len(text.encode()) > MAX_CHANGES:
+        raise InvalidParameters(f"{what} of more than {MAX_CHANGES} bytes")
+    try:
+        given = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameters(f"the {what} are no JSON: {str(error)[:80]}") from None
+    if not isinstance(given, dict) or not given:
+        raise InvalidParameters(f"the {what} are an object by field, with one at least")
+    return given
+
+
+def _arguments(spec: InternalSpec, given: dict[str, Any]) -> tuple[Any, ...]:
+    try:
+        args = spec.args_from_json(given)
+    except QenexError as error:
+        raise InvalidParameters(error.message) from None
+    if any(type(arg) is Reference for arg in args):
+        raise InvalidParameters(f"{spec.name}: nothing went before that an argument could refer to")
+    return args
+
+
+def give_governor(modules: dict[str, Module], registry: Registry, core: Core, machine: Parts) -> None:
     """Set `governance.governor`, where there is such a module."""
-    module: Any = modules.get("governance")
+    module: Any = modules.get(GOVERNANCE)
     if module is not None:
-        module.governor = Governor(modules, registry, core)
+        module.governor = Governor(modules, registry, core, machine)

@@ -100,8 +100,9 @@ class Machine:
         assert isinstance(core, Core)
         self.core = core
         self.money = Money(self.state, tuple(self.modules), core.module_accounts)
-        give_handles(self.modules, self.registry, Parts(self.state, self.money, core.paused))
-        give_governor(self.modules, self.registry, core)
+        parts = Parts(self.state, self.money, core.paused)
+        give_handles(self.modules, self.registry, parts)
+        give_governor(self.modules, self.registry, core, parts)
         self.methods = {
             spec.name: (
                 getattr(self.modules[spec.module], spec.verb),

@@ -245,7 +245,7 @@ class Amm(Swaps, Shares, Queries):
         self._set_pause(ctx, pool, paused)
 
     @internal(callers=("governance",), gas=200, exit=True)
-    def pause_pool(self, ctx: Context, pool: U64, paused: bool) -> None:
+    def govern_pool_pause(self, ctx: Context, pool: U64, paused: bool) -> None:
         """Pause a pool or resume it, by governance.
 
         Args:

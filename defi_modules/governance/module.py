@@ -14,6 +14,7 @@ from defi_modules.governance.math import BPS, PASSED, tally
 from defi_modules.governance.math import NO_QUORUM as VOTE_NO_QUORUM
 from defi_modules.governance.math import VETOED as VOTE_VETOED
 from defi_modules.governance.types import (
+    ACTION,
     CANCELLED,
     EXECUTED,
     FAILED,
@@ -30,6 +31,7 @@ from defi_modules.governance.types import (
     UPGRADE,
     VETOED,
     VOTING,
+    ActionName,
     BallotCast,
     Changes,
     Choice,
@@ -180,6 +182,34 @@ class Governance(GovernanceGenesis):
         """
         self.governor.check_pausable(module)
         return self._submit(ctx, title, deposit, _content(RESUME if resume else PAUSE, module), expedited)
+
+    @message(gas=3_000)
+    def propose_action(
+        self,
+        ctx: Context,
+        module: ModuleName,
+        action: ActionName,
+        arguments: Changes,
+        title: Title,
+        deposit: Coin,
+        expedited: bool,
+    ) -> Submitted:
+        """Propose that a module does what only a vote can: list a market, change its terms, and the like.
+
+        It is tried and taken back at once: what could not be done now is refused with its own error, a value out of
+        range with the range.
+
+        Args:
+            module: which one.
+            action: one of its actions, as `govern_market`.
+            arguments: JSON of the action's arguments by name.
+            title: why.
+            deposit: as for every proposal.
+            expedited: decide faster, by a larger majority.
+        """
+        self.governor.check_action(ctx, module, action, arguments)
+        content = _content(ACTION, f"{module}.{action}", arguments)
+        return self._submit(ctx, title, deposit, content, expedited)
 
     @message(gas=2_000)
     def propose_upgrade(
@@ -370,6 +400,9 @@ class Governance(GovernanceGenesis):
         try:
             if content.kind == PARAMETERS:
                 self.governor.set_parameters(content.module, content.changes)
+            elif content.kind == ACTION:
+                module, _, action = content.module.partition(".")
+                self.governor.act(ctx, module, action, content.changes)
             elif content.kind == PAUSE:
                 self.governor.pause(ctx, content.module)
             elif content.kind == RESUME:

@@ -9,7 +9,7 @@ from qenex.types import U8, U32, U64, U128, Amount, Between, Length
 
 VOTING, QUEUED, EXECUTED, FAILED, REJECTED, VETOED, CANCELLED, NO_QUORUM = range(1, 9)
 """`Proposal.status`: open; passed and waiting; done; refused by the machine when its time came; and why not."""
-TEXT, PARAMETERS, SPEND, PAUSE, RESUME, UPGRADE = range(1, 7)
+TEXT, PARAMETERS, SPEND, PAUSE, RESUME, UPGRADE, ACTION = range(1, 8)
 """`Content.kind`."""
 YES, NO, ABSTAIN, VETO = 1, 2, 3, 4
 OPTIONS: Final = {"yes": YES, "no": NO, "abstain": ABSTAIN, "veto": VETO}
@@ -18,6 +18,7 @@ MAX_POLL_OPTIONS: Final = 16
 
 Title = Annotated[str, Length(1, 140)]
 ModuleName = Annotated[str, Length(1, 32)]
+ActionName = Annotated[str, Length(1, 31)]
 Changes = Annotated[str, Length(2, 16_384)]
 """JSON of parameters by field, as in a genesis."""
 Choice = Annotated[str, Length(2, 8)]
@@ -32,7 +33,8 @@ class Content(NamedTuple):
     """What a proposal does. Only the fields of its kind mean something.
 
     1 text; 2 parameters (`module`, `changes`); 3 spend (`recipient`, `amount` base units of QXC); 4 pause and 5 resume
-    (`module`); 6 upgrade (`module` is its name, `height`, `version` the protocol's).
+    (`module`); 6 upgrade (`module` is its name, `height`, `version` the protocol's); 7 action (`module` is the module's name, a
+    dot and the action's, `changes` its arguments).
     """
 
     kind: U8

@@ -48,7 +48,6 @@ from vm.module import Module
 VIRTUAL_SHARES: Final = 10**6
 VIRTUAL_ASSETS: Final = 1
 """A market behaves as if these had been supplied before anybody came (OpenZeppelin's and Morpho's offset)."""
-OUTFLOW_WINDOW_S: Final = 3_600
 TOUCH_GAS: Final = 120
 """Bringing one more market up to date."""
 
@@ -169,19 +168,31 @@ class LendingBase(Module):
             raise MarketIlliquid(
                 f"{market.cash} base units of {terms.denom} are there, {amount} are asked for"
             )
-        began, left = market.outflow_s, market.outflow
         if terms.outflow_bps < BASIS_POINTS:
-            if ctx.time_s - began >= OUTFLOW_WINDOW_S:
-                began, left = ctx.time_s, 0
-            left += amount
-            limit = mul_div(market.assets, terms.outflow_bps, BASIS_POINTS, round_up=False)
-            if left > limit:
-                raise OutflowLimitReached(f"{limit} base units of {terms.denom} may leave in an hour")
-        return market._replace(cash=market.cash - amount, outflow_s=began, outflow=left)
+            market = self.in_window(ctx, market)
+            limit = self.outflow_limit(terms, market)
+            if market.outflow + amount > limit:
+                raise OutflowLimitReached(
+                    f"{limit} base units of {terms.denom} may leave in {self.params.outflow_window_s} seconds, "
+                    f"{market.outflow} have left"
+                )
+            market = market._replace(outflow=market.outflow + amount)
+        return market._replace(cash=market.cash - amount)
+
+    def in_window(self, ctx: Context, market: Market) -> Market:
+        """The market with a new window of outflow, if the last one is over."""
+        if ctx.time_s - market.outflow_s < self.params.outflow_window_s:
+            return market
+        return market._replace(outflow_s=ctx.time_s, outflow=0)
+
+    @staticmethod
+    def outflow_limit(terms: Terms, market: Market) -> int:
+        """Base units that may leave in a window; floor."""
+        return mul_div(market.assets, terms.outflow_bps, BASIS_POINTS, round_up=False)
 
     @staticmethod
     def arrive(market: Market, amount: int) -> Market:
-        """The market with so much more cash, which the caller has taken; it makes room in the hour's outflow."""
+        """The market with so much more cash, which the caller has taken; it makes room in the window's outflow."""
         return market._replace(cash=market.cash + amount, outflow=max(0, market.outflow - amount))
 
     # -- positions ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from defi_modules.lending.base import unit_of
 from defi_modules.lending.borrowing import Borrowing, reduced
@@ -17,6 +17,7 @@ from defi_modules.lending.math import (
 from defi_modules.lending.risks import BANDED
 from defi_modules.lending.types import (
     PAUSE_LIQUIDATE,
+    PAUSE_REPAY,
     BadDebtRecognised,
     Cursor,
     Entry,
@@ -42,6 +43,10 @@ from qenex.types import Amount, Between, Coin, Denom
 from vm.context import Context
 from vm.module import message
 
+LOOK_GAS: Final = 1_000
+"""What the keeper pays out of its budget for looking at a pair of assets, besides reading prices and values."""
+KEEP_GAS: Final = 4_000
+"""And for a position: as `liquidate`."""
 TargetHealth = Annotated[int, Between(10_000, 12_000)]
 
 
@@ -93,7 +98,8 @@ class Liquidating(Borrowing):
         if amount is not None and amount <= 0:
             raise AmountNotPositive(f"a repayment of {amount} {debt}")
         c_number, _, c_market = self.touch(ctx, collateral, PAUSE_LIQUIDATE)
-        d_number, d_terms, d_market = self.touch(ctx, debt, PAUSE_LIQUIDATE)
+        # Who may not repay is not liquidated for it.
+        d_number, d_terms, d_market = self.touch(ctx, debt, PAUSE_LIQUIDATE | PAUSE_REPAY)
         plan = self.plan(ctx, address, c_number, d_number, amount, target_health_bps)
         if not receive_shares and plan.seized - plan.protocol > c_market.cash + (
             plan.repaid if c_number == d_number else 0
@@ -233,15 +239,17 @@ class Liquidating(Borrowing):
     # -- the keeper ---------------------------------------------------------------------------
 
     def end_block(self, ctx: Context) -> None:
-        """Liquidate positions deep below health 1 for the reserve, a bounded number of positions and pairs a block."""
+        """Liquidate positions deep below health 1 for the reserve, within a gas budget and bounded numbers a block."""
         params = self.params
+        spent = ctx.gas.used + params.keeper_gas
         if not params.keeper_items:
             return
         start = at = self.cursor.get()
         left, wrapped = params.keeper_items, start is None
         for _ in range(params.keeper_pairs):
-            if not left:
+            if not left or ctx.gas.used >= spent:
                 break
+            ctx.gas.use(LOOK_GAS)
             at = self.pair_after(at)
             if at is None:
                 if wrapped:
@@ -253,7 +261,10 @@ class Liquidating(Borrowing):
             except QenexError:
                 continue  # no usable price for this pair now
             for address in found:
+                if ctx.gas.used >= spent:
+                    break
                 left -= 1
+                ctx.gas.use(KEEP_GAS)
                 self._keep(ctx, address, at)
         if at != start:
             self.cursor.set(at)
@@ -263,7 +274,8 @@ class Liquidating(Borrowing):
         number = pair.debt
         terms, market = self.terms_of(number), self.now(ctx, number)
         collateral = self.now(ctx, pair.collateral)
-        if not market.reserves or (market.paused | collateral.paused) & PAUSE_LIQUIDATE:
+        paused = (market.paused | collateral.paused) & PAUSE_LIQUIDATE or market.paused & PAUSE_REPAY
+        if not market.reserves or paused:
             return
         worst = self.params.keeper_health_bps * WAD // BASIS_POINTS
         try:

@@ -1,15 +1,16 @@
 """Lending, module 8: pools per asset, debts against collateral, liquidations, flash loans.
 
-The parts, each on the one before: `base` (state, interest on touch), `risks` (prices, health, index), `supplying`,
-`borrowing`, `liquidating`, `governing`, `queries`. Here: what must always hold, and genesis.
+The parts, each on the one before: `base` (state, interest on touch), `risks` (prices, health, index), `queueing`,
+`supplying`, `borrowing`, `liquidating`, `ramping`, `governing`, `queries`. Here: what must always hold, and genesis.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from defi_modules.lending.base import VIRTUAL_ASSETS, VIRTUAL_SHARES, check_market
 from defi_modules.lending.queries import Queries
+from defi_modules.lending.ramping import OF_GROUP, OF_MARKET
 from defi_modules.lending.types import (
     BadDebtRecognised,
     CollateralSet,
@@ -18,21 +19,26 @@ from defi_modules.lending.types import (
     FlashLent,
     Group,
     GroupChosen,
+    GroupRamp,
     GroupSet,
     Market,
     MarketListed,
     PauseSet,
     Position,
     PositionLiquidated,
+    Ramp,
     ReservesCollected,
     SupplyAdded,
     SupplyTaken,
     Terms,
+    Waiting,
+    WithdrawalCancelled,
+    WithdrawalQueued,
 )
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import InvalidGenesis, InvariantViolated, QenexError
-from qenex.types import U16
+from qenex.types import U16, U64
 from vm.context import Context
 from vm.module import invariant
 from vm.registry import check_record
@@ -52,13 +58,37 @@ class GenesisPosition(NamedTuple):
     position: Position
 
 
+class GenesisRamp(NamedTuple):
+    """A market's terms on their way at genesis."""
+
+    number: U16
+    ramp: Ramp
+
+
+class GenesisWaiting(NamedTuple):
+    """A withdrawal that waits at genesis."""
+
+    market: U16
+    number: U64
+    entry: Waiting
+
+
+_LISTS: Final = ("groups", "terms", "markets", "positions", "ramps", "group_ramps", "waiting")
+
+
 class Lending(Queries):
     """Lending markets with collateral, liquidation and flash loans."""
 
     events = (
         MarketListed, GroupSet, PauseSet, SupplyAdded, SupplyTaken, CollateralSet, GroupChosen, DebtRaised,
-        DebtRepaid, PositionLiquidated, BadDebtRecognised, FlashLent, ReservesCollected,
+        DebtRepaid, PositionLiquidated, BadDebtRecognised, FlashLent, ReservesCollected, WithdrawalQueued,
+        WithdrawalCancelled,
     )  # fmt: skip
+
+    def begin_block(self, ctx: Context) -> None:
+        """Move terms that are on their way, then pay withdrawals that wait; bounded numbers of both."""
+        self.take_steps(ctx)
+        self.pay_waiting(ctx)
 
     # -- rules that always hold ---------------------------------------------------------------
 
@@ -111,6 +141,8 @@ class Lending(Queries):
                 (position.group, c, d, ratio, address)
                 for (c, d), ratio in zip(pairs, position.ratios, strict=True)
             ]
+        for (number, _), waiting in self.waiting.scan():
+            sums[number][0] += waiting.shares
         if sorted(places) != [key for key, _ in self.risks.scan()]:
             raise InvariantViolated("the index of risks is not what positions say")
         for number, market in self.markets.scan():
@@ -121,10 +153,9 @@ class Lending(Queries):
     # -- genesis -------------------------------------------------------------------------------
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
-        """`{"groups": [...], "terms": [...], "markets": [...], "positions": [...]}`; terms alone list empty markets."""
-        known = {"groups", "terms", "markets", "positions"}
-        if set(data) - known or any(not isinstance(items, list) for items in data.values()):
-            raise InvalidGenesis("modules.lending holds the lists groups, terms, markets and positions")
+        """Lists by name as `export_genesis` writes them; terms alone list empty markets. Terms are those in force."""
+        if set(data) - set(_LISTS) or any(not isinstance(items, list) for items in data.values()):
+            raise InvalidGenesis(f"modules.lending holds the lists {', '.join(_LISTS)}")
 
         def records(name: str, record: type) -> list[Any]:
             return [
@@ -147,6 +178,23 @@ class Lending(Queries):
             if self.terms.get(number) is None or market.account != self.market_account(number):
                 raise InvalidGenesis(f"modules.lending.markets: {number} is not listed, or not its account")
             self.markets.set(number, market)
+        for number, ramp in records("ramps", GenesisRamp):
+            here = self.terms.get(number)
+            if here is None or not here.denom == ramp.before.denom == ramp.after.denom:
+                raise InvalidGenesis(f"modules.lending.ramps: {number} is not listed, or another asset's")
+            self.ramps.set(number, ramp)
+            if ramp.began_s:
+                self.steps.set((ramp.next_s, OF_MARKET, number), 1)
+        for ramp in records("group_ramps", GroupRamp):
+            self.group_ramps.set(ramp.after.number, ramp)
+            self.steps.set((ramp.next_s, OF_GROUP, ramp.after.number), 1)
+        last = 0
+        for number, waits, entry in records("waiting", GenesisWaiting):
+            if self.terms.get(number) is None:
+                raise InvalidGenesis("modules.lending.waiting: a market is not listed")
+            self.waiting.set((number, waits), entry)
+            last = max(last, waits)
+        self.waiting_numbers.resume(last)
         for address, position in records("positions", GenesisPosition):
             if any(self.terms.get(entry.market) is None for entry in position.entries):
                 raise InvalidGenesis("modules.lending.positions: a market is not listed")
@@ -174,6 +222,12 @@ class Lending(Queries):
             "positions": [
                 codec_for(GenesisPosition).to_json(GenesisPosition(*item), "qx")
                 for item in self.positions.scan()
+            ],
+            "ramps": [codec_for(GenesisRamp).to_json(GenesisRamp(*item), "qx") for item in self.ramps.scan()],
+            "group_ramps": [codec_for(GroupRamp).to_json(ramp, "qx") for _, ramp in self.group_ramps.scan()],
+            "waiting": [
+                codec_for(GenesisWaiting).to_json(GenesisWaiting(*key, entry), "qx")
+                for key, entry in self.waiting.scan()
             ],
         }
         return {name: items for name, items in lists.items() if items}

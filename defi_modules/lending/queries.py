@@ -17,14 +17,17 @@ from defi_modules.lending.types import (
     Position,
     PositionInfo,
     PriceMove,
+    Ramp,
     Risk,
     Risks,
     Terms,
+    WaitingInfo,
+    WaitingPage,
 )
 from qenex.crypto.address import Address
 from qenex.errors import QenexError
 from qenex.integers import WAD, mul_div
-from qenex.types import U16, Denom, Length
+from qenex.types import U16, U64, Denom, Length
 from vm.context import Context
 from vm.module import query
 
@@ -61,6 +64,35 @@ class Queries(Governing):
         market = self.now(ctx, number)
         debt = owed(market.scaled_debt, market.index_ray)
         return MarketInfo(number, self.terms_of(number), market, debt, market.cash)
+
+    @query
+    def get_ramp(self, ctx: Context, denom: Denom) -> Ramp | None:
+        """Where a market's terms are on their way to, and since when; nothing if they have arrived.
+
+        Args:
+            denom: its asset.
+        """
+        return self.ramps.get(self.number_of(denom))
+
+    @query
+    def list_waiting(
+        self, ctx: Context, denom: Denom, limit: PageLimit | None, cursor: U64 | None
+    ) -> WaitingPage:
+        """Withdrawals that wait in a market's line, the next to be paid first.
+
+        Args:
+            denom: its asset.
+            limit: entries of one page, 100 unless given.
+            cursor: `next_cursor` of the page before.
+        """
+        number = self.number_of(denom)
+        market, after = self.now(ctx, number), None if cursor is None else (number, cursor)
+        prefix = number.to_bytes(2, "big")
+        found, more = self.waiting.page_and_more(after=after, prefix=prefix, limit=limit or 100)
+        items = tuple(
+            [WaitingInfo(key[1], *entry, self.assets_for(market, entry.shares)) for key, entry in found]
+        )
+        return WaitingPage(items, items[-1].number if more else None)
 
     @query
     def get_position(self, ctx: Context, address: Address) -> PositionInfo:

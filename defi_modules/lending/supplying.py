@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from defi_modules.lending.risks import CAUTIOUS, Risking
+from defi_modules.lending.queueing import Queueing
+from defi_modules.lending.risks import CAUTIOUS
 from defi_modules.lending.types import (
     PAUSE_SUPPLY,
     PAUSE_WITHDRAW,
@@ -28,6 +29,7 @@ from qenex.errors import (
     MarketOpen,
     NotCollateral,
     NothingSupplied,
+    OutflowLimitReached,
     SupplyCapReached,
 )
 from qenex.integers import WAD
@@ -36,7 +38,7 @@ from vm.context import Context
 from vm.module import message
 
 
-class Supplying(Risking):
+class Supplying(Queueing):
     """Messages of suppliers."""
 
     @message(gas=1_200)
@@ -63,6 +65,7 @@ class Supplying(Risking):
             seed_shares=shares,
         )
         self.write(number, terms, opened)
+        self.opened(ctx, number)
         ctx.emit(SupplyAdded(account, denom, terms.seed, shares))
         return Supplied(shares)
 
@@ -95,13 +98,16 @@ class Supplying(Risking):
         return Supplied(shares)
 
     @message(gas=1_500, exit=True)
-    def withdraw(self, ctx: Context, denom: Denom, collateral: bool, amount: Amount | None) -> Withdrawn:
+    def withdraw(
+        self, ctx: Context, denom: Denom, collateral: bool, amount: Amount | None, queue: bool | None
+    ) -> Withdrawn:
         """Give receipt shares back for coins.
 
         Args:
             denom: the market's asset.
             collateral: whether shares that are collateral are taken, or those in the account.
             amount: base units of the asset; all that the shares are worth unless given.
+            queue: whether what is above the market's outflow limit may wait; it is refused unless true.
         """
         if amount is not None and amount <= 0:
             raise AmountNotPositive(f"a withdrawal of {amount} {denom}")
@@ -120,7 +126,16 @@ class Supplying(Risking):
             raise NothingSupplied(f"{paid} {denom} are {shares} shares, {held} are there")
         if not paid:
             raise AmountTooSmall(f"{shares} shares of {denom} are worth nothing")
-        market = self.leave(ctx, terms, market, paid)
+        try:
+            left = self.leave(ctx, terms, market, paid)
+        except OutflowLimitReached:
+            if not queue:
+                raise
+            waits = self.enqueue(ctx, number, terms, market, shares, paid, collateral=collateral)
+            if collateral:
+                self._release(ctx, denom, position, entry, shares)
+            return Withdrawn(0, 0, waits)
+        market = left
         source = market.account if collateral else ctx.actor
         ctx.money.burn(ctx, source, receipt, shares)
         market = market._replace(
@@ -133,7 +148,7 @@ class Supplying(Risking):
         if collateral:
             self._release(ctx, denom, position, entry, shares)
         ctx.emit(SupplyTaken(ctx.actor, denom, paid, shares))
-        return Withdrawn(paid, shares)
+        return Withdrawn(paid, shares, 0)
 
     @message(gas=1_000)
     def collateral_on(self, ctx: Context, denom: Denom, shares: Amount | None) -> Moved:

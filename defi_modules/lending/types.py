@@ -26,6 +26,23 @@ PAUSE_LIQUIDATE = 16
 PAUSE_FLASH = 32
 PauseFlags = Annotated[int, Between(0, 63)]
 
+# What one market may be told: each term with its range.
+MaxAge = Annotated[int, Between(1, 86_400)]
+MaxSpread = Annotated[int, Between(0, 2_000)]
+LoanToValue = Annotated[int, Between(0, 9_500)]
+Threshold = Annotated[int, Between(0, 9_700)]
+Bonus = Annotated[int, Between(10_000, 12_000)]
+LiquidationFee = Annotated[int, Between(0, 5_000)]
+ReserveFactor = Annotated[int, Between(0, 5_000)]
+Slope = Annotated[int, Between(0, 10**27)]
+SteepSlope = Annotated[int, Between(0, 4 * 10**27)]
+Optimal = Annotated[int, Between(100, 9_900)]
+AdaptiveSpeed = Annotated[int, Between(0, 100)]
+OutflowShare = Annotated[int, Between(100, 10_000)]
+DebtCeiling = Annotated[int, Between(0, 10**20)]
+FlashFee = Annotated[int, Between(0, 1_000)]
+Seed = Annotated[int, Between(1, 10**30)]
+
 
 class LendingParams(NamedTuple):
     """Rules of all markets.
@@ -33,7 +50,10 @@ class LendingParams(NamedTuple):
     `authority` may list, change and pause besides governance (none: nobody); `treasury` takes collected reserves and
     what the keeper seizes (none: governance's account). A debt is worth at least `min_debt_base` (8 decimals) after it
     is raised. At a block's end at most `keeper_items` positions whose health is at most `keeper_health_bps` basis points
-    are liquidated for the reserve, and at most `keeper_pairs` pairs of assets are looked at.
+    are liquidated for the reserve, at most `keeper_pairs` pairs of assets are looked at, and nothing is begun once
+    `keeper_gas` is used. Changed risks and rates of a market move in `ramp_s` seconds, caps that rise in `growth_s`; a new
+    market begins at `start_bps` of its caps. Outflow is counted for `outflow_window_s` seconds; a block pays at most
+    `queue_items` of the withdrawals that wait for it.
     """
 
     authority: Address | None = None
@@ -42,6 +62,12 @@ class LendingParams(NamedTuple):
     keeper_items: Annotated[int, Between(0, 100)] = 4
     keeper_health_bps: Annotated[int, Between(0, 9_999)] = 9_000
     keeper_pairs: Annotated[int, Between(1, 1_000)] = 64
+    keeper_gas: Annotated[int, Between(10_000, 10_000_000)] = 200_000
+    ramp_s: Annotated[int, Between(60, 90 * 86_400)] = 7 * 86_400
+    growth_s: Annotated[int, Between(60, 365 * 86_400)] = 30 * 86_400
+    start_bps: Annotated[int, Between(1, 10_000)] = 1_000
+    outflow_window_s: Annotated[int, Between(60, 7 * 86_400)] = 3_600
+    queue_items: Annotated[int, Between(1, 100)] = 20
 
 
 class MeanPrice(NamedTuple):
@@ -62,8 +88,8 @@ class Terms(NamedTuple):
     `feed` is its price, at most `max_age_s` seconds old and `max_spread_bps` uncertain. Collateral counts `ltv_bps` of
     its value when borrowing and `threshold_bps` for health; `bonus_bps` (10,500: 5%) is what a liquidator gets for a
     value repaid, `liquidation_fee_bps` of that bonus the protocol's. Rates are rays a year, with a kink at `optimal_bps`
-    of the assets; both slopes adapt by `adaptive_speed` a year (0: never). Caps are base units; `outflow_bps` of the assets may leave in
-    an hour (10,000: no limit). With a `debt_ceiling` (base currency, 8 decimals) it is isolated collateral;
+    of the assets; both slopes adapt by `adaptive_speed` a year (0: never). Caps are base units; `outflow_bps` of the assets may leave
+    in a window of time (10,000: no limit). With a `debt_ceiling` (base currency, 8 decimals) it is isolated collateral;
     `isolation_borrowable` assets may be borrowed against such. `group` is the efficiency group (0: none). `seed` base
     units open the market and stay.
     """
@@ -71,27 +97,27 @@ class Terms(NamedTuple):
     denom: Denom
     decimals: Annotated[int, Between(0, 18)]
     feed: Symbol
-    max_age_s: Annotated[int, Between(1, 86_400)]
-    max_spread_bps: Annotated[int, Between(0, 2_000)]
+    max_age_s: MaxAge
+    max_spread_bps: MaxSpread
     mean_price: MeanPrice | None
-    ltv_bps: Annotated[int, Between(0, 9_500)]
-    threshold_bps: Annotated[int, Between(0, 9_700)]
-    bonus_bps: Annotated[int, Between(10_000, 12_000)]
-    liquidation_fee_bps: Annotated[int, Between(0, 5_000)]
-    reserve_factor_bps: Annotated[int, Between(0, 5_000)]
-    base_ray: Annotated[int, Between(0, 10**27)]
-    slope1_ray: Annotated[int, Between(0, 10**27)]
-    slope2_ray: Annotated[int, Between(0, 4 * 10**27)]
-    optimal_bps: Annotated[int, Between(100, 9_900)]
-    adaptive_speed: Annotated[int, Between(0, 100)]
+    ltv_bps: LoanToValue
+    threshold_bps: Threshold
+    bonus_bps: Bonus
+    liquidation_fee_bps: LiquidationFee
+    reserve_factor_bps: ReserveFactor
+    base_ray: Slope
+    slope1_ray: Slope
+    slope2_ray: SteepSlope
+    optimal_bps: Optimal
+    adaptive_speed: AdaptiveSpeed
     supply_cap: Amount
     borrow_cap: Amount
-    outflow_bps: Annotated[int, Between(100, 10_000)]
-    debt_ceiling: Annotated[int, Between(0, 10**20)]
+    outflow_bps: OutflowShare
+    debt_ceiling: DebtCeiling
     isolation_borrowable: bool
     group: U8
-    flash_fee_bps: Annotated[int, Between(0, 1_000)]
-    seed: Annotated[int, Between(1, 10**30)]
+    flash_fee_bps: FlashFee
+    seed: Seed
 
 
 class Group(NamedTuple):
@@ -103,14 +129,38 @@ class Group(NamedTuple):
     bonus_bps: Annotated[int, Between(10_000, 11_000)]
 
 
+class Ramp(NamedTuple):
+    """Terms on their way from `before` to `after`, in steps; the next at `next_s`.
+
+    Risks and rates arrive at `risk_end_s`, rising caps at `growth_end_s`. `began_s` is 0 while the market is not open.
+    """
+
+    before: Terms
+    after: Terms
+    began_s: Seconds
+    risk_end_s: Seconds
+    growth_end_s: Seconds
+    next_s: Seconds
+
+
+class GroupRamp(NamedTuple):
+    """A group's terms on their way from `before` at `began_s` to `after` at `end_s`; the next step at `next_s`."""
+
+    before: Group
+    after: Group
+    began_s: Seconds
+    end_s: Seconds
+    next_s: Seconds
+
+
 class Market(NamedTuple):
     """What a market holds and owes, in base units.
 
     `cash` plus all debt is `assets` (the suppliers') plus `reserves` (the protocol's), to the unit. `scaled_debt` times
     `index_ray` is the debt; `held_shares` lie in the market's account (collateral, and the seed's `seed_shares`).
     `isolated_debt` is booked against this market's asset as isolated collateral, in hundredths of whole units. `bad_debt`
-    is all that was ever written off, `bad_covered` what the reserve bore of it. `outflow` base units net left in the hour
-    that began at `outflow_s`.
+    is all that was ever written off, `bad_covered` what the reserve bore of it. `outflow` base units net left in the window
+    that began at `outflow_s`. `held_shares` counts those that wait in the queue as well.
     """
 
     account: Address
@@ -158,6 +208,13 @@ class Position(NamedTuple):
 EMPTY_POSITION = Position(0, 0, (), ())
 
 
+class Waiting(NamedTuple):
+    """Receipt shares in a market's account that are paid to `address` as the outflow limit allows; they still earn."""
+
+    address: Address
+    shares: Amount
+
+
 class Cursor(NamedTuple):
     """Where the keeper goes on in the next block: the pair of assets it looked at last."""
 
@@ -182,10 +239,11 @@ class Supplied(NamedTuple):
 
 
 class Withdrawn(NamedTuple):
-    """Base units that were paid out, and the receipt shares that they cost."""
+    """Base units that were paid out, and the receipt shares that they cost; or its number if it waits (0: it does not)."""
 
     amount: Amount
     shares: Amount
+    waits: U64
 
 
 class Repaid(NamedTuple):
@@ -266,6 +324,22 @@ class PositionInfo(NamedTuple):
     priced: bool
 
 
+class WaitingInfo(NamedTuple):
+    """A withdrawal that waits: its number, whose it is, its receipt shares and what they are worth now, base units."""
+
+    number: U64
+    address: Address
+    shares: Amount
+    amount: Amount
+
+
+class WaitingPage(NamedTuple):
+    """Waiting withdrawals of a market, the next to be paid first."""
+
+    items: tuple[WaitingInfo, ...]
+    next_cursor: U64 | None
+
+
 class PriceMove(NamedTuple):
     """A price to suppose: `change_bps` basis points up or down from now."""
 
@@ -328,6 +402,24 @@ class SupplyTaken(NamedTuple):
     address: Address
     denom: Denom
     amount: Amount
+    shares: Amount
+
+
+class WithdrawalQueued(NamedTuple):
+    """A withdrawal above the outflow limit waits, with so many receipt shares."""
+
+    number: U64
+    address: Address
+    denom: Denom
+    shares: Amount
+
+
+class WithdrawalCancelled(NamedTuple):
+    """A waiting withdrawal was given up; so many receipt shares went back to the account."""
+
+    number: U64
+    address: Address
+    denom: Denom
     shares: Amount
 
 

@@ -20,6 +20,7 @@ from qenex.modules.governance import (
     LIST_PROPOSALS,
     OBJECT,
     OPEN_POLL,
+    PROPOSE_ACTION,
     PROPOSE_PARAMETERS,
     PROPOSE_PAUSE,
     PROPOSE_SPEND,
@@ -103,6 +104,48 @@ class AsyncGovernance(AsyncModuleFace):
         """
         return await self._send(
             wallet, OPEN_POLL, {"question": question, "answers": answers, "duration_s": duration_s}, options
+        )
+
+    async def propose_action(
+        self,
+        wallet: Wallet,
+        *,
+        module: str | Reference,
+        action: str | Reference,
+        arguments: str | Reference,
+        title: str | Reference,
+        deposit: CoinLike,
+        expedited: bool | Reference,
+        **options: Unpack[TransactionOptions],
+    ) -> AsyncPending[Submitted]:
+        """Propose that a module does what only a vote can: list a market, change its terms, and the like.
+
+        It is tried and taken back at once: what could not be done now is refused with its own error, a
+        value out of
+        range with the range.
+
+        Returns once admitted; `wait()` gives the receipt.
+
+        Args:
+            module: which one.
+            action: one of its actions, as `govern_market`.
+            arguments: JSON of the action's arguments by name.
+            title: why.
+            deposit: as for every proposal.
+            expedited: decide faster, by a larger majority.
+        """
+        return await self._send(
+            wallet,
+            PROPOSE_ACTION,
+            {
+                "module": module,
+                "action": action,
+                "arguments": arguments,
+                "title": title,
+                "deposit": deposit,
+                "expedited": expedited,
+            },
+            options,
         )
 
     async def propose_parameters(

@@ -11,6 +11,7 @@ from qenex.building import AddressLike, AmountLike, CoinLike
 from qenex.codec import Reference
 from qenex.modules.lending import (
     BORROW,
+    CANCEL_WITHDRAWAL,
     CHOOSE_GROUP,
     COLLATERAL_OFF,
     COLLATERAL_ON,
@@ -18,10 +19,12 @@ from qenex.modules.lending import (
     FLASH_LOAN,
     GET_MARKET,
     GET_POSITION,
+    GET_RAMP,
     LIQUIDATE,
     LIST_LIQUIDATABLE,
     LIST_MARKET,
     LIST_MARKETS,
+    LIST_WAITING,
     PREVIEW_PRICES,
     REPAY,
     SEED,
@@ -37,11 +40,13 @@ from qenex.modules.lending import (
     Moved,
     PositionInfo,
     PriceMove,
+    Ramp,
     Repaid,
     Risks,
     Seizure,
     Supplied,
     Terms,
+    WaitingPage,
     Withdrawn,
 )
 from qenex.types import QXC, Coin
@@ -63,6 +68,24 @@ class AsyncLending(AsyncModuleFace):
             amount: what is borrowed.
         """
         return await self._send(wallet, BORROW, {"amount": amount}, options)
+
+    async def cancel_withdrawal(
+        self,
+        wallet: Wallet,
+        *,
+        denom: str | Reference,
+        number: int | Reference,
+        **options: Unpack[TransactionOptions],
+    ) -> AsyncPending[Moved]:
+        """Take back what still waits of a withdrawal: the receipt shares return to the account.
+
+        Returns once admitted; `wait()` gives the receipt.
+
+        Args:
+            denom: the market's asset.
+            number: the number that the withdrawal was given.
+        """
+        return await self._send(wallet, CANCEL_WITHDRAWAL, {"denom": denom, "number": number}, options)
 
     async def choose_group(
         self, wallet: Wallet, *, group: int | Reference, **options: Unpack[TransactionOptions]
@@ -186,6 +209,8 @@ class AsyncLending(AsyncModuleFace):
     ) -> AsyncPending[Listed]:
         """List an asset, or change the terms of a listed one. Only the parameters' authority.
 
+        Risks of an open market move to their new values in time, caps grow; a new market begins small.
+
         Returns once admitted; `wait()` gives the receipt.
 
         Args:
@@ -283,6 +308,7 @@ class AsyncLending(AsyncModuleFace):
         denom: str | Reference,
         collateral: bool | Reference,
         amount: AmountLike | None = None,
+        queue: bool | Reference | None = None,
         **options: Unpack[TransactionOptions],
     ) -> AsyncPending[Withdrawn]:
         """Give receipt shares back for coins.
@@ -293,9 +319,13 @@ class AsyncLending(AsyncModuleFace):
             denom: the market's asset.
             collateral: whether shares that are collateral are taken, or those in the account.
             amount: base units of the asset; all that the shares are worth unless given.
+            queue: whether what is above the market's outflow limit may wait; it is refused unless true.
         """
         return await self._send(
-            wallet, WITHDRAW, {"denom": denom, "collateral": collateral, "amount": amount}, options
+            wallet,
+            WITHDRAW,
+            {"denom": denom, "collateral": collateral, "amount": amount, "queue": queue},
+            options,
         )
 
     async def get_market(self, denom: str = QXC, *, at: At | None = None) -> MarketInfo:
@@ -321,6 +351,17 @@ class AsyncLending(AsyncModuleFace):
         answer: PositionInfo = await self._query(GET_POSITION, {"address": address}, at)
         return answer
 
+    async def get_ramp(self, denom: str = QXC, *, at: At | None = None) -> Ramp | None:
+        """Where a market's terms are on their way to, and since when; nothing if they have arrived.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom: its asset.
+        """
+        answer: Ramp | None = await self._query(GET_RAMP, {"denom": denom}, at)
+        return answer
+
     async def list_liquidatable(self, limit: int | None = None, *, at: At | None = None) -> Risks:
         """Positions whose health is below 1 by the feeds, the worst of each pair of assets first.
 
@@ -344,6 +385,23 @@ class AsyncLending(AsyncModuleFace):
             cursor: `next_cursor` of the page before.
         """
         answer: MarketPage = await self._query(LIST_MARKETS, {"limit": limit, "cursor": cursor}, at)
+        return answer
+
+    async def list_waiting(
+        self, denom: str = QXC, limit: int | None = None, cursor: int | None = None, *, at: At | None = None
+    ) -> WaitingPage:
+        """Withdrawals that wait in a market's line, the next to be paid first.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom: its asset.
+            limit: entries of one page, 100 unless given.
+            cursor: `next_cursor` of the page before.
+        """
+        answer: WaitingPage = await self._query(
+            LIST_WAITING, {"denom": denom, "limit": limit, "cursor": cursor}, at
+        )
         return answer
 
     async def preview_prices(

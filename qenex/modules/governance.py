@@ -84,7 +84,9 @@ class Content(NamedTuple):
 
     1 text; 2 parameters (`module`, `changes`); 3 spend (`recipient`, `amount` base units of QXC); 4
     pause and 5 resume
-    (`module`); 6 upgrade (`module` is its name, `height`, `version` the protocol's).
+    (`module`); 6 upgrade (`module` is its name, `height`, `version` the protocol's); 7 action (`module`
+    is the module's name, a
+    dot and the action's, `changes` its arguments).
     """
 
     kind: U8
@@ -309,6 +311,19 @@ OPEN_POLL = MessageFace(
     Submitted,
 )
 
+PROPOSE_ACTION = MessageFace(
+    "governance.propose_action",
+    (
+        ("module", Annotated[str, Length(1, 32)]),
+        ("action", Annotated[str, Length(1, 31)]),
+        ("arguments", Annotated[str, Length(2, 16384)]),
+        ("title", Annotated[str, Length(1, 140)]),
+        ("deposit", Coin),
+        ("expedited", bool),
+    ),
+    Submitted,
+)
+
 PROPOSE_PARAMETERS = MessageFace(
     "governance.propose_parameters",
     (
@@ -424,6 +439,7 @@ MESSAGES: tuple[MessageFace, ...] = (
     GUARDIAN_PAUSE,
     OBJECT,
     OPEN_POLL,
+    PROPOSE_ACTION,
     PROPOSE_PARAMETERS,
     PROPOSE_PAUSE,
     PROPOSE_SPEND,
@@ -519,6 +535,48 @@ class Governance(ModuleFace):
         """
         return self._send(
             wallet, OPEN_POLL, {"question": question, "answers": answers, "duration_s": duration_s}, options
+        )
+
+    def propose_action(
+        self,
+        wallet: Wallet,
+        *,
+        module: str | Reference,
+        action: str | Reference,
+        arguments: str | Reference,
+        title: str | Reference,
+        deposit: CoinLike,
+        expedited: bool | Reference,
+        **options: Unpack[TransactionOptions],
+    ) -> Pending[Submitted]:
+        """Propose that a module does what only a vote can: list a market, change its terms, and the like.
+
+        It is tried and taken back at once: what could not be done now is refused with its own error, a
+        value out of
+        range with the range.
+
+        Returns once admitted; `wait()` gives the receipt.
+
+        Args:
+            module: which one.
+            action: one of its actions, as `govern_market`.
+            arguments: JSON of the action's arguments by name.
+            title: why.
+            deposit: as for every proposal.
+            expedited: decide faster, by a larger majority.
+        """
+        return self._send(
+            wallet,
+            PROPOSE_ACTION,
+            {
+                "module": module,
+                "action": action,
+                "arguments": arguments,
+                "title": title,
+                "deposit": deposit,
+                "expedited": expedited,
+            },
+            options,
         )
 
     def propose_parameters(

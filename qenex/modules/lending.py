@@ -89,9 +89,9 @@ class Terms(NamedTuple):
     value repaid, `liquidation_fee_bps` of that bonus the protocol's. Rates are rays a year, with a kink
     at `optimal_bps`
     of the assets; both slopes adapt by `adaptive_speed` a year (0: never). Caps are base units;
-    `outflow_bps` of the assets may leave in
-    an hour (10,000: no limit). With a `debt_ceiling` (base currency, 8 decimals) it is isolated
-    collateral;
+    `outflow_bps` of the assets may leave
+    in a window of time (10,000: no limit). With a `debt_ceiling` (base currency, 8 decimals) it is
+    isolated collateral;
     `isolation_borrowable` assets may be borrowed against such. `group` is the efficiency group (0:
     none). `seed` base
     units open the market and stay.
@@ -161,10 +161,13 @@ class Group(NamedTuple):
 
 
 class Withdrawn(NamedTuple):
-    """Base units that were paid out, and the receipt shares that they cost."""
+    """Base units that were paid out, and the receipt shares that they cost; or its number if it waits (0:
+    it does not).
+    """
 
     amount: Amount
     shares: Amount
+    waits: U64
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
@@ -181,8 +184,8 @@ class Market(NamedTuple):
     `isolated_debt` is booked against this market's asset as isolated collateral, in hundredths of whole
     units. `bad_debt`
     is all that was ever written off, `bad_covered` what the reserve bore of it. `outflow` base units
-    net left in the hour
-    that began at `outflow_s`.
+    net left in the window
+    that began at `outflow_s`. `held_shares` counts those that wait in the queue as well.
     """
 
     account: Address
@@ -271,6 +274,25 @@ class PositionInfo(NamedTuple):
         return to_plain(self, prefix)
 
 
+class Ramp(NamedTuple):
+    """Terms on their way from `before` to `after`, in steps; the next at `next_s`.
+
+    Risks and rates arrive at `risk_end_s`, rising caps at `growth_end_s`. `began_s` is 0 while the
+    market is not open.
+    """
+
+    before: Terms
+    after: Terms
+    began_s: Annotated[int, Between(0, 1099511627775)]
+    risk_end_s: Annotated[int, Between(0, 1099511627775)]
+    growth_end_s: Annotated[int, Between(0, 1099511627775)]
+    next_s: Annotated[int, Between(0, 1099511627775)]
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 class Risk(NamedTuple):
     """A position that can be liquidated: the pair of assets to take first, and the most that can be
     repaid.
@@ -303,6 +325,32 @@ class MarketPage(NamedTuple):
 
     items: tuple[MarketInfo, ...]
     next_cursor: U16 | None
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
+class WaitingInfo(NamedTuple):
+    """A withdrawal that waits: its number, whose it is, its receipt shares and what they are worth now,
+    base units.
+    """
+
+    number: U64
+    address: Address
+    shares: Amount
+    amount: Amount
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
+class WaitingPage(NamedTuple):
+    """Waiting withdrawals of a market, the next to be paid first."""
+
+    items: tuple[WaitingInfo, ...]
+    next_cursor: U64 | None
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
@@ -483,10 +531,45 @@ class ReservesCollected(NamedTuple):
         return to_plain(self, prefix)
 
 
+class WithdrawalQueued(NamedTuple):
+    """A withdrawal above the outflow limit waits, with so many receipt shares."""
+
+    number: U64
+    address: Address
+    denom: Denom
+    shares: Amount
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
+class WithdrawalCancelled(NamedTuple):
+    """A waiting withdrawal was given up; so many receipt shares went back to the account."""
+
+    number: U64
+    address: Address
+    denom: Denom
+    shares: Amount
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 BORROW = MessageFace(
     "lending.borrow",
     (("amount", Coin),),
     Repaid,
+)
+
+CANCEL_WITHDRAWAL = MessageFace(
+    "lending.cancel_withdrawal",
+    (
+        ("denom", Denom),
+        ("number", U64),
+    ),
+    Moved,
 )
 
 CHOOSE_GROUP = MessageFace(
@@ -593,6 +676,7 @@ WITHDRAW = MessageFace(
         ("denom", Denom),
         ("collateral", bool),
         ("amount", Amount | None),
+        ("queue", bool | None),
     ),
     Withdrawn,
 )
@@ -607,6 +691,12 @@ GET_POSITION = QueryFace(
     "lending_getPosition",
     (("address", Address),),
     PositionInfo,
+)
+
+GET_RAMP = QueryFace(
+    "lending_getRamp",
+    (("denom", Denom),),
+    Ramp | None,
 )
 
 LIST_LIQUIDATABLE = QueryFace(
@@ -624,6 +714,16 @@ LIST_MARKETS = QueryFace(
     MarketPage,
 )
 
+LIST_WAITING = QueryFace(
+    "lending_listWaiting",
+    (
+        ("denom", Denom),
+        ("limit", Annotated[int, Between(1, 1000)] | None),
+        ("cursor", U64 | None),
+    ),
+    WaitingPage,
+)
+
 PREVIEW_PRICES = QueryFace(
     "lending_previewPrices",
     (
@@ -635,6 +735,7 @@ PREVIEW_PRICES = QueryFace(
 
 MESSAGES: tuple[MessageFace, ...] = (
     BORROW,
+    CANCEL_WITHDRAWAL,
     CHOOSE_GROUP,
     COLLATERAL_OFF,
     COLLATERAL_ON,
@@ -653,8 +754,10 @@ MESSAGES: tuple[MessageFace, ...] = (
 QUERIES: tuple[QueryFace, ...] = (
     GET_MARKET,
     GET_POSITION,
+    GET_RAMP,
     LIST_LIQUIDATABLE,
     LIST_MARKETS,
+    LIST_WAITING,
     PREVIEW_PRICES,
 )
 
@@ -672,6 +775,8 @@ EVENTS: dict[str, type] = {
     "lending.bad_debt_recognised": BadDebtRecognised,
     "lending.flash_lent": FlashLent,
     "lending.reserves_collected": ReservesCollected,
+    "lending.withdrawal_queued": WithdrawalQueued,
+    "lending.withdrawal_cancelled": WithdrawalCancelled,
 }
 
 
@@ -690,6 +795,24 @@ class Lending(ModuleFace):
             amount: what is borrowed.
         """
         return self._send(wallet, BORROW, {"amount": amount}, options)
+
+    def cancel_withdrawal(
+        self,
+        wallet: Wallet,
+        *,
+        denom: str | Reference,
+        number: int | Reference,
+        **options: Unpack[TransactionOptions],
+    ) -> Pending[Moved]:
+        """Take back what still waits of a withdrawal: the receipt shares return to the account.
+
+        Returns once admitted; `wait()` gives the receipt.
+
+        Args:
+            denom: the market's asset.
+            number: the number that the withdrawal was given.
+        """
+        return self._send(wallet, CANCEL_WITHDRAWAL, {"denom": denom, "number": number}, options)
 
     def choose_group(
         self, wallet: Wallet, *, group: int | Reference, **options: Unpack[TransactionOptions]
@@ -813,6 +936,8 @@ class Lending(ModuleFace):
     ) -> Pending[Listed]:
         """List an asset, or change the terms of a listed one. Only the parameters' authority.
 
+        Risks of an open market move to their new values in time, caps grow; a new market begins small.
+
         Returns once admitted; `wait()` gives the receipt.
 
         Args:
@@ -908,6 +1033,7 @@ class Lending(ModuleFace):
         denom: str | Reference,
         collateral: bool | Reference,
         amount: AmountLike | None = None,
+        queue: bool | Reference | None = None,
         **options: Unpack[TransactionOptions],
     ) -> Pending[Withdrawn]:
         """Give receipt shares back for coins.
@@ -918,9 +1044,13 @@ class Lending(ModuleFace):
             denom: the market's asset.
             collateral: whether shares that are collateral are taken, or those in the account.
             amount: base units of the asset; all that the shares are worth unless given.
+            queue: whether what is above the market's outflow limit may wait; it is refused unless true.
         """
         return self._send(
-            wallet, WITHDRAW, {"denom": denom, "collateral": collateral, "amount": amount}, options
+            wallet,
+            WITHDRAW,
+            {"denom": denom, "collateral": collateral, "amount": amount, "queue": queue},
+            options,
         )
 
     def get_market(self, denom: str = QXC, *, at: At | None = None) -> MarketInfo:
@@ -946,6 +1076,17 @@ class Lending(ModuleFace):
         answer: PositionInfo = self._query(GET_POSITION, {"address": address}, at)
         return answer
 
+    def get_ramp(self, denom: str = QXC, *, at: At | None = None) -> Ramp | None:
+        """Where a market's terms are on their way to, and since when; nothing if they have arrived.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom: its asset.
+        """
+        answer: Ramp | None = self._query(GET_RAMP, {"denom": denom}, at)
+        return answer
+
     def list_liquidatable(self, limit: int | None = None, *, at: At | None = None) -> Risks:
         """Positions whose health is below 1 by the feeds, the worst of each pair of assets first.
 
@@ -969,6 +1110,23 @@ class Lending(ModuleFace):
             cursor: `next_cursor` of the page before.
         """
         answer: MarketPage = self._query(LIST_MARKETS, {"limit": limit, "cursor": cursor}, at)
+        return answer
+
+    def list_waiting(
+        self, denom: str = QXC, limit: int | None = None, cursor: int | None = None, *, at: At | None = None
+    ) -> WaitingPage:
+        """Withdrawals that wait in a market's line, the next to be paid first.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            denom: its asset.
+            limit: entries of one page, 100 unless given.
+            cursor: `next_cursor` of the page before.
+        """
+        answer: WaitingPage = self._query(
+            LIST_WAITING, {"denom": denom, "limit": limit, "cursor": cursor}, at
+        )
         return answer
 
     def preview_prices(

@@ -167,9 +167,9 @@ def supply(denom: str, amount: int, *, collateral: bool = False) -> tuple[str, t
 
 
 def withdraw(
-    denom: str, amount: int | None = None, *, collateral: bool = False
+    denom: str, amount: int | None = None, *, collateral: bool = False, queue: bool | None = None
 ) -> tuple[str, tuple[Any, ...]]:
-    return ("lending.withdraw", (denom, collateral, amount))
+    return ("lending.withdraw", (denom, collateral, amount, queue))
 
 
 def borrow(denom: str, amount: int) -> tuple[str, tuple[Any, ...]]:

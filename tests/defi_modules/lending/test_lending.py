@@ -345,9 +345,7 @@ def test_only_the_authority_governs_and_terms_are_ranged() -> None:
     number = bank.must(ERIN, ("lending.list_market", (new,))).market
     assert number == 5
     assert bank.market("QXC").state.seed_shares == 0
-    strange = listed._replace(feed="ZZZ/USD")
-    bank.must(ERIN, ("lending.list_market", (strange,)))
-    bank.refused(UnknownFeed, BOB, borrow(B, ONE))
+    bank.refused(UnknownFeed, ERIN, ("lending.list_market", (listed._replace(feed="ZZZ/USD"),)))
 
 
 def test_an_adaptive_market_raises_its_rates_while_too_much_is_lent() -> None:
