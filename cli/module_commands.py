@@ -41,6 +41,10 @@ BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "cli.multisig:create_multisig",
             "Make the key of an account that several sign for.",
         ),
+        "set-guard": (
+            "cli.guards:set_guard",
+            "Let large amounts leave only after a delay, in which another account can cancel.",
+        ),
         "rotate-to-multisig": ("cli.multisig:rotate_to_multisig", "Let several members sign for an account."),
     },
     "oracle": {

@@ -11,7 +11,7 @@ import click
 import defi_modules
 
 _CORE = {
-    "accounts": "Who may act: keys, sequences, change of keys.",
+    "accounts": "Who may act: keys, sequences, change of keys, guards.",
     "machine": "Fees, parameters and pauses of the machine.",
 }
 """The groups of what every machine has besides its modules."""

@@ -15,7 +15,8 @@ from cli.lazy import Command
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options
 from cli.signers import key_for_signing, signing_account
-from cli.submit import Choices, carry_out, sending_options
+from cli.submit import Choices, carry_out, sending_options, waiting_number
+from qenex.answers import TransactionReceipt
 from qenex.crypto.address import encode_address, key_bytes
 from qenex.errors import AccountHasNoKey, UsageError
 from vm.accounts import rotation_sign_bytes
@@ -63,7 +64,13 @@ def rotate(
         "possession": keyring.open(new_name, secret).sign(statement),
     }
     noted = f"`qenex keys set-account {new_name} {shown}`"
-    done = f"{new_name} signs for {shown} now."
+
+    def done(receipt: TransactionReceipt[Any]) -> str:
+        number = waiting_number(receipt.to_dict())
+        if number:
+            return f"{shown} has a guard: the change of key waits under number {number}."
+        return f"{new_name} signs for {shown} now."
+
     try:
         result = carry_out(
             app, [("accounts.rotate_key", arguments)], choices, password, done, sequence=sequence
@@ -78,8 +85,8 @@ def rotate(
         raise
     if choices.dry_run:
         return result
-    if choices.unsigned is not None or choices.no_wait:
-        app.warn(f"once it is final, note it with {noted}")
+    if choices.unsigned is not None or choices.no_wait or waiting_number(result.data):
+        app.warn(f"once it is done, note it with {noted}")
         return result
     keyring.set_account(new_name, secret, address)
     return result

@@ -436,6 +436,18 @@ def _results(receipt: TransactionReceipt[Any], told: bool) -> list[tuple[str, st
     ]
 
 
+def waiting_number(plain: object) -> int:
+    """Return under which number the first message's effect waits for a guard's delay; 0: it is done.
+
+    `plain` is a receipt's plain form, also as a command's result.
+    """
+    answer = plain.get("receipt") if isinstance(plain, dict) else None
+    results = answer.get("results") if isinstance(answer, dict) else None
+    first = results[0] if isinstance(results, list) and results else None
+    number = first.get("number") if isinstance(first, dict) else None
+    return number if type(number) is int else 0
+
+
 def receipt_data(receipt: TransactionReceipt[Any]) -> dict[str, Any]:
     """Return a receipt for programs: the node's answer with what matters most on top."""
     plain = receipt.to_dict()

@@ -285,6 +285,10 @@ class State:
                 images[key] = before
         return images
 
+    def writes(self, mark: int) -> list[tuple[bytes, Value | None]]:
+        """Key and old image of each write since `mark`, in order: a key written twice is there twice."""
+        return [(key, before) for key, _, before in self._undo[mark:]]
+
     def rebase(self, base: Readable) -> None:
         """Keep the written values and stand on a newer base."""
         self._base = base

@@ -705,6 +705,18 @@ class ScopedKeyLimitExceeded(QenexError):
     default_hint = "what leaves the account counts, the fee included; wait for the next period, or send less"
 
 
+class GuardFeeLimitExceeded(QenexError):
+    code = 1045
+    default_hint = "a guarded account's fees have a limit of their own; wait, offer less, or let another account pay the fee"
+
+
+class GuardForbidsMessage(QenexError):
+    code = 1046
+    default_hint = (
+        "a guarded account hands over no rights; its guard can be removed: qenex accounts remove-guard"
+    )
+
+
 # -- 2000s: machine ----------------------------------------------------------------------
 
 
@@ -822,6 +834,43 @@ class InvalidScope(QenexError):
 class TooManyScopedKeys(QenexError):
     code = 3104
     default_hint = "an account has at most 16 scoped keys; revoke one first, expired ones too"
+
+
+class GuardLimitExceeded(QenexError):
+    code = 3105
+    default_hint = "so much leaves this account only after a delay: qenex accounts queue-transfer"
+
+
+class GuardFrozen(QenexError):
+    code = 3106
+    default_hint = "the account's canceller has frozen it and can end that: qenex accounts freeze ACCOUNT 0"
+
+
+class GuardNotFound(QenexError):
+    code = 3107
+    default_hint = "the account has no guard, nothing of it waits; qenex accounts set-guard makes one"
+
+
+class InvalidGuard(QenexError):
+    code = 3108
+    default_hint = (
+        "a guard names another account as canceller, each denomination once, and a fee limit of 1 QXC or more"
+    )
+
+
+class QueuedNotFound(QenexError):
+    code = 3109
+    default_hint = "it is done or cancelled; qenex accounts get-guard lists what waits"
+
+
+class QueueFull(QenexError):
+    code = 3110
+    default_hint = "an account has at most 16 waiting; cancel one, or wait until one is due"
+
+
+class NotCanceller(QenexError):
+    code = 3111
+    default_hint = "the account's canceller does this; the account itself cancels its transfers alone"
 
 
 # -- 3200s: bank (module 2) --------------------------------------------------------------

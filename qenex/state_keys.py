@@ -61,6 +61,8 @@ EMPTY_ACCOUNT: Final = Account(0, 0, b"", 0, 0)
 
 FLAG_MODULE_ACCOUNT: Final = 1
 """`Account.flags`: belongs to a module; closed to plain transfers and never signs."""
+FLAG_GUARDED: Final = 2
+"""`Account.flags`: has a guard, which delays large amounts (`accounts.set_guard`)."""
 
 
 class TokenRule(NamedTuple):

@@ -13,7 +13,7 @@ from ledger.collections import Map, OrderedMap
 from ledger.state import State
 from qenex.codec import codec_for, decode, encode
 from qenex.crypto import SCHEMES_BY_TAG, Scheme, account_key, address_of, multisig
-from qenex.crypto.address import MAX_INLINE_KEY_SIZE, Address
+from qenex.crypto.address import MAX_INLINE_KEY_SIZE, Address, encode_address
 from qenex.crypto.multisig import (
     MAX_DESCRIPTOR_SIZE,
     MULTISIG_TAG,
@@ -42,6 +42,7 @@ from qenex.errors import (
 from qenex.state_keys import (
     ACCOUNT_PUBLIC_KEYS,
     EMPTY_ACCOUNT,
+    FLAG_GUARDED,
     FLAG_MODULE_ACCOUNT,
     Account,
     ModuleId,
@@ -52,7 +53,8 @@ from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
-from vm.module import Module, internal, message, query
+from vm.guards import GUARD_EVENTS, Guards, KeyRotated, Waiting
+from vm.module import internal, message, query
 from vm.registry import check_record
 from vm.scoped import (
     MAX_SCOPED_KEYS,
@@ -68,13 +70,6 @@ from vm.scoped import (
 PublicKeyBytes = Annotated[bytes, Length(2, MAX_DESCRIPTOR_SIZE)]
 PossessionBytes = Annotated[bytes, Length(1, 3 * MAX_SIGNATURE_SIZE)]
 """A signature, or of a multisig key the encoded array of its members' signatures."""
-
-
-class KeyRotated(NamedTuple):
-    """An account signs with another key from now on; `key` is tag + key, or tag + hash."""
-
-    address: Address
-    key: bytes
 
 
 class GenesisAccount(NamedTuple):
@@ -270,12 +265,12 @@ def _signed(ctx: Context, key: bytes, statement: bytes, signature: bytes) -> boo
     return multisig.verify(key, statement, signatures)
 
 
-class Accounts(Module):
-    """Who may act: sequences, keys and their rotation."""
+class Accounts(Guards):
+    """Who may act: sequences, keys and their rotation, scoped keys, guards."""
 
     id = ModuleId.ACCOUNTS
     name = "accounts"
-    events = (KeyRotated, ScopedKeyAdded, ScopedKeyRevoked)
+    events = (KeyRotated, ScopedKeyAdded, ScopedKeyRevoked, *GUARD_EVENTS)
 
     records = Map[Address, Account](1, key=Address, value=Account)
     public_keys = Map[bytes, bytes](2, key=Bytes32, value=PublicKeyBytes)
@@ -284,8 +279,8 @@ class Accounts(Module):
     scoped_counts = Map[Address, ScopedKeyCount](4, key=Address, value=ScopedKeyCount)
 
     @message(gas=400)
-    def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: PossessionBytes) -> None:
-        """Sign with another key from now on; the address stays.
+    def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: PossessionBytes) -> Waiting:
+        """Sign with another key from now on; the address stays. A guarded account's rotation waits for the delay.
 
         The new key may be of another scheme: that is how an Ed25519 account becomes post-quantum. It
         signs the rotation statement itself (`rotation_sign_bytes`), so nobody can be locked out by a typo.
@@ -306,8 +301,10 @@ class Accounts(Module):
         if not _signed(ctx, new_key, statement, possession):
             raise RotationNotAuthorised
         self._keep(new_key)
-        self.records.set(ctx.actor, account._replace(key=short))
-        ctx.emit(KeyRotated(ctx.actor, short))
+        if account.flags & FLAG_GUARDED:
+            return self._queue_rotation(ctx, short)
+        self._rotate(ctx, ctx.actor, short)
+        return Waiting(0)
 
     def _keep(self, key: bytes) -> bytes:
         """Store a long key, once; returns the record's form of any."""
@@ -374,11 +371,13 @@ class Accounts(Module):
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
         """Keys and sequences that a former chain's accounts bring along, and their scoped keys.
 
-        `{"accounts": [...], "scoped_keys": [...], "scoped_counts": [...]}`, each of which may be missing.
+        `{"accounts": [...], "scoped_keys": [...], "scoped_counts": [...]}`, each of which may be missing, as may
+        what `import_guards` takes.
         """
         names = ("accounts", "scoped_keys", "scoped_counts")
-        if set(data) - set(names) or not all(isinstance(data.get(name, []), list) for name in names):
-            raise InvalidGenesis(f"modules.accounts has lists {', '.join(names)}")
+        known = (*names, "guards")
+        if set(data) - set(known) or not all(isinstance(data.get(name, []), list) for name in names):
+            raise InvalidGenesis(f"modules.accounts has lists {', '.join(names)}, and guards")
         codec = codec_for(GenesisAccount)
         for index, item in enumerate(data.get("accounts", [])):
             where = f"modules.accounts.accounts[{index}]"
@@ -386,6 +385,8 @@ class Accounts(Module):
             if self.records.get(address) is not None:
                 raise InvalidGenesis(f"{where}: a second entry for this account")
             short = b"" if key is None else self._import_key(key, where)
+            if flags & FLAG_GUARDED:
+                raise InvalidGenesis(f"{where}: what has a guard is told by modules.accounts.guards")
             record = Account(sequence, 0, short, fee_tier, flags)
             if record == EMPTY_ACCOUNT:
                 raise InvalidGenesis(f"{where}: says nothing")
@@ -401,6 +402,8 @@ class Accounts(Module):
         for index, item in enumerate(data.get("scoped_keys", [])):
             where = f"modules.accounts.scoped_keys[{index}]"
             self._import_scoped(GenesisScopedKey(*check_record(scoped, item, InvalidGenesis, where)), where)
+        if "guards" in data:
+            self.import_guards(data["guards"], self._import_key)
 
     def _import_key(self, key: bytes, where: str) -> bytes:
         try:
@@ -434,7 +437,8 @@ class Accounts(Module):
         for address, record in self.records.scan():
             if record._replace(balance=0) != EMPTY_ACCOUNT:
                 key = self._full_key(record)
-                account = GenesisAccount(address, record.sequence, key, record.fee_tier, record.flags)
+                flags = record.flags & ~FLAG_GUARDED
+                account = GenesisAccount(address, record.sequence, key, record.fee_tier, flags)
                 accounts.append(codec.to_json(account, "qx"))
         data: dict[str, Any] = {"accounts": accounts}
         counts = [GenesisScopedCount(address, count.next) for address, count in self.scoped_counts.scan()]
@@ -449,7 +453,8 @@ class Accounts(Module):
                 )
                 for (address, index), scoped in self.scoped_keys.scan()
             ]
-        return data
+        guards = self.export_guards(self._whole)
+        return {**data, "guards": guards} if guards else data
 
     def _full_key(self, record: Account) -> bytes | None:
         return self._whole(record.key) if record.key else None
@@ -495,7 +500,7 @@ class Accounts(Module):
         """
         account = self.records.get(address)
         if account is None:
-            raise AccountNotFound("no account has this address yet")
+            raise AccountNotFound(f"{encode_address(address)} has no account on this chain yet")
         key = self._full_key(account)
         return AccountView(
             address=address,

@@ -13,12 +13,14 @@ from typing import Final, NamedTuple
 from ledger.state import State
 from qenex.codec import Reference
 from qenex.crypto import SCHEMES_BY_TAG
+from qenex.crypto.address import encode_address
 from qenex.crypto.multisig import MULTISIG_TAG, Member, decode_descriptor
 from qenex.errors import (
     AccountNotFound,
     Expired,
     GasLimitTooHigh,
     GasLimitTooLow,
+    GuardForbidsMessage,
     InsufficientFee,
     InsufficientFunds,
     InvalidSignature,
@@ -27,11 +29,12 @@ from qenex.errors import (
     WrongChainId,
     WrongSequence,
 )
-from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account, ModuleId
+from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, FLAG_GUARDED, Account, ModuleId
 from qenex.transaction import MAX_VALIDITY, Signature, Transaction, assemble
 from vm.accounts import LONG_SCHEMES, key_of_signer, members_signing, store_key
 from vm.fees import SCHEME_OFF, MachineParams, scheme_status
 from vm.gas import GasSchedule
+from vm.guard import GUARD_ITEMS, Guard, guard_state_key, set_fee_aside
 from vm.registry import MessageSpec, Registry
 from vm.scoped import ScopedKey, check_scope, scoped_key_of, scoped_state_key, set_aside
 
@@ -75,10 +78,11 @@ class Rules(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """Outcome of a passed entry: intrinsic gas, and the keys that verified."""
+    """Outcome of a passed entry: intrinsic gas, the keys that verified, whether what leaves must be counted."""
 
     intrinsic_gas: int
     keys: tuple[bytes, ...]
+    counted: bool
 
 
 def make_rules(
@@ -198,7 +202,7 @@ def _authenticate(state: State, rules: Rules, tx: Transaction) -> tuple[tuple[by
         account = state.get(ACCOUNT_RECORDS + signer[0])
         if account is None:
             if not keys:  # signer 0 pays, and an account that does not exist cannot
-                raise AccountNotFound
+                raise AccountNotFound(f"{encode_address(signer[0])} has no account on this chain yet")
             account = EMPTY_ACCOUNT
         keys.append(key_of_signer(state, signer, account, rules.status))
         accounts.append(account)
@@ -234,10 +238,33 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
         raise LeaseHeld
     gas = check_fee(rules, tx, keys, accounts)
     scopes = _scopes(state, rules, tx)
+    guarded = any(account[4] & FLAG_GUARDED for account in accounts)
+    guard = _guard(state, rules, tx, plan_of(registry, tx), accounts) if guarded else None
     if verify is not None and not verify(tx, keys):
         raise InvalidSignature
     _take(state, tx, keys, accounts, scopes)
-    return Entered(gas, keys)
+    if guard is not None:
+        state.set(guard_state_key(payer), guard)
+    return Entered(gas, keys, bool(guarded or scopes))
+
+
+def _guard(
+    state: State, rules: Rules, tx: Transaction, plan: tuple[Step, ...], accounts: list[Account]
+) -> Guard | None:
+    """The payer's guard as it will be, the fee set aside; None without one, and in the pool, which writes none.
+
+    Raises GuardForbidsMessage or GuardFeeLimitExceeded.
+    """
+    for spec, _, _, signer in plan:
+        if spec.hands_over and accounts[signer][4] & FLAG_GUARDED:
+            raise GuardForbidsMessage(
+                f"{spec.name} gives away what no limit counts; {encode_address(tx.signers[signer].address)} has a guard"
+            )
+    guard: Guard | None = state.get(guard_state_key(tx.signers[0].address))
+    if guard is None:
+        return None
+    guard = set_fee_aside(guard, tx.fee.max, rules.time_s)
+    return None if rules.time_s is None else guard
 
 
 def _scopes(state: State, rules: Rules, tx: Transaction) -> dict[int, ScopedKey]:
@@ -266,7 +293,7 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
     if account is None or public_key is not None or scoped_key is not None:
         return None
     next_sequence, balance, stored, fee_tier, flags = account
-    if sequence != next_sequence or not stored:
+    if sequence != next_sequence or not stored or flags:
         return None
     signature_gas = rules.inline.get(stored[0])
     size = len(tx.raw)
@@ -284,7 +311,7 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
     if verify is not None and not verify(tx, keys):
         raise InvalidSignature
     state.replace(key, account, _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)))
-    return _new(Entered, (gas, keys))
+    return _new(Entered, (gas, keys, False))
 
 
 def check_fee(rules: Rules, tx: Transaction, keys: tuple[bytes, ...], accounts: list[Account]) -> int:
@@ -297,6 +324,9 @@ def check_fee(rules: Rules, tx: Transaction, keys: tuple[bytes, ...], accounts: 
             for account in accounts
             if account == EMPTY_ACCOUNT
         )
+    for account in accounts:
+        if account[4] & FLAG_GUARDED:
+            gas += rules.schedule.update + GUARD_ITEMS * rules.schedule.item
     if gas_limit < gas:
         raise GasLimitTooLow(f"gas_limit {gas_limit}, bytes and signatures alone take {gas}")
     if gas_limit > rules.params.max_block_gas:

@@ -32,8 +32,9 @@ from vm.core import Core, FeesSettled, HookFailed, Pause
 from vm.entry import Step, enter, make_rules, plan_of
 from vm.fees import MachineParams, charge, next_excess, price_per_gas
 from vm.gas import Gas, gas_schedule
+from vm.guard import Guard, count_outflow, give_fee_back, guard_state_key, newly_queued
 from vm.module import Module
-from vm.money import check_block_conservation, check_conservation, outflow_of
+from vm.money import check_block_conservation, check_conservation, debits_of, outflow_of
 from vm.scoped import current, give_back, scoped_key_of, scoped_state_key, spend
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class BlockExecution:
         state.on_create = self._created
         self.error = None
         try:
-            results = self._run(tx, mark)
+            results = self._run(tx, mark, entered[2])
             receipt = self._close(tx, gas.used, 0, None, results, tuple(ctx.events))
             state.settle()
             return receipt
@@ -147,7 +148,7 @@ class BlockExecution:
         state.settle()
         return receipt
 
-    def _run(self, tx: Transaction, mark: int) -> tuple[Any, ...]:
+    def _run(self, tx: Transaction, mark: int, counted: bool) -> tuple[Any, ...]:
         ctx, signers, machine, state = self.ctx, tx.signers, self.machine, self.state
         results: list[Any] = []
         get, methods = state.get, machine.methods
@@ -168,9 +169,32 @@ class BlockExecution:
         if ctx.debts:
             self._pay_debts()
         self._check_scope(mark)
-        if signers[0][3] is not None or len(signers) > 1:
+        if counted:
+            self._check_guards(tx, mark)
             self._check_outflow(tx, mark)
         return tuple(results)
+
+    def _check_guards(self, tx: Transaction, mark: int) -> None:
+        """Count what left guarded accounts since `mark`. Raises GuardLimitExceeded or GuardFrozen."""
+        state, time_s = self.state, self.ctx.time_s
+        writes = state.writes(mark)
+        touched = state.touched(mark)
+        for address in dict.fromkeys([signer[0] for signer in tx.signers]):
+            key = guard_state_key(address)
+            guard: Guard | None = state.get(key)
+            if guard is None:
+                continue
+            outflow = debits_of(state, writes, address)
+            for denom, amount in newly_queued(state, touched, address).items():
+                outflow[denom] = outflow.get(denom, 0) - amount
+            state.set(key, count_outflow(guard, outflow, time_s))
+
+    def _give_fee_back(self, address: Address, amount: int) -> None:
+        """What a guarded payer's fee was less than its maximum."""
+        key = guard_state_key(address)
+        guard: Guard | None = self.state.get(key)
+        if guard is not None:
+            self.state.set(key, give_fee_back(guard, amount))
 
     def _check_outflow(self, tx: Transaction, mark: int) -> None:
         """Count what left the accounts of scoped keys since `mark`, and the payer's fee: the last act of a success.
@@ -253,6 +277,8 @@ class BlockExecution:
             state.set(key, record)
         else:
             state.replace(key, before, record)
+        if flags:
+            self._give_fee_back(tx.signers[0][0], maximum - paid)
         if status and tx.signers[0][3] is not None:  # of a success the count is exact already
             place = scoped_state_key(tx.signers[0].address, tx.signers[0][3])
             state.set_ordered(place, give_back(scoped_key_of(state, tx.signers[0]), maximum - paid))

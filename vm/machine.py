@@ -14,7 +14,7 @@ from ledger.genesis import Genesis
 from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Evidence, Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG, multisig
-from qenex.crypto.address import Address, module_address
+from qenex.crypto.address import Address, encode_address, module_address
 from qenex.errors import (
     AccountNotFound,
     InvalidArguments,
@@ -415,7 +415,8 @@ class CheckState:
         for signer in tx.signers:
             account = self._state.get(ACCOUNT_RECORDS + signer.address)
             if account is None and not keys:
-                raise AccountNotFound  # signer 0 pays
+                # signer 0 pays
+                raise AccountNotFound(f"{encode_address(signer.address)} has no account on this chain yet")
             keys.append(key_of_signer(self._state, signer, account or EMPTY_ACCOUNT, self.rules.status))
         check_forms(self.rules, tx, keys)
         return tuple(keys)

@@ -25,13 +25,15 @@ class Declaration:
     """What a decorator notes on a method.
 
     `gas` is the base cost, reads and updates included; `exit` messages and internals stay open while the
-    module is paused; `callers` are the module names that may call an internal; `each` is the collection whose
+    module is paused; `hands_over` messages give away what no balance shows, which guarded accounts do not;
+    `callers` are the module names that may call an internal; `each` is the collection whose
     touched records an invariant checks after every transaction (empty: a full invariant).
     """
 
     kind: Kind
     gas: int = 0
     exit: bool = False
+    hands_over: bool = False
     callers: tuple[str, ...] = ()
     each: str = ""
 
@@ -44,9 +46,17 @@ def _declare(declaration: Declaration) -> Callable[[F], F]:
     return mark
 
 
-def message(*, gas: int, exit: bool = False) -> Callable[[F], F]:  # noqa: A002 (the protocol's word)
-    """A method that signed transactions call. `gas` of 100 ns, base cost with its reads and updates."""
-    return _declare(Declaration("message", gas=gas, exit=exit))
+def message(
+    *,
+    gas: int,
+    exit: bool = False,  # noqa: A002 (the protocol's word)
+    hands_over: bool = False,
+) -> Callable[[F], F]:
+    """A method that signed transactions call. `gas` of 100 ns, base cost with its reads and updates.
+
+    `hands_over`: it gives somebody else what is not in the acting account's balances, like a right to mint.
+    """
+    return _declare(Declaration("message", gas=gas, exit=exit, hands_over=hands_over))
 
 
 def query(method: F) -> F:

@@ -8,7 +8,7 @@ cannot create money.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.collections import Map
@@ -53,6 +53,9 @@ TOKENS = "tokens/"
 """What a token's denomination begins with: only these can have rules of their own."""
 RULE_GAS = 60
 """Looking up what binds two accounts and one token."""
+
+VAULT_OWNER = "accounts"
+"""The module in whose main account the coins of queued transfers lie."""
 
 NATIVE_MINTERS = frozenset({"staking", "genesis"})
 """Who may mint and burn QXC."""
@@ -126,6 +129,31 @@ class Money:
             self._move_token(ctx, source, target, denom, amount)
         else:
             self._move(source, target, denom, amount)
+
+    def lay_down(self, ctx: Context, denom: str, amount: int) -> None:
+        """Put coins of the acting account into the vault of queued transfers (module accounts only).
+
+        They are its own still: no token's fee or list has a say, but frozen coins stay where they are.
+        Raises AmountNotPositive, DebitNotAllowed, InsufficientBalance or AccountFrozen.
+        """
+        if amount <= 0:
+            raise AmountNotPositive(f"a transfer of {amount} {denom}")
+        if ctx.module != VAULT_OWNER:
+            raise DebitNotAllowed(f"{ctx.module or 'the transaction'} queues no transfers")
+        if denom[:7] == TOKENS:
+            rule: TokenRule | None = self._state.get(token_rule_state_key(denom))
+            if rule is not None:
+                self._may_pay(rule, denom, ctx.actor)
+        self._move(ctx.actor, module_address(VAULT_OWNER), denom, amount)
+
+    def take_back(self, ctx: Context, owner: Address, denom: str, amount: int) -> None:
+        """Give coins in the vault back to whose they are, whatever the token's rules (module accounts only).
+
+        Raises DebitNotAllowed or InsufficientBalance.
+        """
+        if ctx.module != VAULT_OWNER:
+            raise DebitNotAllowed(f"{ctx.module or 'the transaction'} has no queued transfers")
+        self._move(module_address(VAULT_OWNER), owner, denom, amount)
 
     # -- tokens with rules of their own -----------------------------------------------------
 
@@ -391,6 +419,29 @@ def _check_images(
     for denom, difference in differences.items():
         if difference:
             raise ConservationViolated(f"{difference} base units of {denom} from nowhere")
+
+
+def debits_of(state: State, writes: Sequence[tuple[bytes, Value | None]], address: Address) -> dict[str, int]:
+    """All that left an account's balances, in base units by denomination, whatever came: sums over its decreases.
+
+    `writes` are old images in order (`State.writes`).
+    """
+    images: dict[bytes, list[int]] = {}
+    record, start = ACCOUNT_RECORDS + address, BANK_BALANCES + address
+    for key, old in writes:
+        if key == record:
+            images.setdefault(key, []).append((old or EMPTY_ACCOUNT)[1])
+        elif key[: len(start)] == start:
+            images.setdefault(key, []).append(old or 0)
+    debits: dict[str, int] = {}
+    for key, held in images.items():
+        if key == record:
+            denom, now = QXC, (state.get(key) or EMPTY_ACCOUNT)[1]
+        else:
+            denom, now = unescape(key, len(start))[0].decode("ascii"), state.get(key) or 0
+        decreases = [before - after for before, after in zip(held, [*held[1:], now], strict=True)]
+        debits[denom] = sum([decrease for decrease in decreases if decrease > 0])
+    return debits
 
 
 def outflow_of(state: State, touched: Mapping[bytes, Value | None], address: Address) -> dict[str, int]:

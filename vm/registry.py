@@ -76,10 +76,14 @@ class CallSpec:
 
 @dataclass(frozen=True, slots=True)
 class MessageSpec(CallSpec):
-    """A signed message. `gas` is its base cost; `exit` messages stay open while the module is paused."""
+    """A signed message. `gas` is its base cost; `exit` messages stay open while the module is paused.
+
+    `hands_over` messages give away what no balance shows: guarded accounts do not send them.
+    """
 
     gas: int
     exit: bool
+    hands_over: bool = False
     result_fields: dict[str, Any] = field(default_factory=dict)
     checks: tuple[Callable[[Plain], Any], ...] = field(init=False)
     """The parameters' checks, for the usual case: no reference, nothing wrong."""
@@ -263,6 +267,7 @@ class Registry:
                     **fields,
                     gas=mark.gas,
                     exit=mark.exit,
+                    hands_over=mark.hands_over,
                     result_fields=fields_of(result) if is_record else {},
                 )
                 self.messages[spec.name] = spec

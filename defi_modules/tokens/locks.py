@@ -214,7 +214,7 @@ class Locks(Module):
         ctx.emit(EscrowOpened(number, ctx.actor, to, denom, value))
         return Opened(number)
 
-    @message(gas=600, exit=True)
+    @message(gas=600, exit=True, hands_over=True)
     def release_escrow(self, ctx: Context, id: U64) -> Moved:
         """Give an escrow's coins to its recipient; who paid, or the arbiter, can.
 

@@ -151,7 +151,7 @@ class Tokens(Locks, Module):
         if controls.fee_recipient is not None and ctx.money.is_closed(controls.fee_recipient):
             raise RecipientClosed("a module's account cannot receive a token's fee")
 
-    @message(gas=500)
+    @message(gas=500, hands_over=True)
     def mint(self, ctx: Context, denom: Denom, to: Address, amount: Amount) -> None:
         """Create coins of a token; its authority alone can.
 
@@ -204,7 +204,7 @@ class Tokens(Locks, Module):
 
     # -- authority -------------------------------------------------------------------------------
 
-    @message(gas=500)
+    @message(gas=500, hands_over=True)
     def offer_authority(self, ctx: Context, denom: Denom, to: Address | None) -> None:
         """Offer the authority over a token to an account, which has to accept: a mistyped one loses nothing.
 
@@ -229,7 +229,7 @@ class Tokens(Locks, Module):
         self.tokens.set(denom, token._replace(authority=ctx.actor, offered_to=None))
         ctx.emit(AuthorityChanged(denom, ctx.actor))
 
-    @message(gas=600)
+    @message(gas=600, hands_over=True)
     def renounce_authority(self, ctx: Context, denom: Denom) -> None:
         """Give up the authority over a token, for ever: nobody mints, and nothing is frozen any more; a list stays as it is.
 

@@ -16,7 +16,7 @@ from node.admission import Admission
 from node.application import Application
 from node.mempool import Limits, Mempool
 from node.verifier import Verifier
-from qenex.crypto import key_bytes
+from qenex.crypto import encode_address, key_bytes
 from qenex.errors import (
     AccountNotFound,
     AlreadyKnown,
@@ -102,6 +102,8 @@ def test_hostile_bytes_and_strangers_are_refused(application: Application, walle
     ):
         with pytest.raises(error):
             application.check_tx(raw)
+    with pytest.raises(AccountNotFound, match=encode_address(Wallet(99).address)):
+        application.check_tx(Wallet(99).transfer(wallets[0].address))
 
 
 def test_a_replayed_transaction_is_already_known_and_a_used_sequence_wrong(

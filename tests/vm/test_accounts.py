@@ -25,7 +25,8 @@ from qenex.errors import (
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS
 from qenex.types import QXC
 from tests.vm.chain import ACTORS, CHAIN_ID, START, Actor, Chain
-from vm.accounts import KeyRotated, rotation_sign_bytes
+from vm.accounts import rotation_sign_bytes
+from vm.guards import KeyRotated
 
 ALICE, BOB, CAROL = ACTORS[:3]
 SEND = ("bank.send", (BOB.address, (QXC, 1)))
@@ -159,7 +160,7 @@ def test_account_without_a_key_cannot_rotate_through_a_module() -> None:
 
 def test_query_of_an_account_tells_what_it_is() -> None:
     chain = Chain()
-    with pytest.raises(AccountNotFound):
+    with pytest.raises(AccountNotFound, match=encode_address(module_address("nobody"))):
         chain.query("accounts.get_account", module_address("nobody"))
     account = chain.query("accounts.get_account", ALICE.address)
     assert account == (ALICE.address, 0, START, 0, None, 0, False)
