@@ -2,12 +2,16 @@
 
 Real node processes on loopback, all on this machine, and the load generator beside them. Phases, each of which may be
 left out: idle (CPU and memory), light load (one transfer at a time, from submission until its sender knows that it
-is final), load (pre-signed transfers at a fixed rate, shared among all nodes, in batches of JSON-RPC calls).
+is final), load (pre-signed transfers at a fixed rate, shared among all nodes, in batches of JSON-RPC calls; with
+`--curve` at several rates one after the other).
 
 `transactions_per_second` is what the chain included in the time from the first submission until the rate ended;
-`left` is what was admitted and not included when it ended, `drain_seconds` how long it took until it was.
-`failed_rounds` counts rounds after the first of a height, on the node with most. Latencies in ms. CPU in percent of
-one core, all processes of a node; the load generator's apart.
+`left` is what was admitted and not included when it ended, `drain_seconds` how long it took until it was,
+`recovery_seconds` how long until a transfer was final as under a light load again. `failed_rounds` counts rounds after
+the first of a height, on the node with most. Latencies in ms: `final_under_load_ms` of probes, callers with one transfer
+at a time beside the load; `submitted_wait` among the means, of the load itself, the transaction of each block that
+waited longest. CPU in percent of one core, all processes of a node, and in us of each node for a transfer included; the
+load generator's apart.
 """
 
 from __future__ import annotations
@@ -21,81 +25,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.network_load import Load
 from benchmarks.network_nodes import Account, NodeProcess, network, python_node
 
-BATCH: Final = 50
-"""Transactions of one HTTP request."""
-PROBES: Final = 8
-"""Accounts that measure latency under load."""
-
-
-class Load:
-    """Pre-signed transfers for each node, as HTTP requests ready to send."""
-
-    def __init__(self, accounts: Sequence[Account], nodes: int, total: int) -> None:
-        self.requests: list[list[bytes]] = [[] for _ in range(nodes)]
-        chance = random.Random(1)
-        shares = [accounts[number::nodes] for number in range(nodes)]
-        for number, senders in enumerate(shares):
-            wanted = total // nodes
-            raws: list[bytes] = []
-            while len(raws) < wanted:
-                raws += [sender.transfer(chance.choice(accounts).address) for sender in senders]
-            for at in range(0, wanted, BATCH):
-                self.requests[number].append(_request(raws[at : at + BATCH]))
-        self.accepted = self.refused = 0
-        self.reasons: dict[str, int] = {}
-        self.late = 0.0
-        """Most seconds by which a request was sent too late."""
-
-    async def send(self, number: int, port: int, rate: float, begin: float) -> None:
-        """Send one node's share at `rate` transactions a second, on two connections in turn."""
-        lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for at, request in enumerate(self.requests[number]):
-            due = begin + at * BATCH / rate
-            now = time.monotonic()
-            if due > now:
-                await asyncio.sleep(due - now)
-            else:
-                self.late = max(self.late, now - due)
-            reader, writer = lines[0]
-            writer.write(request)
-            self._count(await _answer(reader))
-        for _, writer in lines:
-            writer.close()
-
-    def _count(self, body: bytes) -> None:
-        refused = body.count(b'"error"')
-        self.accepted += body.count(b'"valid_until"')
-        self.refused += refused
-        if refused:
-            for item in json.loads(body):
-                if "error" in item:
-                    name = str(item["error"].get("data", {}).get("name"))
-                    self.reasons[name] = self.reasons.get(name, 0) + 1
-
-
-def _request(raws: Sequence[bytes]) -> bytes:
-    calls = [
-        {"jsonrpc": "2.0", "id": at, "method": "tx_submit", "params": {"transaction": "0x" + raw.hex()}}
-        for at, raw in enumerate(raws)
-    ]
-    body = json.dumps(calls, separators=(",", ":")).encode()
-    head = f"POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-async def _answer(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return await reader.readexactly(int(value))
-    raise RuntimeError(f"no length: {head!r}")
+PROBES: Final = 16
+"""Accounts that measure latency."""
+WATCHERS: Final = 8
+"""Of these, how many do so under load, each `PROBE_SECONDS` after its last answer."""
+PROBE_SECONDS: Final = 0.25
+SETTLED_MS: Final = 300.0
+"""A network has recovered when a transfer is admitted at once and final within this time."""
 
 
 def final_ms(node: NodeProcess, account: Account, to: Account) -> float:
@@ -142,61 +84,92 @@ async def under_load(
     first = nodes[0]
     before, rounds = first.metrics(), failed_rounds(nodes)
     latencies: list[float] = []
+    shut_out = 0
     running = True
 
     async def probe(number: int) -> None:
-        turn = number
+        nonlocal shut_out
+        await asyncio.sleep(PROBE_SECONDS * number / WATCHERS)
         while running:
-            await asyncio.sleep(1.0)
-            node = nodes[turn % len(nodes)]
-            turn += 1
-            with suppress(RuntimeError):
-                latencies.append(await asyncio.to_thread(final_ms, node, probes[number], probes[0]))
+            try:
+                latencies.append(
+                    await asyncio.to_thread(final_ms, nodes[number % len(nodes)], probes[number], probes[0])
+                )
+            except RuntimeError:
+                shut_out += 1
+            await asyncio.sleep(PROBE_SECONDS)
 
-    watching = [asyncio.create_task(probe(number)) for number in range(len(probes) // 4)]
+    watching = [asyncio.create_task(probe(number)) for number in range(WATCHERS)]
     begin = time.monotonic() + 0.2
-    share = rate / len(nodes)
     started = time.monotonic()
-    await asyncio.gather(*[load.send(at, node.rpc_port, share, begin) for at, node in enumerate(nodes)])
-    await asyncio.sleep(max(0.0, begin + seconds - time.monotonic()))
+    await asyncio.gather(*[load.send(at, node.rpc_port, begin) for at, node in enumerate(nodes)])
     took = time.monotonic() - begin
+    if took < seconds:
+        await asyncio.sleep(seconds - took)
+        took = seconds
     after = await asyncio.to_thread(first.metrics)
     used = [node.cpu_seconds() - start for node, start in zip(nodes, cpu)]
     elapsed = time.monotonic() - started
     own = time.process_time() - own
     running = False
+    ended = time.monotonic()
+    recovered = await asyncio.to_thread(recovery, nodes, probes[-1], probes[0])
     await asyncio.gather(*watching)
+    load.end()
 
     def grown(name: str, now: dict[str, float]) -> float:
         return now.get(name, 0.0) - before.get(name, 0.0)
 
     committed = grown("qenex_transactions_total", after)
-    drain = time.monotonic()
-    while time.monotonic() - drain < 60:
+    while time.monotonic() - ended < 60:
         waiting = [int(node.call("mempool_status")["count"]) for node in nodes]
         if not max(waiting):
             break
         await asyncio.sleep(0.05)
+    drained = time.monotonic() - ended
     last = await asyncio.to_thread(first.metrics)
+    all_cpu = [node.cpu_seconds() - start for node, start in zip(nodes, cpu)]
+    total = grown("qenex_transactions_total", last)
     return {
         "rate": rate,
         "seconds": round(took, 2),
         "submitted": load.accepted,
         "refused": load.refused,
         "refused_because": load.reasons,
+        "offered_per_second": round((load.accepted + load.refused) / took, 1),
         "transactions_per_second": round(committed / took, 1),
         "left": load.accepted - int(committed),
-        "drain_seconds": round(time.monotonic() - drain, 2),
-        "committed": int(grown("qenex_transactions_total", last)),
+        "drain_seconds": round(drained, 2),
+        "recovery_seconds": None if recovered is None else round(recovered, 2),
+        "committed": int(total),
         "blocks": int(grown("qenex_blocks_total", after)),
         "failed_rounds": failed_rounds(nodes) - rounds,
         "latest_request_seconds": round(load.late, 2),
         "final_under_load_ms": spread(latencies),
+        "probes": len(latencies),
+        "probes_refused": shut_out,
         "cpu_percent": [round(100 * cpu / elapsed, 1) for cpu in used],
         "generator_cpu_percent": round(100 * own / elapsed, 1),
+        "cpu_us_a_transfer": [round(1e6 * cpu / max(total, 1.0)) for cpu in all_cpu],
+        "generator_cpu_us_a_transfer": round(1e6 * own / max(load.accepted + load.refused, 1)),
         "memory_mib": [round(node.memory_mib()) for node in nodes],
         "mean_ms": means(before, last),
     }
+
+
+def recovery(nodes: Sequence[NodeProcess], account: Account, to: Account) -> float | None:
+    """Seconds from now until a transfer is admitted and final as under a light load; None: not within 30 s."""
+    started = time.monotonic()
+    while True:
+        began = time.monotonic() - started
+        if began > 30.0:
+            return None
+        try:
+            if final_ms(nodes[0], account, to) <= SETTLED_MS:
+                return began
+        except RuntimeError:
+            account.sequence -= 1  # refused
+            time.sleep(0.02)
 
 
 def means(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
@@ -212,11 +185,50 @@ def means(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     return found
 
 
+def curve(
+    nodes: Sequence[NodeProcess], accounts: Sequence[Account], probes: Sequence[Account], rates: Sequence[float],
+    seconds: float,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Latency and what was refused, for one rate after the other."""
+    rows = []
+    for rate in rates:
+        load = Load(accounts, len(nodes), rate, seconds)
+        found = asyncio.run(under_load(nodes, load, rate, seconds, probes))
+        rows.append(found)
+        print(row_of(found), file=sys.stderr, flush=True)
+    return rows
+
+
+def row_of(found: dict[str, Any]) -> str:
+    """One rate of a curve as a row of a table."""
+    final = found["final_under_load_ms"]
+    cells = (
+        f"{found['offered_per_second']:,.0f}",
+        f"{found['transactions_per_second']:,.0f}",
+        f"{100 * found['refused'] / max(1, found['refused'] + found['submitted']):.0f}%",
+        f"{final['p50']:,.0f} / {final['p99']:,.0f}",
+        f"{found['mean_ms'].get('submitted_wait', 0.0):,.0f}",
+        f"{statistics.mean(found['cpu_percent']):.0f}%",
+        f"{found['generator_cpu_percent']:.0f}%",
+        f"{statistics.mean(found['cpu_us_a_transfer']):.0f}",
+        str(found["failed_rounds"]),
+        str(found["recovery_seconds"]),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD: Final = (
+    "| offered/s | committed/s | refused | final, p50 / p99 ms | longest of a block, ms | CPU a node | generator "
+    "| node CPU, us a transfer | failed rounds | recovery, s |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All phases."""
-    total = int(arguments.rate * arguments.seconds)
+    rates = [float(rate) for rate in arguments.curve.split(",")] if arguments.curve else []
     # A sender's transfers lie far enough apart that a few blocks' worth never exceeds the pool's 64.
-    accounts = [Account(number) for number in range(max(400, int(arguments.rate * 2)))]
+    accounts = [Account(number) for number in range(max(400, int(max([arguments.rate, *rates]) * 2)))]
     probes = [Account(10**7 + number) for number in range(PROBES)]
     report: dict[str, Any] = {"validators": arguments.validators}
     settings: dict[str, dict[str, Any]] = {
@@ -241,8 +253,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 time.sleep(0.05 + 0.1 * random.random())
             report["final_ms"] = spread(latencies)
             report["light_failed_rounds"] = failed_rounds(nodes)
-        if total:
-            load = Load(accounts, len(nodes), total)
+        if rates:
+            report["curve"] = curve(nodes, accounts, probes, rates, arguments.curve_seconds)
+        elif arguments.rate and arguments.seconds:
+            load = Load(accounts, len(nodes), arguments.rate, arguments.seconds)
             report |= asyncio.run(under_load(nodes, load, arguments.rate, arguments.seconds, probes))
         heights = [node.call("node_status") for node in nodes]
         report["heights"] = [status["height"] for status in heights]
@@ -261,6 +275,8 @@ def main() -> int:
         "--rate", type=float, default=1_000.0, help="transfers a second for all nodes together"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of load; 0 leaves it out")
+    parser.add_argument("--curve", help="instead of --rate: rates one after the other, such as 250,1000,4000")
+    parser.add_argument("--curve-seconds", type=float, default=6.0, help="of each of these rates")
     parser.add_argument("--idle", type=float, default=15.0, help="seconds of idling; 0 leaves it out")
     parser.add_argument("--light", type=int, default=60, help="transfers one at a time; 0 leaves them out")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes of each node")
@@ -274,7 +290,11 @@ def main() -> int:
         print(json.dumps(report))
     else:
         for name, value in report.items():
-            print(f"{name:24} {value}")
+            if name != "curve":
+                print(f"{name:24} {value}")
+        if "curve" in report:
+            print(HEAD)
+            print("\n".join([row_of(found) for found in report["curve"]]))
     missed = report.get("failed_rounds", 0) or (
         report.get("transactions_per_second", arguments.rate) < 0.95 * arguments.rate and arguments.seconds
     )

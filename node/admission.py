@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
@@ -65,6 +66,8 @@ class Admission:
         self._dirty: dict[Address, None] = {}
         self._first: dict[Address, asyncio.Future[None]] = {}
         """Senders whose first transaction, with their key, is being verified."""
+        self._last: asyncio.Future[None] | None = None
+        """Done when the group of `submit_in_order` before the next one is admitted."""
 
     # -- one transaction ---------------------------------------------------------------------
 
@@ -123,8 +126,24 @@ class Admission:
                 waited = True
         return waited
 
-    async def submit_many(self, raws: Iterable[bytes]) -> list[Transaction | QenexError]:
-        """Admit a batch in its order; per item the transaction or the error."""
+    async def submit_in_order(self, raws: Sequence[bytes]) -> list[Transaction | QenexError]:
+        """`submit_many`, admitted after the batches for which it was called before: a sender's may lie in several."""
+        before, done = self._last, asyncio.get_running_loop().create_future()
+        self._last = done
+        try:
+            return await self.submit_many(raws, before)
+        finally:
+            done.set_result(None)
+            if self._last is done:
+                self._last = None
+
+    async def submit_many(
+        self, raws: Iterable[bytes], after: asyncio.Future[None] | None = None
+    ) -> list[Transaction | QenexError]:
+        """Admit a batch in its order, and when `after` is done; per item the transaction or the error.
+
+        Raises LimitExceeded or ProcessFailed where the verifier could not judge.
+        """
         answers: list[Transaction | QenexError] = []
         group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
         for raw in raws:
@@ -132,9 +151,11 @@ class Admission:
                 group.append(self._screen(raw))
                 continue
             except PublicKeyMissing:
-                # The sender's first transaction, with his key, may be among those before this one.
-                answers += await self._admit_group(group)
+                # The sender's first transaction, with his key, may be among those before this one, or at the verifier.
+                answers += await self._admit_group(group, after)
                 group = []
+                with suppress(QenexError):
+                    await self._settled(raw)
             except QenexError as error:
                 group.append(error)
                 continue
@@ -142,13 +163,34 @@ class Admission:
                 group.append(self._screen(raw))
             except QenexError as error:
                 group.append(error)
-        return answers + await self._admit_group(group)
+        return answers + await self._admit_group(group, after)
 
     async def _admit_group(
-        self, group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError]
+        self,
+        group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError],
+        after: asyncio.Future[None] | None,
     ) -> list[Transaction | QenexError]:
         pairs = [item for item in group if not isinstance(item, QenexError)]
-        verdicts = iter(await self.verifier.verify_all(pairs, remember=False))
+        first: list[Address] = []
+        for tx, _ in pairs:
+            address, _, public_key, _ = tx.signers[0]
+            if public_key is not None and address not in self._first:
+                self._first[address] = asyncio.get_running_loop().create_future()
+                first.append(address)
+        try:
+            verdicts = await self.verifier.verify_all(pairs, remember=False)
+            if after is not None:
+                await asyncio.shield(after)
+            return await self._admit_verified(group, iter(verdicts))
+        finally:
+            for address in first:
+                self._first.pop(address).set_result(None)
+
+    async def _admit_verified(
+        self,
+        group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError],
+        verdicts: Iterator[bool],
+    ) -> list[Transaction | QenexError]:
         answers: list[Transaction | QenexError] = []
         turn = Slice()
         for item in group:

@@ -73,6 +73,11 @@ class NodeMetrics:
             namespace=NAMESPACE, registry=registry, buckets=STAGE_BUCKETS,
         )  # fmt: skip
         self.steps = {step: steps.labels(step) for step in STEPS}
+        self.wait = Histogram(
+            "submitted_wait_seconds",
+            "From admission here to the block, of the transaction of each block that waited longest",
+            namespace=NAMESPACE, registry=registry, buckets=INTERVAL_BUCKETS,
+        )  # fmt: skip
         self.lateness = Histogram(
             "loop_lateness_seconds", "How late the event loop ran a timer",
             namespace=NAMESPACE, registry=registry, buckets=LATENESS_BUCKETS,

@@ -19,6 +19,8 @@ from consensus.events import Message
 from ledger.backend import StorageFault
 from node.application import Application, Committed
 from node.bft_face import Consensus
+from node.entrance import Entrance
+from node.gate import Gate
 from node.intake import Intake, Outcome
 from node.tasks import watched
 from p2p import messages
@@ -179,7 +181,9 @@ class Precommits:
 class NodeNetwork:
     """See the module. `attach` gives it transport and engine before `start`. Implements `node.bft_face.Gossip`."""
 
-    def __init__(self, application: Application, *, push_peers: int | None = None) -> None:
+    def __init__(
+        self, application: Application, *, push_peers: int | None = None, gate: Gate | None = None
+    ) -> None:
         self.application = application
         self.precommits = Precommits()
         self._advance(application.ledger.height)
@@ -187,6 +191,7 @@ class NodeNetwork:
             application.admission,
             Outcome(self._admitted, self._forget, self._punish),
         )
+        self.entrance = Entrance(application, self._spread, gate)
         self.consensus: Consensus | None = None
         self._transport: Transport | None = None
         holdings = _Holdings(self)
@@ -409,14 +414,16 @@ class NodeNetwork:
     # -- from the node ------------------------------------------------------------------------------
 
     async def submit(self, raw: bytes) -> Transaction:
-        """Verify, admit and spread a transaction that was submitted here. Raises what `Application.submit` does."""
-        tx = await self.application.submit(raw)
-        self.transactions.submitted((tx.witness_id,), (tx.raw,))
+        """Verify, admit and spread a transaction that was submitted here. Raises what `Entrance.submit` does."""
+        return await self.entrance.submit(raw)
+
+    def _spread(self, transactions: Sequence[Transaction]) -> None:
+        self.transactions.submitted([tx.witness_id for tx in transactions], [tx.raw for tx in transactions])
         self._arm()
-        return tx
 
     def block_committed(self, committed: Committed) -> None:
         """A block is final: what concerns earlier heights is of the past."""
+        self.entrance.committed([receipt.tx_id for receipt in committed.result.receipts])
         self.flood.advance(committed.height + 1)
         self.proposals.advance(committed.height + 1)
         self._advance(committed.height)

@@ -31,6 +31,7 @@ from node.bft_recording import Recording
 from node.bft_setup import OpenedSigner, engine_options, open_signer
 from node.config import Config
 from node.events import EventBus
+from node.gate import Gate
 from node.home import read_genesis, read_key
 from node.mempool import Limits, Mempool
 from node.metrics import NodeMetrics
@@ -122,7 +123,8 @@ class Node:
         check_upgrade(self.ledger.committed, self.ledger.height + 1)
         self.application.on_commit = self._committed
         self.events = EventBus(self.application.read_events, self.ledger.height)
-        self.network = NodeNetwork(self.application)
+        gate = Gate(time.monotonic, wait=config.mempool.max_wait_ms / 1_000)
+        self.network = NodeNetwork(self.application, gate=gate)
         if config.p2p.enabled:
             self.peers = Peers(config, genesis, self.network, lambda: self.ledger.durable_height)
         self._start_engine(opened)
@@ -218,7 +220,7 @@ class Node:
             self.ledger,
             self.application.mempool,
             self.events,
-            self.network.submit,
+            self.network.entrance,
             identity,
             not_ready=self.not_ready,
             peers=list if peers is None else peers.connected,
@@ -328,8 +330,9 @@ class Node:
 
     def _declare_metrics(self) -> None:
         metrics, pool, admission = self.metrics, self.application.mempool, self.application.admission
-        verifier, ledger = self.verifier, self.ledger
+        verifier, ledger, gate = self.verifier, self.ledger, self.network.entrance.gate
         metrics.height.set(ledger.height)
+        gate.on_wait = metrics.wait.observe
         if self.engine is not None:
             self.engine.declare_metrics(metrics)
         if self.peers is not None:
@@ -337,6 +340,7 @@ class Node:
         counted: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("mempool_admitted_total", "Transactions admitted to the pool", lambda: admission.admitted),
             ("mempool_refused_total", "Transactions refused at admission", lambda: admission.refused),
+            ("gate_refused_total", "Of what was submitted here, refused as too much", lambda: gate.refused),
             ("mempool_dropped_total", "Evicted, expired or made impossible", lambda: admission.dropped),
             ("verifier_verified_total", "Signatures verified", lambda: verifier.verified),
             ("verifier_respawned_total", "Verifier processes that were replaced", lambda: verifier.respawned),
@@ -347,6 +351,8 @@ class Node:
         now: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("mempool_transactions", "Transactions that wait for a block", lambda: len(pool)),
             ("mempool_bytes", "Their bytes", lambda: pool.size),
+            ("gate_under_way", "Submitted here and in no block yet", lambda: len(gate)),
+            ("gate_limit", "So many may be, before more is refused", lambda: gate.limit),
             ("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued),
             ("verifier_workers", "Running verifier processes", lambda: verifier.alive),
             ("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from ledger.backend import StorageFault
 from ledger.blocks import decode_receipt
 from ledger.state import Readable, Value
 from ledger.store import Ledger
+from node.entrance import Entrance
 from node.events import EventBus
 from node.mempool import Mempool
 from node.simulation import Estimate, Simulation, Simulator
@@ -28,6 +29,7 @@ from qenex.errors import (
     NotFound,
     OutcomeUnknown,
     Pruned,
+    QenexError,
     TransactionExpired,
 )
 from qenex.proof import TreeProof, list_proof
@@ -118,12 +120,8 @@ def _log_fault(fault: StorageFault) -> None:
     logger.critical("the store failed under a read: %s", fault)
 
 
-Submit = Callable[[bytes], Awaitable[Transaction]]
-"""Verifies, admits and spreads raw transaction bytes. Raises a 1000s error."""
-
-
 class NodeService:
-    """See the module. `submit` is the node's admission; `peers` and `not_ready` tell its state.
+    """See the module. `entrance` is the node's admission; `peers` and `not_ready` tell its state.
 
     `on_fault` is told when the store fails under a read: the node has to stop then.
     """
@@ -134,7 +132,7 @@ class NodeService:
         ledger: Ledger,
         mempool: Mempool,
         events: EventBus,
-        submit: Submit,
+        entrance: Entrance,
         identity: Identity,
         *,
         not_ready: Callable[[], str] = str,
@@ -155,7 +153,7 @@ class NodeService:
         self.metrics_text = metrics_text
         self.on_fault = on_fault
         self._simulator = Simulator(machine, ledger, mempool, self.next_block_info)
-        self._submit = submit
+        self._entrance = entrance
         self._waiters: dict[bytes, dict[asyncio.Future[None], int]] = {}
         self._waiting = 0
         self._closed = False
@@ -332,17 +330,21 @@ class NodeService:
 
     # -- transactions ---------------------------------------------------------------------------------
 
-    async def submit(self, raw: bytes) -> Transaction:
+    async def submit(self, raw: bytes, caller: str = "") -> Transaction:
         """Verify and admit. Raises a 1000s error; then nothing was kept."""
-        return await self._submit(raw)
+        return await self._entrance.submit(raw, caller)
 
-    async def submit_and_wait(self, raw: bytes, seconds: float) -> Included:
+    async def submit_many(self, raws: Sequence[bytes], caller: str = "") -> list[Transaction | QenexError]:
+        """The same for several that came together; per item the transaction or the error."""
+        return await self._entrance.submit_many(raws, caller)
+
+    async def submit_and_wait(self, raw: bytes, seconds: float, caller: str = "") -> Included:
         """Submit, then wait for inclusion, which is final.
 
         Raises a 1000s error at once, TransactionExpired when `valid_until` has passed without it, and
         OutcomeUnknown after `seconds` or when the node stops: it may still be included until then.
         """
-        tx = await self._submit(raw)
+        tx = await self._entrance.submit(raw, caller)
         found = await self.wait_for(tx, seconds)
         if found is not None:
             return found

@@ -128,6 +128,10 @@ class MempoolSettings:
     remembered: int = setting(
         200_000, "identifiers of lately included transactions", low=100, high=10_000_000
     )
+    max_wait_ms: int = setting(
+        1_000, "for so long what was submitted here may wait for a block; more is refused as node_busy",
+        unit="milliseconds", low=50, high=3_600_000,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -717,6 +717,12 @@ class GuardForbidsMessage(QenexError):
     )
 
 
+class NodeBusy(QenexError):
+    code = 1047
+    retryable = True
+    default_hint = "send it again after `retry_after_ms` of the error's data, or to another node"
+
+
 # -- 2000s: machine ----------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from ledger.genesis import Genesis
 from ledger.store import Ledger
 from node.application import Application
 from node.config import CONFIG_FILE, ENVIRONMENT_PREFIX, MIN_HISTORY, SECTIONS, specs_of
+from node.entrance import Entrance
 from node.events import EventBus
 from node.generate.reference import page, table
 from node.rpc.app import AdminMethods, build_registry
@@ -49,7 +50,7 @@ def rpc_registry(machine: Machine) -> RpcRegistry:
     application = Application(machine, ledger, Verifier(0))
     events = EventBus(application.read_events, ledger.height)
     service = NodeService(
-        machine, ledger, application.mempool, events, application.submit, Identity("reference", "")
+        machine, ledger, application.mempool, events, Entrance(application), Identity("reference", "")
     )
     return build_registry(service, AdminMethods(lambda: None, lambda level: None), PeerMethods(None))
 

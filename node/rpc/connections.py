@@ -50,6 +50,7 @@ class ConnectionTable:
         self._clock = clock
         self._connections: dict[object, Connection] = {}
         self._by_key: dict[str, int] = {}
+        self._opened = 0
         self.refused = 0
 
     def __len__(self) -> int:
@@ -73,8 +74,14 @@ class ConnectionTable:
     def _caller(self, key: str, own_machine: bool, privileged: bool) -> Caller:
         rates = self._rates
         if rates is None or key == "local" or (own_machine and not self._limits.limit_loopback):
-            return Caller(_free, privileged)
-        return Caller(partial(rates.charge, key), privileged, owe=partial(rates.owe, key))
+            caller = Caller(_free, privileged)
+        else:
+            caller = Caller(partial(rates.charge, key), privileged, owe=partial(rates.owe, key))
+        if own_machine:  # programs of this machine, or whoever comes through its proxy
+            self._opened += 1
+            key = f"{key} {self._opened}"
+        caller.key = key
+        return caller
 
     def closed(self, handler: object) -> None:
         """Forget a connection."""

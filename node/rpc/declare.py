@@ -11,8 +11,8 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -46,6 +46,9 @@ class Parameter:
     doc: str
 
 
+Several = Callable[[Any, Sequence[list[Any]]], Awaitable[Sequence[Any]]]
+"""`several(caller, calls)`: for the values of each call, in their order, the JSON-ready result or the QenexError."""
+
 _MISSING: Final = object()
 
 
@@ -72,6 +75,8 @@ class Method:
     cost: int = 1
     errors: tuple[type[QenexError], ...] = ()
     names: frozenset[str] = field(default=frozenset())
+    together: Several | None = None
+    """Answers several calls of a batch at once, where that is cheaper."""
 
     def bind(self, params: Json) -> list[Any]:
         """Return the typed values of JSON parameters, named or positional.
@@ -132,6 +137,7 @@ class _Mark:
     access: Access
     cost: int
     errors: tuple[type[QenexError], ...]
+    together: str
 
 
 def method(
@@ -142,15 +148,17 @@ def method(
     access: Access = Access.PUBLIC,
     cost: int = 1,
     errors: tuple[type[QenexError], ...] = (),
+    together: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function of an API class as the RPC method `name`.
 
     `result` is the JSON Schema of what the function returns JSON-ready, or the codec that turns its
-    return value into JSON; without it the return annotation says the type.
+    return value into JSON; without it the return annotation says the type. `together` names the method of the
+    class that answers several calls at once, a `Several`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.__dict__["rpc"] = _Mark(name, result, rest, access, cost, errors)
+        function.__dict__["rpc"] = _Mark(name, result, rest, access, cost, errors, together)
         return function
 
     return mark
@@ -177,7 +185,8 @@ def methods_of(api: object, prefix: str) -> Iterator[Method]:
     for _, function in inspect.getmembers(type(api), inspect.isfunction):
         mark: _Mark | None = function.__dict__.get("rpc")
         if mark is not None:
-            yield _build(mark, function, getattr(api, function.__name__), prefix)
+            built = _build(mark, function, getattr(api, function.__name__), prefix)
+            yield replace(built, together=getattr(api, mark.together)) if mark.together else built
 
 
 def _build(mark: _Mark, function: Callable[..., Any], bound: Callable[..., Any], prefix: str) -> Method:

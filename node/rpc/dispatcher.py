@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from ledger.backend import StorageFault
-from node.rpc.declare import Access, Method, Registry
+from node.rpc.declare import Access, Method, Registry, Several
 from node.rpc.strict_json import Json, dumps, loads
 from qenex.errors import (
     Forbidden,
@@ -70,6 +70,8 @@ class Caller:
     privileged: bool = False
     session: Session | None = None
     owe: Callable[[int], None] = _nothing
+    key: str = ""
+    """Tells callers apart: a network address, or one connection of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,14 @@ def rest_error_object(error: QenexError) -> dict[str, Json]:
 
 def _error(request_id: Json, error: QenexError) -> str:
     return dumps({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
+
+
+class _Together(NamedTuple):
+    """Calls of a batch that follow each other, of a method that answers several at once."""
+
+    method: Method
+    answer: Several
+    length: int
 
 
 class Dispatcher:
@@ -141,24 +151,92 @@ class Dispatcher:
         if len(messages) > self.bounds.max_batch:
             raise LimitExceeded(f"a batch of {len(messages)}, at most {self.bounds.max_batch} allowed")
         answers: list[str] = []
-        size = 0
+        size = at = 0
         slice_end = time.monotonic() + SLICE_SECONDS
-        for message in messages:
+        while at < len(messages):
             if size > self.bounds.max_answer_size:  # full: what is left is refused before it does anything
-                if type(message) is not dict or "id" in message:
-                    answers.append(self._too_long(message))
-                continue
-            answer = await self._single(message, caller)
-            if answer is not None:
-                if size + len(answer) > self.bounds.max_answer_size:
-                    size = self.bounds.max_answer_size + 1
-                    answer = self._too_long(message)
-                size += len(answer)
-                answers.append(answer)
+                left = [message for message in messages[at:] if type(message) is not dict or "id" in message]
+                answers += [self._too_long(message) for message in left]
+                break
+            together = self._together(messages, at)
+            if together is None:
+                given = [await self._single(messages[at], caller)]
+            else:
+                given = await self._several(together, messages[at : at + together.length], caller)
+            for message, answer in zip(messages[at:], given):
+                if answer is not None:
+                    if size + len(answer) > self.bounds.max_answer_size:
+                        size = self.bounds.max_answer_size + 1
+                        answer = self._too_long(message)
+                    size += len(answer)
+                    answers.append(answer)
+            at += len(given)
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + SLICE_SECONDS
         return "[" + ",".join(answers) + "]" if answers else None
+
+    def _together(self, messages: list[Json], at: int) -> _Together | None:
+        """The calls from `at` on that are of one method which answers several at once."""
+        first = messages[at]
+        name = first.get("method") if type(first) is dict else None
+        method = self._methods.get(name) if type(name) is str else None
+        if method is None or method.together is None:
+            return None
+        end = at + 1
+        while end < len(messages) and type(messages[end]) is dict and messages[end].get("method") == name:
+            end += 1
+        return None if end == at + 1 else _Together(method, method.together, end - at)
+
+    async def _several(self, run: _Together, messages: list[Json], caller: Caller) -> list[str | None]:
+        """`_single` for several calls of one method, which are then worked on together."""
+        method = run.method
+        outcomes: list[Json | QenexError] = []
+        ids: list[Json] = []
+        calls: list[list[Any]] = []
+        places: list[int] = []
+        for message in messages:
+            request_id: Json = None
+            try:
+                given_id = _id_of(message)
+                request_id = None if given_id is _ABSENT else given_id
+                _check_form(message)
+                request_id = given_id
+                caller.charge(1)
+                self._open(method, message, caller)
+                values = method.bind(message.get("params"))
+                if method.cost > 1:
+                    caller.charge(method.cost - 1)
+                places.append(len(outcomes))
+                calls.append(values)
+                outcomes.append(None)
+            except QenexError as error:
+                outcomes.append(error)
+            ids.append(request_id)
+        try:
+            for place, result in zip(places, await run.answer(caller, calls) if calls else ()):
+                outcomes[place] = result
+        except StorageFault as fault:
+            raise self.fault(fault) from None
+        except Exception as error:  # as in _single
+            if not isinstance(error, QenexError):
+                logger.exception("RPC method %s failed", method.name)
+                error = InternalError("internal error")
+            for place in places:
+                outcomes[place] = error
+        return [
+            self._answered(method.name, request_id, outcome) for request_id, outcome in zip(ids, outcomes)
+        ]
+
+    def _answered(self, name: str, request_id: Json, outcome: Json | QenexError) -> str | None:
+        """Count a call and put its answer into words, if it wants one."""
+        if isinstance(outcome, QenexError):
+            self._count(name, outcome_of(outcome))
+            return None if request_id is _ABSENT else _error(request_id, outcome)
+        self._count(name, OK)
+        if request_id is _ABSENT:
+            return None
+        return f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(outcome)}}}'
 
     def _too_long(self, message: Json) -> str:
         try:

@@ -14,7 +14,7 @@ import hmac
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -35,6 +35,7 @@ from qenex.errors import (
     Forbidden,
     InvalidRequest,
     LimitExceeded,
+    NodeBusy,
     NotFound,
     QenexError,
 )
@@ -260,7 +261,7 @@ class RpcServer:
         expected = f"Bearer {self._settings.token}"
         if not self._settings.token or not hmac.compare_digest(given.encode(), expected.encode()):
             raise Forbidden("the token is wrong, or this node has none")
-        return Caller(connection.caller.charge, True, owe=connection.caller.owe)
+        return replace(connection.caller, privileged=True)
 
     async def _rpc(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         if request.method != "POST":
@@ -403,7 +404,7 @@ def _refusal(error: QenexError, *, rest: bool) -> web.Response:
     if isinstance(error, _BadBody):
         status = error.status
         headers["Connection"] = "close"
-    elif isinstance(error, LimitExceeded):
+    elif isinstance(error, LimitExceeded | NodeBusy):
         headers["Retry-After"] = "1"
     elif isinstance(error, _WrongVerb):
         status = 405

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from node.rpc.declare import method
 from node.rpc.dispatcher import Caller
 from node.rpc.render import (
@@ -28,6 +31,7 @@ from qenex.errors import (
     InvalidSignature,
     MalformedBytes,
     MempoolFull,
+    NodeBusy,
     NotFound,
     OutcomeUnknown,
     QenexError,
@@ -47,7 +51,7 @@ from qenex.types import Bytes32
 
 ENTRY_ERRORS = (
     MalformedBytes, WrongChainId, WrongSequence, InvalidSignature, InsufficientFee, InsufficientFunds, AlreadyKnown,
-    MempoolFull,
+    MempoolFull, NodeBusy,
 )  # fmt: skip
 
 GAS_PER_UNIT = 1_000
@@ -64,9 +68,10 @@ class TransactionMethods:
         self._renderer = renderer
 
     @method(
-        "tx_submit", result=shape("Submitted", hash=HASH, valid_until=INTEGER), cost=5, errors=ENTRY_ERRORS
-    )
-    async def submit(self, transaction: TransactionInput) -> Json:
+        "tx_submit", result=shape("Submitted", hash=HASH, valid_until=INTEGER), cost=5, errors=ENTRY_ERRORS,
+        together="submit_several",
+    )  # fmt: skip
+    async def submit(self, caller: Caller, transaction: TransactionInput) -> Json:
         """Verify and admit a signed transaction; it is pending after this, not yet included.
 
         It can be included up to the height `valid_until`, and not after it.
@@ -74,13 +79,31 @@ class TransactionMethods:
         Args:
             transaction: raw signed bytes as hex, or the JSON form with signatures.
         """
-        tx = await self._service.submit(self._raw(transaction))
-        return {"hash": hex_of(tx.tx_id), "valid_until": tx.valid_until}
+        tx = await self._service.submit(self._raw(transaction), caller.key)
+        return _submitted(tx)
+
+    async def submit_several(self, caller: Caller, calls: Sequence[list[Any]]) -> list[Json | QenexError]:
+        """`submit` for several calls of a batch, verified together."""
+        answers: list[Json | QenexError] = []
+        raws: list[bytes] = []
+        places: list[int] = []
+        for at, (given,) in enumerate(calls):
+            answers.append(None)
+            try:
+                raws.append(self._raw(given))
+                places.append(at)
+            except QenexError as error:
+                answers[at] = error
+        for at, found in zip(places, await self._service.submit_many(raws, caller.key), strict=True):
+            answers[at] = found if isinstance(found, QenexError) else _submitted(found)
+        return answers
 
     @method(
         "tx_submitAndWait", result=LOOKUP, cost=10, errors=(*ENTRY_ERRORS, OutcomeUnknown, TransactionExpired)
     )
-    async def submit_and_wait(self, transaction: TransactionInput, timeout_ms: Timeout = 20_000) -> Json:
+    async def submit_and_wait(
+        self, caller: Caller, transaction: TransactionInput, timeout_ms: Timeout = 20_000
+    ) -> Json:
         """Submit, then wait until the transaction is included, which is final.
 
         After the deadline the error OutcomeUnknown has hash, valid_until and height in its data: do not
@@ -90,7 +113,7 @@ class TransactionMethods:
             transaction: raw signed bytes as hex, or the JSON form with signatures.
             timeout_ms: milliseconds to wait, at most 60,000.
         """
-        found = await self._service.submit_and_wait(self._raw(transaction), timeout_ms / 1000)
+        found = await self._service.submit_and_wait(self._raw(transaction), timeout_ms / 1000, caller.key)
         return self._renderer.included(found)
 
     @method("tx_get", result=LOOKUP, rest="/transactions/{hash}", cost=2, errors=(NotFound,))
@@ -204,6 +227,10 @@ class TransactionMethods:
         """The transaction without signatures, as a simulation runs it."""
         tx = self._any(given)
         return decode_body(tx.body_bytes) if tx.raw else tx
+
+
+def _submitted(tx: Transaction) -> Json:
+    return {"hash": hex_of(tx.tx_id), "valid_until": tx.valid_until}
 
 
 def _is_raw(data: bytes) -> bool:

@@ -92,7 +92,7 @@ class WebSocketSession:
         self._socket = socket
         self._dispatcher = dispatcher
         self._feed = feed
-        self._caller = Caller(caller.charge, caller.privileged, self, caller.owe)
+        self._caller = Caller(caller.charge, caller.privileged, self, caller.owe, caller.key)
         self._limits = limits
         self._abort = abort
         self._reading = reading

@@ -11,7 +11,9 @@ from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
 from node.application import Application, Committed
+from node.entrance import Entrance
 from node.events import EventBus
+from node.gate import Gate
 from node.rpc.app import build_registry
 from node.rpc.dispatcher import Caller, Dispatcher
 from node.service import Identity, NodeService
@@ -48,7 +50,7 @@ class TestChain:
 
     __test__ = False
 
-    def __init__(self, history: int = 1_000, retain_blocks: int = 0) -> None:
+    def __init__(self, history: int = 1_000, retain_blocks: int = 0, gate: Gate | None = None) -> None:
         balances = [
             {"address": text(owner), "denom": denom, "amount": str(amount)}
             for owner in (ALICE, BOB)
@@ -74,12 +76,13 @@ class TestChain:
         self.bus = EventBus(self.app.read_events, self.ledger.height)
         self.app.on_commit = self._committed
         self.reason = ""
+        self.entrance = Entrance(self.app, gate=gate)
         self.service = NodeService(
             self.machine,
             self.ledger,
             self.app.mempool,
             self.bus,
-            self.app.submit,
+            self.entrance,
             Identity("test", "1.0", validator=VALIDATOR_KEY.address),
             not_ready=lambda: self.reason,
         )
@@ -87,6 +90,7 @@ class TestChain:
         self.caller = Caller(lambda cost: None)
 
     def _committed(self, committed: Committed) -> None:
+        self.entrance.committed([receipt.tx_id for receipt in committed.result.receipts])
         self.bus.publish(committed.events)
         self.service.block_committed(committed.height)
 

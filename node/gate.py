@@ -1,0 +1,207 @@
+"""How many transactions submitted at this node may be under way at a time: what is beyond is refused, not queued.
+
+A queue that nobody bounds turns an overload into minutes of waiting for everybody, and goes on to do so after the load
+has fallen. So what was submitted HERE and is in no block yet is counted, and held below what the chain takes within `WAIT`
+seconds (Little's law: under way = rate * time). Each node does so for its own callers by its own count; what peers send
+passed their gates. The bounds of the pool stay as they are, for memory.
+
+How much the chain takes of what is submitted here is measured at each block, over the last `WINDOW` seconds in which
+something was under way. The measure rises at once, and falls only while callers are refused or what is admitted waits too
+long: a node with little to do learns nothing about what it could do. Where two blocks take longer than `WAIT`, their time
+counts instead, up to `SLOW` times `WAIT`: a transaction that comes while one is made waits for the next, and a slow network
+would else close its gates until nothing went through. Where blocks are slower than that, `wait` has to be set higher.
+
+A caller with less under way than a quarter of the average, or than `LIGHT`, comes in beyond the limit, up to a quarter more:
+who sends little does not stand outside because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
+dropped, or the fee has risen over it): what is stuck must not close the gate.
+
+Pure logic; the clock comes in, in monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from qenex.errors import NodeBusy
+
+WAIT: Final = 1.0
+"""Seconds for which what is under way may last."""
+WINDOW: Final = 2.0
+"""Seconds over which is measured what the chain takes."""
+SHORTEST: Final = 1.0
+"""Less says nothing: it may hold one block more or less."""
+CORRECTION: Final = 0.3
+"""By so much of the difference the measure falls at a block."""
+FIRST_RATE: Final = 500.0
+"""Transactions a second, before anything was measured."""
+LEAST_WAIT: Final = 0.25
+"""A refused caller is told to wait for so long at least, as a share of the time that what is under way may last."""
+LEAST: Final = 100
+"""So many may be under way in any case."""
+LIGHT: Final = 16
+FORGOTTEN: Final = 10.0
+SLOW: Final = 4.0
+
+
+def _nobody(seconds: float) -> None:
+    """Default of `Gate.on_wait`."""
+
+
+class Gate:
+    """See the module. `wait` in seconds; `callers` are told apart by any name."""
+
+    def __init__(self, clock: Callable[[], float], *, wait: float = WAIT, least: int = LEAST) -> None:
+        self._clock = clock
+        self._wait = wait
+        self._least = least
+        self._under_way: dict[bytes, tuple[str, float]] = {}
+        self._order: deque[tuple[float, bytes]] = deque()
+        """Admissions with their times, those that have left among them."""
+        self._entering = 0
+        """Places given to what is being verified."""
+        self._early: set[bytes] = set()
+        """What blocks took while something was: its admission may not have been told yet."""
+        self._of_caller: dict[str, int] = {}
+        self._rate = FIRST_RATE
+        self._samples: deque[tuple[float, int]] = deque()
+        self._since = 0.0
+        """Begin of the time that the samples cover."""
+        self._refused_since = False
+        self._interval = 0.0
+        """Seconds between two blocks with something that was submitted here, while something was under way."""
+        self.refused = 0
+        self.on_wait: Callable[[float], None] = _nobody
+        """Told at each block how long it took from the admission here of its first transaction, in seconds."""
+
+    def __len__(self) -> int:
+        return len(self._under_way) + self._entering
+
+    @property
+    def rate(self) -> float:
+        """Transactions a second of those submitted here that the chain takes, as far as it was measured."""
+        return self._rate
+
+    @property
+    def limit(self) -> int:
+        """How many may be under way."""
+        return max(self._least, int(self._rate * self._allowed))
+
+    @property
+    def _allowed(self) -> float:
+        """Seconds for which what is under way may last."""
+        return max(self._wait, min(2.0 * self._interval, SLOW * self._wait))
+
+    def ask(self, caller: str, wanted: int) -> int:
+        """Places for up to `wanted` transactions of a caller, 0 if there is none; each has to be given to `entered` or `left`."""
+        self._forget()
+        limit, used = self.limit, len(self)
+        granted = min(wanted, max(0, limit - used))
+        if granted < wanted:
+            share = max(LIGHT, limit // (4 * len(self._of_caller) or 4))
+            light = share - self._of_caller.get(caller, 0) - granted
+            granted += max(0, min(wanted - granted, light, limit + limit // 4 - used - granted))
+        if granted < wanted:
+            self._refused_since = True
+            self.refused += wanted - granted
+        if granted:
+            if not used:
+                self._begin()
+            self._entering += granted
+            self._of_caller[caller] = self._of_caller.get(caller, 0) + granted
+        return granted
+
+    def entered(self, caller: str, tx_id: bytes) -> None:
+        """A transaction for which there was a place was admitted."""
+        now = self._clock()
+        if tx_id in self._early or tx_id in self._under_way:  # or another signature of it took its place
+            self.left(caller)
+            return
+        self._enter(1)
+        self._under_way[tx_id] = caller, now
+        self._order.append((now, tx_id))
+
+    def left(self, caller: str, count: int = 1) -> None:
+        """So many for which there were places were not admitted."""
+        self._enter(count)
+        self._leave(caller, count)
+
+    def _enter(self, count: int) -> None:
+        """So many places were given and are used, or given back."""
+        self._entering -= count
+        if not self._entering:
+            self._early.clear()
+
+    def refusal(self) -> NodeBusy:
+        """What a caller for whom there is no place is told."""
+        waiting, rate = len(self), max(self._rate, 1.0)
+        seconds = max(LEAST_WAIT * self._wait, (waiting - self.limit + 1) / rate)
+        error = NodeBusy(
+            f"{waiting} transactions that were submitted here wait for a block: {waiting / rate:.1f} s of work"
+        )
+        error.__dict__["details"] = {"retry_after_ms": math.ceil(seconds * 1_000)}
+        return error
+
+    def committed(self, tx_ids: Iterable[bytes]) -> None:
+        """A block took these, whoever submitted them."""
+        now = self._clock()
+        if self._entering:
+            tx_ids = list(tx_ids)
+            self._early.update(tx_ids)
+        take, own, first = self._under_way.pop, 0, now
+        for tx_id in tx_ids:
+            found = take(tx_id, None)
+            if found is not None:
+                own += 1
+                self._leave(found[0])
+                if found[1] < first:
+                    first = found[1]
+        if own:
+            self.on_wait(now - first)
+            self._measure(now, own, slow=now - first > self._allowed)
+
+    # -- measuring --------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Something is under way again: time before this says nothing."""
+        self._samples.clear()
+        self._since = self._clock()
+
+    def _measure(self, now: float, own: int, *, slow: bool) -> None:
+        samples = self._samples
+        samples.append((now, own))
+        while len(samples) > 1 and samples[0][0] < now - WINDOW:
+            self._since = samples.popleft()[0]
+        span = now - self._since
+        if span >= SHORTEST:
+            self._interval = span / len(samples)
+            rate = sum([count for _, count in samples]) / span
+            if rate > self._rate:
+                self._rate = rate
+            elif slow or self._refused_since:
+                self._rate -= CORRECTION * (self._rate - rate)
+        self._refused_since = False
+
+    # -- leaving ----------------------------------------------------------------------------------
+
+    def _leave(self, caller: str, count: int = 1) -> None:
+        left = self._of_caller[caller] - count
+        if left:
+            self._of_caller[caller] = left
+        else:
+            del self._of_caller[caller]
+
+    def _forget(self) -> None:
+        """Count no longer what is overdue."""
+        order, under_way, last = self._order, self._under_way, self._clock() - FORGOTTEN
+        while order:
+            at, tx_id = order[0]
+            found = under_way.get(tx_id)
+            if found is not None and found[1] == at:
+                if at > last:
+                    return
+                del under_way[tx_id]
+                self._leave(found[0])
+            order.popleft()
