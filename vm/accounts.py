@@ -278,7 +278,7 @@ class Accounts(Guards):
     scoped_keys = OrderedMap[tuple[Address, U16], ScopedKey](3, key=(Address, U16), value=ScopedKey)
     scoped_counts = Map[Address, ScopedKeyCount](4, key=Address, value=ScopedKeyCount)
 
-    @message(gas=400)
+    @message(gas=700)
     def rotate_key(self, ctx: Context, new_key: PublicKeyBytes, possession: PossessionBytes) -> Waiting:
         """Sign with another key from now on; the address stays. A guarded account's rotation waits for the delay.
 
@@ -313,7 +313,7 @@ class Accounts(Guards):
             self.public_keys.set(short[1:], key)
         return short
 
-    @message(gas=400)
+    @message(gas=800)
     def add_scoped_key(
         self, ctx: Context, key: PublicKeyBytes, messages: MessageNames, limits: SpendingLimits, expires: U64
     ) -> ScopedKeyIndex:
@@ -342,7 +342,7 @@ class Accounts(Guards):
         ctx.emit(ScopedKeyAdded(ctx.actor, count.next, short, expires))
         return ScopedKeyIndex(count.next)
 
-    @message(gas=200)
+    @message(gas=350)
     def revoke_scoped_key(self, ctx: Context, number: U16) -> None:
         """Let a scoped key act no more, at once.
 

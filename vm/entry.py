@@ -125,7 +125,7 @@ def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
 def intrinsic_gas(rules: Rules, tx: Transaction, keys: tuple[bytes, ...]) -> int:
     """Gas of a transaction's bytes, signatures and the entries it makes before its first message."""
     schedule = rules.schedule
-    gas = schedule.transaction + schedule.byte * (len(tx.raw) or signed_size(tx, keys))
+    gas = schedule.transaction + (len(tx.raw) or signed_size(tx, keys)) // schedule.bytes_per_gas
     for index, (signer, key) in enumerate(zip(tx.signers, keys, strict=True)):
         if key[0] == MULTISIG_TAG:
             gas += sum([rules.signature_gas[member.key[0]] for member in _members(rules, tx, index, key)])
@@ -300,7 +300,7 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
     if signature_gas is None or not size:
         return None
     schedule = rules.schedule
-    gas = schedule.transaction + schedule.byte * size + signature_gas
+    gas = schedule.transaction + size // schedule.bytes_per_gas + signature_gas
     maximum, gas_limit, tip = tx.fee
     if (
         not gas <= gas_limit <= rules.params.max_block_gas

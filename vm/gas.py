@@ -12,10 +12,13 @@ from qenex.errors import OutOfGas, UnsupportedVersion
 
 
 class GasSchedule(NamedTuple):
-    """Prices in gas. `signature` pairs scheme tags with the cost of one verification."""
+    """Prices in gas. `signature` pairs scheme tags with the cost of one verification.
+
+    A gas pays for `bytes_per_gas` bytes of a transaction, rounded down: decoded, hashed, sent on and kept.
+    """
 
     transaction: int
-    byte: int
+    bytes_per_gas: int
     event: int
     update: int
     create: int
@@ -26,14 +29,14 @@ class GasSchedule(NamedTuple):
 
 GAS_SCHEDULES: Final[dict[int, GasSchedule]] = {
     1: GasSchedule(
-        transaction=100,
-        byte=1,
+        transaction=250,
+        bytes_per_gas=4,
         event=10,
         update=100,
         create=2_000,
         created_byte=2,
         item=5,
-        signature=((0x01, 420), (0x02, 840), (0x03, 1_260), (0x04, 3_360), (0x11, 1_260)),
+        signature=((0x01, 420), (0x02, 840), (0x03, 1_260), (0x04, 2_520), (0x11, 1_260)),
     )
 }
 """Schedule by protocol version. A created entry costs as 20 updates: state is for ever."""

@@ -48,6 +48,8 @@ from vm.scoped import Spent
 
 DUE_ITEMS: Final = 250
 """What one block executes of what is due; the rest is due in the next."""
+CANCEL_GAS: Final = 600
+"""Cancelling one entry of the queue, whose coins go back."""
 ROTATION, TRANSFER, TERMS, REMOVAL = "rotation", "transfer", "guard", "removal"
 
 
@@ -198,7 +200,7 @@ class Guards(Module):
 
     # -- by the account -------------------------------------------------------------------------
 
-    @message(gas=900)
+    @message(gas=700)
     def set_guard(
         self,
         ctx: Context,
@@ -253,7 +255,7 @@ class Guards(Module):
 
     # -- by the canceller -----------------------------------------------------------------------
 
-    @message(gas=600, exit=True)
+    @message(gas=400, exit=True)
     def cancel_queued(self, ctx: Context, address: Address, number: U64 | None) -> None:
         """Let what waits not happen: coins go back to their account.
 
@@ -291,7 +293,7 @@ class Guards(Module):
         self.queued.set((address, number), entry._replace(due_s=ctx.time_s))
         ctx.emit(QueuedApproved(address, number))
 
-    @message(gas=600, exit=True)
+    @message(gas=400, exit=True)
     def freeze(
         self, ctx: Context, address: Address, seconds: Annotated[int, Between(0, MAX_FREEZE_S)]
     ) -> None:
@@ -371,6 +373,7 @@ class Guards(Module):
         ctx.money.take_back(ctx, address, transfer.denom, transfer.amount)
 
     def _cancel(self, ctx: Context, address: Address, number: int) -> None:
+        ctx.gas.use(CANCEL_GAS)
         entry = self._forget(address, number)
         if entry.transfer is not None:
             self._take_back(ctx, address, entry.transfer)

@@ -51,7 +51,7 @@ from vm.core import TransferFeePaid
 
 TOKENS = "tokens/"
 """What a token's denomination begins with: only these can have rules of their own."""
-RULE_GAS = 60
+RULE_GAS = 150
 """Looking up what binds two accounts and one token."""
 
 VAULT_OWNER = "accounts"

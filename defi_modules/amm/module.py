@@ -89,7 +89,7 @@ class Amm(Swaps, Shares, Queries):
 
     # -- pools ------------------------------------------------------------------------------
 
-    @message(gas=800)
+    @message(gas=850)
     def create_pool(self, ctx: Context, denom_a: Denom, denom_b: Denom, fee_bps: Bps) -> PoolMade:
         """Create a constant-product pool; the first deposit sets its price.
 
@@ -102,7 +102,7 @@ class Amm(Swaps, Shares, Queries):
             raise FeeTierNotAllowed(f"{fee_bps} basis points, not among {self.params.constant_product_fees}")
         return self._make(ctx, CONSTANT_PRODUCT, (denom_a, denom_b), fee_bps)
 
-    @message(gas=800)
+    @message(gas=850)
     def create_concentrated_pool(
         self, ctx: Context, denom_a: Denom, denom_b: Denom, fee_pips: U32, sqrt_price: U256
     ) -> PoolMade:
@@ -127,7 +127,7 @@ class Amm(Swaps, Shares, Queries):
         self.spots.set(made.pool, Spot(sqrt_price, tick_at_sqrt_price(sqrt_price), 0, 0, 0))
         return made
 
-    @message(gas=900)
+    @message(gas=850)
     def create_stable_pool(
         self,
         ctx: Context,
@@ -186,7 +186,7 @@ class Amm(Swaps, Shares, Queries):
         ctx.emit(PoolCreated(number, curve, denoms, ctx.actor))
         return PoolMade(number)
 
-    @message(gas=300)
+    @message(gas=350)
     def ramp_amplification(
         self, ctx: Context, pool: U64, amplification: Annotated[int, Between(1, MAX_AMP)], end_s: U64
     ) -> None:
@@ -216,7 +216,7 @@ class Amm(Swaps, Shares, Queries):
     def _amp_now(ctx: Context, setup: StableSetup) -> int:
         return amplification(setup, ctx.time_s)
 
-    @message(gas=500)
+    @message(gas=900)
     def collect_protocol(self, ctx: Context, pool: U64) -> Removed:
         """Pay the protocol's part of a pool's fees to the treasury. Anybody may ask for it.
 
@@ -232,7 +232,7 @@ class Amm(Swaps, Shares, Queries):
         ctx.emit(ProtocolCollected(pool, treasury, coins))
         return Removed(coins)
 
-    @message(gas=200, exit=True)
+    @message(gas=300, exit=True)
     def set_pool_pause(self, ctx: Context, pool: U64, paused: bool) -> None:
         """Pause a pool or resume it. Only the authority of the parameters; liquidity can always leave.
 

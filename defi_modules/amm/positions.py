@@ -45,7 +45,7 @@ from vm.module import message
 class Positions(AmmBase):
     """Opening, growing, shrinking and collecting."""
 
-    @message(gas=1_500)
+    @message(gas=2_700)
     def open_position(
         self,
         ctx: Context,
@@ -83,7 +83,7 @@ class Positions(AmmBase):
         if lower % pool.tick_spacing or upper % pool.tick_spacing:
             raise TickOutOfRange(f"ticks are multiples of {pool.tick_spacing} here, not {lower} and {upper}")
 
-    @message(gas=1_300)
+    @message(gas=1_900)
     def increase_position(
         self, ctx: Context, position: U64, maximum: Coins, minimum_liquidity: Amount, deadline_s: U64
     ) -> PositionMade:
@@ -138,7 +138,7 @@ class Positions(AmmBase):
         ctx.emit(PositionChanged(number, position.pool, position.owner, changed.liquidity))
         return PositionMade(number, added, costs[0], costs[1])
 
-    @message(gas=1_300, exit=True)
+    @message(gas=2_200, exit=True)
     def decrease_position(
         self, ctx: Context, position: U64, liquidity: Amount, minimum: Coins, deadline_s: U64
     ) -> PositionPaid:
@@ -183,7 +183,7 @@ class Positions(AmmBase):
         ctx.emit(PositionChanged(position, held.pool, held.owner, left))
         return PositionPaid(amounts[0] + fees[0], amounts[1] + fees[1])
 
-    @message(gas=800, exit=True)
+    @message(gas=1_500, exit=True)
     def collect(self, ctx: Context, position: U64) -> PositionPaid:
         """Pay out the fees that a position has earned. Open while the pool is paused.
 

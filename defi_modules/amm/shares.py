@@ -38,7 +38,7 @@ LOCKED = constant_product.MINIMUM_SHARES
 class Shares(AmmBase):
     """Deposits and withdrawals of pools with shares."""
 
-    @message(gas=700)
+    @message(gas=2_300)
     def add_liquidity(
         self, ctx: Context, pool: U64, maximum: Coins, minimum_shares: Amount, deadline_s: U64
     ) -> Added:
@@ -148,7 +148,7 @@ class Shares(AmmBase):
         kept = tuple([amount - cut for amount, cut in zip(offered, cuts, strict=True)])
         return minted, tuple(offered), self.with_reserves(book, kept, cuts)
 
-    @message(gas=600, exit=True)
+    @message(gas=2_300, exit=True)
     def remove_liquidity(
         self, ctx: Context, pool: U64, shares: Amount, minimum: Coins, deadline_s: U64
     ) -> Removed:
@@ -201,7 +201,7 @@ class Shares(AmmBase):
         ctx.emit(LiquidityRemoved(number, ctx.actor, shares, coins))
         return Removed(coins)
 
-    @message(gas=900)
+    @message(gas=2_400)
     def remove_one(self, ctx: Context, pool: U64, shares: Amount, minimum: Coin, deadline_s: U64) -> Removed:
         """Redeem shares of a stable pool for one coin alone, for a fee on what makes it lopsided.
 
@@ -238,7 +238,7 @@ class Shares(AmmBase):
         taken = tuple([got + cut if k == at else 0 for k in range(len(terms.denoms))])
         return self._redeem(ctx, pool, terms, book, total, shares, paid, taken)
 
-    @message(gas=300, exit=True)
+    @message(gas=500, exit=True)
     def release_shares(self, ctx: Context, pool: U64) -> Added:
         """Hand out shares of an earlier block's deposit: needed only if the module was paused in between.
 

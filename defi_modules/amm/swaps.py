@@ -13,7 +13,7 @@ from vm.module import message
 class Swaps(AmmBase):
     """Swap messages."""
 
-    @message(gas=450)
+    @message(gas=1_500)
     def swap_exact_in(
         self, ctx: Context, amount_in: Coin, path: Path, minimum_out: Amount, deadline_s: U64
     ) -> Swapped:
@@ -44,7 +44,7 @@ class Swaps(AmmBase):
             denom, amount = paid, hop.amount_out
         return self._move_along(ctx, hops)
 
-    @message(gas=450)
+    @message(gas=1_900)
     def swap_exact_out(
         self,
         ctx: Context,
@@ -84,7 +84,7 @@ class Swaps(AmmBase):
             amount = hop.amount_in
         return hops
 
-    @message(gas=450)
+    @message(gas=1_500)
     def swap_split(
         self, ctx: Context, denom_in: Denom, legs: Legs, minimum_out: Amount, deadline_s: U64
     ) -> Swapped:
@@ -104,14 +104,14 @@ class Swaps(AmmBase):
         for amount, path in legs:
             if path[-1].denom != target:
                 raise RouteInvalid(f"routes to {target} and to {path[-1].denom}")
-            ctx.gas.use(400)
+            ctx.gas.use(550)
             received += self._swap_in(ctx, Coin(denom_in, amount), path)
             paid += amount
         if received < minimum_out:
             raise SlippageExceeded(f"{received} {target} for it now, {minimum_out} wanted at least")
         return Swapped(paid, received, Coin(target, received))
 
-    @message(gas=500)
+    @message(gas=1_700)
     def flash_swap(
         self,
         ctx: Context,
@@ -151,7 +151,7 @@ class Swaps(AmmBase):
         numbers = [hop.pool for hop in path]
         if len(set(numbers)) != len(numbers):
             raise RouteInvalid("a route goes through each pool once")
-        ctx.gas.use(400 * (len(path) - 1))
+        ctx.gas.use(550 * (len(path) - 1))
 
     def _move_along(self, ctx: Context, hops: list[Hopped]) -> int:
         """The input from the acting account, from pool to pool, and the output back to it; returns what arrived."""

@@ -12,8 +12,8 @@ from vm.gas import Gas
 OFFSET: Final = 1 << 20
 """Added to a tick divided by its spacing, so that places are not negative."""
 LEVELS: Final = 3
-STEP_GAS: Final = 120
-"""A tick sought and one step of a swap: about 12 us."""
+STEP_GAS: Final = 190
+"""A tick sought and one step of a swap: about 19 us."""
 
 Words = Map[tuple[int, int, int], int]
 TickStates = Map[tuple[int, int], TickState]

@@ -48,7 +48,7 @@ class Bank(Module):
     balances = OrderedMap[tuple[Address, str], int](1, key=(Address, Denom), value=Amount)
     supplies = OrderedMap[str, int](2, key=Denom, value=Amount)
 
-    @message(gas=250)
+    @message(gas=300)
     def send(self, ctx: Context, to: Address, amount: Coin) -> Sent:
         """Send coins to an account.
 

@@ -100,7 +100,7 @@ class Farming(Module):
 
     # -- programmes ------------------------------------------------------------------------------
 
-    @message(gas=2_500)
+    @message(gas=700)
     def create_program(
         self,
         ctx: Context,
@@ -134,7 +134,7 @@ class Farming(Module):
         for denom, amount in rewards:
             if amount <= 0:
                 raise AmountNotPositive(f"a reward of {amount} {denom}")
-            ctx.gas.use(200)
+            ctx.gas.use(300)
             ctx.money.transfer(ctx, ctx.actor, account, denom, amount)
             streams.append(Stream(denom, amount, 0, start_s, amount, 0, 0, 0, 0, 0))
         program = Program(
@@ -144,7 +144,7 @@ class Farming(Module):
         ctx.emit(ProgramCreated(number, ctx.actor, stake_denom, start_s, end_s, rewards))
         return Opened(number)
 
-    @message(gas=1_000)
+    @message(gas=750)
     def fund_program(self, ctx: Context, program_id: U64, amount: Coin) -> None:
         """Add to one reward of a programme that has not ended; it flows evenly until the end. Anybody can.
 
@@ -174,7 +174,7 @@ class Farming(Module):
         self.programs.set(program_id, _with_stream(program, index, changed))
         ctx.emit(ProgramFunded(program_id, denom, added))
 
-    @message(gas=1_200, exit=True)
+    @message(gas=500, exit=True)
     def reclaim(self, ctx: Context, program_id: U64) -> Rewards:
         """Take back what flowed while nobody had a stake; its creator can, once, after the end.
 
@@ -198,7 +198,7 @@ class Farming(Module):
 
     # -- stakes ----------------------------------------------------------------------------------
 
-    @message(gas=1_500)
+    @message(gas=1_050)
     def stake(self, ctx: Context, program_id: U64, amount: Amount, lock_s: Seconds) -> Opened:
         """Stake coins in a programme. A lock that the programme boosts weighs more until it ends.
 
@@ -230,7 +230,7 @@ class Farming(Module):
         ctx.emit(Staked(number, program_id, ctx.actor, amount, boost, unlock_s))
         return Opened(number)
 
-    @message(gas=1_200, exit=True)
+    @message(gas=900, exit=True)
     def claim(self, ctx: Context, position_id: U64) -> Rewards:
         """Take what a stake has earned; only its owner can.
 
@@ -244,7 +244,7 @@ class Farming(Module):
         self.positions.set(position_id, position)
         return Rewards(coins)
 
-    @message(gas=1_600, exit=True)
+    @message(gas=1_100, exit=True)
     def unstake(self, ctx: Context, position_id: U64, amount: Amount) -> Returned:
         """Take a stake back, or a part of it, with all it has earned; only its owner can, when it is not locked.
 
@@ -344,7 +344,7 @@ class Farming(Module):
         coins = []
         for stream, amount in zip(program.streams, amounts, strict=True):
             if amount:
-                ctx.gas.use(200)
+                ctx.gas.use(300)
                 ctx.money.transfer(ctx, program.account, to, stream.denom, amount)
             coins.append(Coin(stream.denom, amount))
         return tuple(coins)

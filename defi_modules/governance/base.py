@@ -61,7 +61,7 @@ class GovernanceBase(Voting):
 
     # -- polls -----------------------------------------------------------------------------------
 
-    @message(gas=2_000)
+    @message(gas=900)
     def open_poll(
         self, ctx: Context, question: Title, answers: PollOptions, duration_s: Seconds
     ) -> Submitted:
@@ -86,7 +86,7 @@ class GovernanceBase(Voting):
         ctx.emit(PollOpened(number, ctx.actor, end))
         return Submitted(number)
 
-    @message(gas=1_000)
+    @message(gas=700)
     def cast_ballot(self, ctx: Context, poll_id: U64, spent: Credits) -> None:
         """Spend credits in a poll, once. A ballot over its budget is refused as a whole.
 

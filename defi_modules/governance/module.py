@@ -120,7 +120,7 @@ class Governance(GovernanceGenesis):
 
     # -- proposals -------------------------------------------------------------------------------
 
-    @message(gas=2_000)
+    @message(gas=900)
     def propose_text(self, ctx: Context, title: Title, deposit: Coin) -> Submitted:
         """Propose a statement; it executes nothing.
 
@@ -130,7 +130,7 @@ class Governance(GovernanceGenesis):
         """
         return self._submit(ctx, title, deposit, _content(TEXT), False)
 
-    @message(gas=3_000)
+    @message(gas=1_500)
     def propose_parameters(
         self, ctx: Context, module: ModuleName, changes: Changes, title: Title, deposit: Coin, expedited: bool
     ) -> Submitted:
@@ -146,7 +146,7 @@ class Governance(GovernanceGenesis):
         self.governor.check_parameters(module, changes)
         return self._submit(ctx, title, deposit, _content(PARAMETERS, module, changes), expedited)
 
-    @message(gas=2_000)
+    @message(gas=900)
     def propose_spend(
         self, ctx: Context, recipient: Address, amount: Coin, title: Title, deposit: Coin
     ) -> Submitted:
@@ -167,7 +167,7 @@ class Governance(GovernanceGenesis):
         content = _content(SPEND)._replace(recipient=recipient, amount=amount.amount)
         return self._submit(ctx, title, deposit, content, False)
 
-    @message(gas=2_000)
+    @message(gas=900)
     def propose_pause(
         self, ctx: Context, module: ModuleName, resume: bool, title: Title, deposit: Coin, expedited: bool
     ) -> Submitted:
@@ -183,7 +183,7 @@ class Governance(GovernanceGenesis):
         self.governor.check_pausable(module)
         return self._submit(ctx, title, deposit, _content(RESUME if resume else PAUSE, module), expedited)
 
-    @message(gas=3_000)
+    @message(gas=1_000)
     def propose_action(
         self,
         ctx: Context,
@@ -211,7 +211,7 @@ class Governance(GovernanceGenesis):
         content = _content(ACTION, f"{module}.{action}", arguments)
         return self._submit(ctx, title, deposit, content, expedited)
 
-    @message(gas=2_000)
+    @message(gas=900)
     def propose_upgrade(
         self, ctx: Context, name: UpgradeName, height: U64, protocol_version: U32, title: Title, deposit: Coin
     ) -> Submitted:
@@ -262,7 +262,7 @@ class Governance(GovernanceGenesis):
 
     # -- votes -----------------------------------------------------------------------------------
 
-    @message(gas=1_000)
+    @message(gas=700)
     def vote(self, ctx: Context, proposal_id: U64, choice: Choice) -> None:
         """Vote, once, with all that this account had delegated before the proposal was visible.
 
@@ -282,7 +282,7 @@ class Governance(GovernanceGenesis):
         self.proposals.set(proposal_id, proposal)
         ctx.emit(Voted(proposal_id, ctx.actor, option, ballot.power + ballot.inherited))
 
-    @message(gas=1_000)
+    @message(gas=900)
     def object(self, ctx: Context, proposal_id: U64) -> None:
         """Object to a proposal that has passed and waits; enough power cancels it.
 
@@ -308,7 +308,7 @@ class Governance(GovernanceGenesis):
 
     # -- the guardian ------------------------------------------------------------------------------
 
-    @message(gas=800)
+    @message(gas=350)
     def guardian_pause(self, ctx: Context, module: ModuleName) -> None:
         """Pause a module for a bounded time; the guardian alone can, and cannot prolong it.
 

@@ -12,7 +12,7 @@ from qenex.types import U64, U128
 from vm.context import Context
 from vm.module import Module
 
-HOLDING_GAS = 150
+HOLDING_GAS = 300
 
 
 class Voting(Module):

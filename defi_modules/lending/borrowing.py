@@ -47,7 +47,7 @@ CENTS_PER_BASE = 10**6
 class Borrowing(Supplying):
     """Messages of borrowers."""
 
-    @message(gas=2_000)
+    @message(gas=1_000)
     def borrow(self, ctx: Context, amount: Coin) -> Repaid:
         """Borrow coins against this account's collateral. Returns what was paid out and all that is owed of it now.
 
@@ -117,7 +117,7 @@ class Borrowing(Supplying):
             return position._replace(isolated=position.isolated + cents)
         return position
 
-    @message(gas=1_600, exit=True)
+    @message(gas=1_100, exit=True)
     def repay(self, ctx: Context, denom: Denom, amount: Amount | None, address: Address | None) -> Repaid:
         """Repay a debt. Needs no price; more than is owed is not taken.
 
@@ -159,7 +159,7 @@ class Borrowing(Supplying):
                 self.write(entry.market, collateral, market._replace(isolated_debt=booked))
         return position._replace(isolated=position.isolated - cents)
 
-    @message(gas=1_200)
+    @message(gas=400)
     def flash_loan(self, ctx: Context, coins: Annotated[tuple[Coin, ...], Length(1, 8)]) -> FlashFees:
         """Borrow several coins without collateral until the end of this transaction, which fails unless they are paid back.
 

@@ -64,7 +64,7 @@ FEED_STEP_BPS: Final = 200
 class Governing(Ramping):
     """Each step twice: for governance through a call, for the parameters' authority as a message."""
 
-    @message(gas=2_000)
+    @message(gas=1_000)
     def list_market(self, ctx: Context, terms: Terms) -> Listed:
         """List an asset, or change the terms of a listed one. Only the parameters' authority.
 
@@ -76,7 +76,7 @@ class Governing(Ramping):
         self._authorised(ctx)
         return Listed(self.set_terms(ctx, terms))
 
-    @internal(callers=GOVERNORS, gas=2_000)
+    @internal(callers=GOVERNORS, gas=1_000)
     def govern_market(self, ctx: Context, terms: Terms) -> Listed:
         """List an asset or change its terms, by governance.
 
@@ -85,7 +85,7 @@ class Governing(Ramping):
         """
         return Listed(self.set_terms(ctx, terms))
 
-    @internal(callers=GOVERNORS, gas=2_000)
+    @internal(callers=GOVERNORS, gas=1_000)
     def govern_terms(
         self,
         ctx: Context,
@@ -153,7 +153,7 @@ class Governing(Ramping):
         target = self.target_of(self.number_of(denom))
         return Listed(self.set_terms(ctx, target._replace(**changes)))
 
-    @message(gas=500)
+    @message(gas=250)
     def set_group(self, ctx: Context, group: Group) -> None:
         """Make an efficiency group or change its terms. Only the parameters' authority.
 
@@ -163,7 +163,7 @@ class Governing(Ramping):
         self._authorised(ctx)
         self.put_group(ctx, group)
 
-    @internal(callers=GOVERNORS, gas=500)
+    @internal(callers=GOVERNORS, gas=250)
     def govern_group(self, ctx: Context, group: Group) -> None:
         """Make an efficiency group or change its terms, by governance.
 
@@ -172,7 +172,7 @@ class Governing(Ramping):
         """
         self.put_group(ctx, group)
 
-    @message(gas=400, exit=True)
+    @message(gas=350, exit=True)
     def set_pause(self, ctx: Context, denom: Denom, flags: PauseFlags) -> None:
         """Pause single actions of a market. Only the parameters' authority. Interest goes on.
 
@@ -183,7 +183,7 @@ class Governing(Ramping):
         self._authorised(ctx)
         self._pause(ctx, denom, flags)
 
-    @internal(callers=GOVERNORS, gas=400, exit=True)
+    @internal(callers=GOVERNORS, gas=350, exit=True)
     def govern_pause(self, ctx: Context, denom: Denom, flags: PauseFlags) -> None:
         """Pause single actions of a market, by governance.
 
@@ -193,7 +193,7 @@ class Governing(Ramping):
         """
         self._pause(ctx, denom, flags)
 
-    @message(gas=800)
+    @message(gas=600)
     def collect_reserves(self, ctx: Context, denom: Denom, amount: Amount) -> None:
         """Pay reserves to the treasury. Only the parameters' authority.
 
@@ -204,7 +204,7 @@ class Governing(Ramping):
         self._authorised(ctx)
         self._collect(ctx, denom, amount)
 
-    @internal(callers=GOVERNORS, gas=800)
+    @internal(callers=GOVERNORS, gas=600)
     def govern_reserves(self, ctx: Context, denom: Denom, amount: Amount) -> None:
         """Pay reserves to the treasury, by governance.
 

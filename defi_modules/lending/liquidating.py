@@ -72,7 +72,7 @@ class Seized(NamedTuple):
 class Liquidating(Borrowing):
     """Taking positions whose health is below 1."""
 
-    @message(gas=4_000)
+    @message(gas=2_000)
     def liquidate(
         self,
         ctx: Context,

@@ -68,7 +68,7 @@ class Queueing(Risking):
         ctx.emit(WithdrawalQueued(waits, ctx.actor, terms.denom, shares))
         return waits
 
-    @message(gas=800, exit=True)
+    @message(gas=700, exit=True)
     def cancel_withdrawal(self, ctx: Context, denom: Denom, number: U64) -> Moved:
         """Take back what still waits of a withdrawal: the receipt shares return to the account.
 

@@ -23,7 +23,7 @@ from vm.context import Context
 
 RATIO_ONE: Final = 10**18
 MAX_RATIO: Final = (1 << 128) - 1
-VALUE_GAS: Final = 250
+VALUE_GAS: Final = 160
 """Reading a price and valuing one entry of a position."""
 PAIR_GAS: Final = 100
 """One entry of the index."""

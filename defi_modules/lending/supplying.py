@@ -41,7 +41,7 @@ from vm.module import message
 class Supplying(Queueing):
     """Messages of suppliers."""
 
-    @message(gas=1_200)
+    @message(gas=1_000)
     def seed(self, ctx: Context, denom: Denom) -> Supplied:
         """Pay the seed deposit that opens an empty market. It stays in the market for ever.
 
@@ -97,7 +97,7 @@ class Supplying(Queueing):
         ctx.emit(SupplyAdded(ctx.actor, denom, added, shares))
         return Supplied(shares)
 
-    @message(gas=1_500, exit=True)
+    @message(gas=950, exit=True)
     def withdraw(
         self, ctx: Context, denom: Denom, collateral: bool, amount: Amount | None, queue: bool | None
     ) -> Withdrawn:
@@ -150,7 +150,7 @@ class Supplying(Queueing):
         ctx.emit(SupplyTaken(ctx.actor, denom, paid, shares))
         return Withdrawn(paid, shares, 0)
 
-    @message(gas=1_000)
+    @message(gas=1_100)
     def collateral_on(self, ctx: Context, denom: Denom, shares: Amount | None) -> Moved:
         """Put receipt shares up as collateral: they move into the market's own account.
 
@@ -167,7 +167,7 @@ class Supplying(Queueing):
         self.write(number, terms, self._pledge(ctx, number, terms, market, moved))
         return Moved(moved)
 
-    @message(gas=1_200, exit=True)
+    @message(gas=700, exit=True)
     def collateral_off(self, ctx: Context, denom: Denom, shares: Amount | None) -> Moved:
         """Take receipt shares back out of the collateral, as far as no debt needs them.
 
@@ -188,7 +188,7 @@ class Supplying(Queueing):
         self._release(ctx, denom, position, entry, moved)
         return Moved(moved)
 
-    @message(gas=800)
+    @message(gas=300)
     def choose_group(self, ctx: Context, group: U8) -> None:
         """Move this account's position into an efficiency group, or out of any.
 

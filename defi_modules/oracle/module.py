@@ -115,7 +115,7 @@ class Oracle(Module):
 
     # -- reporting -------------------------------------------------------------------------------
 
-    @message(gas=500)
+    @message(gas=300)
     def set_feeder(self, ctx: Context, feeder: Address | None) -> None:
         """Let another account report prices for this validator, so that its operator's key can stay away.
 

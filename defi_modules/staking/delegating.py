@@ -53,7 +53,7 @@ TOUCH_ITEMS: Final = 3
 class Delegating(StakingBase):
     """What delegators do."""
 
-    @message(gas=4_000)
+    @message(gas=5_000)
     def delegate(self, ctx: Context, validator: Address, amount: Amount) -> Bonded:
         """Delegate coins to a validator. A delegation that is locked is locked anew for as long.
 
@@ -70,7 +70,7 @@ class Delegating(StakingBase):
         ctx.emit(Delegated(ctx.actor, validator, amount, shares))
         return Bonded(shares)
 
-    @message(gas=5_000, exit=True)
+    @message(gas=4_900, exit=True)
     def undelegate(self, ctx: Context, validator: Address, amount: Amount) -> Leaving:
         """Take coins back from a validator; they arrive after the unbonding time, less what is slashed meanwhile.
 
@@ -87,7 +87,7 @@ class Delegating(StakingBase):
         self.check_self_delegation(ctx, validator)
         return left
 
-    @message(gas=8_000, exit=True)
+    @message(gas=6_500, exit=True)
     def redelegate(self, ctx: Context, source: Address, target: Address, amount: Amount) -> Bonded:
         """Move coins from one validator to another at once. Until the unbonding time is over they answer for both.
 
@@ -125,7 +125,7 @@ class Delegating(StakingBase):
         ctx.emit(Redelegated(ctx.actor, source, target, amount, completes_s))
         return Bonded(gained)
 
-    @message(gas=3_000)
+    @message(gas=1_250)
     def lock(self, ctx: Context, validator: Address, lock_s: Seconds) -> None:
         """Lock a delegation: it earns more until the end, and cannot leave before. Its voting power stays what it was.
 
@@ -143,7 +143,7 @@ class Delegating(StakingBase):
             raise LockNotOffered("the delegation has a lock that is worth more")
         self.relock(ctx, ctx.actor, validator, record, delegation, boost, lock_s)
 
-    @message(gas=3_000, exit=True)
+    @message(gas=1_300, exit=True)
     def withdraw_rewards(self, ctx: Context, validator: Address) -> Paid:
         """Take what a delegation has earned.
 

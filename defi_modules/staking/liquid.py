@@ -30,7 +30,7 @@ TOUCH_GAS = 1_000
 class Liquid(Validating):
     """In at the pool's value, out at the pool's value. Its rewards stay in it."""
 
-    @message(gas=6_000)
+    @message(gas=5_000)
     def stake_liquid(self, ctx: Context, amount: Amount) -> Receipts:
         """Delegate coins through the pool and get `staking/QXC` for them, a coin like any other.
 
@@ -58,7 +58,7 @@ class Liquid(Validating):
         ctx.emit(LiquidStaked(ctx.actor, amount, receipts))
         return Receipts(receipts)
 
-    @message(gas=8_000, exit=True)
+    @message(gas=4_000, exit=True)
     def unstake_liquid(self, ctx: Context, receipts: Amount) -> Leaving:
         """Give `staking/QXC` back; what it is worth arrives after the unbonding time, less what is slashed meanwhile.
 

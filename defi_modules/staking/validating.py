@@ -72,7 +72,7 @@ def possession_sign_bytes(chain_id: str, operator: Address, key: bytes) -> bytes
 class Validating(Delegating):
     """What operators do, and what happens to validators."""
 
-    @message(gas=8_000)
+    @message(gas=7_000)
     def create_validator(
         self,
         ctx: Context,
@@ -138,7 +138,7 @@ class Validating(Delegating):
         self.keys_taken.set(name, operator)
         self.consensus_keys.set(operator, key)
 
-    @message(gas=2_500)
+    @message(gas=800)
     def edit_validator(
         self,
         ctx: Context,
@@ -179,7 +179,7 @@ class Validating(Delegating):
             )
         )
 
-    @message(gas=2_000)
+    @message(gas=3_500)
     def unjail(self, ctx: Context) -> None:
         """Let this account's validator stand for the set again."""
         self.books()
@@ -196,7 +196,7 @@ class Validating(Delegating):
         self.put_validator(ctx, ctx.actor, validator._replace(jailed=False, jailed_until_s=0))
         ctx.emit(ValidatorUnjailed(ctx.actor))
 
-    @message(gas=2_500, exit=True)
+    @message(gas=750, exit=True)
     def withdraw_commission(self, ctx: Context) -> Paid:
         """Take the commission that this account's validator has earned."""
         self.books()

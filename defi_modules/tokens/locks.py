@@ -72,7 +72,7 @@ class Locks(Module):
 
     # -- vesting -------------------------------------------------------------------------------
 
-    @message(gas=900)
+    @message(gas=700)
     def create_vesting(
         self,
         ctx: Context,
@@ -110,7 +110,7 @@ class Locks(Module):
         ctx.emit(VestingCreated(number, ctx.actor, to, denom, total))
         return Opened(number)
 
-    @message(gas=600, exit=True)
+    @message(gas=850, exit=True)
     def claim_vesting(self, ctx: Context, id: U64) -> Moved:
         """Take what has become free of a schedule; only its recipient can.
 
@@ -128,7 +128,7 @@ class Locks(Module):
         ctx.emit(VestingClaimed(id, schedule.recipient, schedule.denom, amount))
         return Moved(schedule.denom, received)
 
-    @message(gas=900, exit=True)
+    @message(gas=1_000, exit=True)
     def revoke_vesting(self, ctx: Context, id: U64) -> Moved:
         """End a revocable schedule: what is free goes to its recipient, the rest back to who made it, who alone can do this.
 
@@ -189,7 +189,7 @@ class Locks(Module):
 
     # -- escrow --------------------------------------------------------------------------------
 
-    @message(gas=800)
+    @message(gas=500)
     def open_escrow(
         self, ctx: Context, to: Address, amount: Coin, arbiter: Address | None, expires_s: Seconds
     ) -> Opened:
@@ -214,7 +214,7 @@ class Locks(Module):
         ctx.emit(EscrowOpened(number, ctx.actor, to, denom, value))
         return Opened(number)
 
-    @message(gas=600, exit=True, hands_over=True)
+    @message(gas=700, exit=True, hands_over=True)
     def release_escrow(self, ctx: Context, id: U64) -> Moved:
         """Give an escrow's coins to its recipient; who paid, or the arbiter, can.
 
@@ -226,7 +226,7 @@ class Locks(Module):
             raise NotAuthorisedHere(f"escrow {id} is released by who paid, or by its arbiter")
         return self._end(ctx, id, escrow, escrow.recipient)
 
-    @message(gas=600, exit=True)
+    @message(gas=700, exit=True)
     def return_escrow(self, ctx: Context, id: U64) -> Moved:
         """Give an escrow's coins back: its recipient or the arbiter at any time, who paid after the expiry.
 

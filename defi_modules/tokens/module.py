@@ -104,7 +104,7 @@ class Tokens(Locks, Module):
 
     # -- the factory -----------------------------------------------------------------------------
 
-    @message(gas=1_500)
+    @message(gas=650)
     def create(
         self,
         ctx: Context,
@@ -151,7 +151,7 @@ class Tokens(Locks, Module):
         if controls.fee_recipient is not None and ctx.money.is_closed(controls.fee_recipient):
             raise RecipientClosed("a module's account cannot receive a token's fee")
 
-    @message(gas=500, hands_over=True)
+    @message(gas=350, hands_over=True)
     def mint(self, ctx: Context, denom: Denom, to: Address, amount: Amount) -> None:
         """Create coins of a token; its authority alone can.
 
@@ -189,7 +189,7 @@ class Tokens(Locks, Module):
         ctx.money.burn(ctx, ctx.actor, denom, amount)
         ctx.emit(Burned(denom, ctx.actor, amount))
 
-    @message(gas=500)
+    @message(gas=250)
     def set_metadata(self, ctx: Context, denom: Denom, name: TokenName, uri: Uri) -> None:
         """Change what people read of a token; its authority alone can. Symbol and decimals never change.
 
@@ -204,7 +204,7 @@ class Tokens(Locks, Module):
 
     # -- authority -------------------------------------------------------------------------------
 
-    @message(gas=500, hands_over=True)
+    @message(gas=300, hands_over=True)
     def offer_authority(self, ctx: Context, denom: Denom, to: Address | None) -> None:
         """Offer the authority over a token to an account, which has to accept: a mistyped one loses nothing.
 
@@ -216,7 +216,7 @@ class Tokens(Locks, Module):
         self.tokens.set(denom, token._replace(offered_to=to))
         ctx.emit(AuthorityOffered(denom, to))
 
-    @message(gas=500)
+    @message(gas=300)
     def accept_authority(self, ctx: Context, denom: Denom) -> None:
         """Accept the authority over a token that was offered to this account.
 
@@ -229,7 +229,7 @@ class Tokens(Locks, Module):
         self.tokens.set(denom, token._replace(authority=ctx.actor, offered_to=None))
         ctx.emit(AuthorityChanged(denom, ctx.actor))
 
-    @message(gas=600, hands_over=True)
+    @message(gas=450, hands_over=True)
     def renounce_authority(self, ctx: Context, denom: Denom) -> None:
         """Give up the authority over a token, for ever: nobody mints, and nothing is frozen any more; a list stays as it is.
 
@@ -244,7 +244,7 @@ class Tokens(Locks, Module):
 
     # -- controls --------------------------------------------------------------------------------
 
-    @message(gas=500)
+    @message(gas=200)
     def set_frozen(self, ctx: Context, denom: Denom, account: Address, frozen: bool) -> None:
         """Freeze an account's coins of a freezable token, or set them free; the token's authority alone can.
 
@@ -261,7 +261,7 @@ class Tokens(Locks, Module):
         self._mark(denom, account, MARK_FROZEN, frozen)
         ctx.emit(FreezeChanged(denom, account, frozen))
 
-    @message(gas=500)
+    @message(gas=200)
     def set_listed(self, ctx: Context, denom: Denom, account: Address, listed: bool) -> None:
         """Put an account on a token's allow-list, or take it off; the token's authority alone can.
 
@@ -303,7 +303,7 @@ class Tokens(Locks, Module):
         """
         money = ctx.money
         for to, (denom, value) in payments:
-            ctx.gas.use(200)
+            ctx.gas.use(100)
             if value <= 0:
                 raise AmountNotPositive(f"a payment of {value} {denom}")
             if money.is_closed(to):

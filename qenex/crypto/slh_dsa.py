@@ -92,7 +92,7 @@ class SlhDsaSha2128s(Scheme):
     public_key_size = PUBLIC_KEY_SIZE
     secret_key_size = SECRET_KEY_SIZE
     signature_size = SIGNATURE_SIZE
-    verify_gas = 8 * 420
+    verify_gas = 6 * 420
 
     def __init__(self) -> None:
         self._library: ModuleType | None = None

@@ -142,8 +142,8 @@ def test_verification_of_the_new_key_is_charged_before_it_is_done(monkeypatch: p
     used = chain.machine.simulate(chain.base, chain.next_info, probe).gas_used
     intrinsic = chain.machine.new_check(chain.base, CHAIN_ID, 1).admit(probe).intrinsic_gas
     stored = 2_000 + 2 * (34 + len(encode(message[1][0])))
-    assert used == intrinsic + 400 + 1_260 + stored + 10, "message, verification, key in the state, event"
-    tx = chain.tx(ALICE, message, gas=intrinsic + 400 + 1_250)
+    assert used == intrinsic + 700 + 1_260 + stored + 10, "message, verification, key in the state, event"
+    tx = chain.tx(ALICE, message, gas=intrinsic + 700 + 1_250)
     monkeypatch.setattr(type(SCHEMES["ml-dsa-65"]), "verify", lambda *_: pytest.fail("verified for nothing"))
     assert chain.run(tx)[0].status == OutOfGas.code
 

@@ -138,11 +138,11 @@ def test_each_signature_given_is_paid_for_and_an_estimate_covers_any_of_them(cha
     for signers in sets:
         tx = whole(body, by(COUNCIL, body, *signers))
         paid = sum(prices[actor.scheme.tag] for actor in signers)
-        assert intrinsic_gas(rules, tx, keys) == 100 + len(tx.raw) + paid
+        assert intrinsic_gas(rules, tx, keys) == 250 + len(tx.raw) // 4 + paid
         assert intrinsic_gas(rules, tx, keys) < estimate
         assert len(tx.raw) < signed_size(decode_body(body), keys)
     single = chain.send(ALICE, BOB.address, 1)
-    assert intrinsic_gas(rules, single, (ALICE.key,)) == 100 + len(single.raw) + 420
+    assert intrinsic_gas(rules, single, (ALICE.key,)) == 250 + len(single.raw) // 4 + 420
 
 
 def rotate(chain: Chain, actor: Actor, key: bytes, possession: bytes) -> Any:

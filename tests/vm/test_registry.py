@@ -33,7 +33,7 @@ def test_everything_declared_is_there_by_name() -> None:
     assert [p.name for p in send.parameters] == ["to", "amount"]
     assert [p.doc for p in send.parameters] == ["who receives.", "how much of which denomination."]
     assert send.parameters[1].hint is Coin
-    assert (send.doc, send.gas, send.exit) == ("Send coins to an account.", 250, False)
+    assert (send.doc, send.gas, send.exit) == ("Send coins to an account.", 300, False)
     assert set(send.result_fields) == {"denom", "amount"}
     assert "bank.get_balance" in REGISTRY.queries
     assert "accounts.key_rotated" in REGISTRY.events
