@@ -5,7 +5,7 @@ denomination, against what may leave at once in a window as long as the delay, w
 count nothing would be left when a thief borrows against the account's collateral and sends the loan on. A denomination
 without a limit does not leave at once at all. Fees have a limit of their own in the same window. Windows begin with
 the first payment after the last one's end, so at most two limits lie within any one window's length. See
-docs/decisions/0027.
+docs/decisions/0029.
 """
 
 from __future__ import annotations
