@@ -30,6 +30,7 @@ from node.application import Application
 from node.bft_blocks import BlockWork, Clock
 from node.bft_evidence import EvidencePool
 from node.bft_face import Gossip
+from node.bft_late import LatePrecommits
 from node.bft_log import EventLog, Recovered
 from node.bft_metrics import EngineMetrics
 from node.bft_options import EngineOptions, EngineStatus
@@ -98,8 +99,9 @@ class Engine:
             if signer is not None and address is not None
             else None
         )
+        self._late = LatePrecommits(application, gossip, self._signing)
         self._rhythm = Rhythm(options, self._waiting, time.monotonic, self._timed_out)
-        self.on_behind: Callable[[int], None] = _nobody
+        self.on_behind: Callable[[int], None] = lambda height: None
         """Told of a height that a peer works on, where it is more than one above ours."""
 
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -326,6 +328,7 @@ class Engine:
             own = self._validators.get(identity.address)
         self._may_sign = own is not None and identity is not None and own.key == identity.key
         self._receipts = {key: at for key, at in self._receipts.items() if key[0] >= height}
+        self._late.begin()
 
     async def _next(self) -> None:
         """The last block is decided: on to the next height. Its log may hold something if the node died here."""
@@ -373,13 +376,13 @@ class Engine:
             return
         if message.height < self._height:
             self.metrics.late += 1
-            if isinstance(message, SignedVote):
-                self._application.note_late(message)
+            self._late.after(message)
             return
         if message.height > self._height + 1:
             self.on_behind(message.height)
         elif isinstance(message, SignedProposal) and len(self._receipts) < MAX_RECEIPTS:
             self._note_receipt(message)
+        self._late.note(message, self._height, self._validators)
         self._post(events.Received(peer, message))
 
     def receive_body(self, block: Block) -> None:
@@ -573,6 +576,7 @@ class Engine:
 
     async def _finalize(self, commit: Commit) -> None:
         block, committed = await self.blocks.decide(commit)
+        self._late.decided(commit, self._core.state.own)
         self.evidence.block_committed(committed.height, block.evidence)
         self._rhythm.pace.decided(
             # The genesis state's first root stands in the second header: proofs need it soon.
@@ -591,7 +595,3 @@ def place_of(
     else:
         step = STEP_PREVOTE if signed.type == PREVOTE else STEP_PRECOMMIT
     return signed.height, signed.round, step
-
-
-def _nobody(height: int) -> None:
-    """Default of `Engine.on_behind`."""

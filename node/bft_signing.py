@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeAlias
 
 from consensus.events import Event, Signed, SigningFailed, SignProposal, SignVote, Step
 from consensus.signer import Lock
@@ -20,6 +20,7 @@ from qenex.errors import QenexError, SignerUnavailable
 
 log = logging.getLogger("qenex.engine")
 
+Late: TypeAlias = Callable[[SignedVote], None]
 RETRY_SECONDS: Final = 0.2
 """A signer process that is away is asked again after this."""
 
@@ -31,6 +32,8 @@ class SigningQueue:
     whether a request is still of its round: until it is not, a signer process that is away is asked again and
     again, since a chain whose validators all lost a moment's vote would wait for ever. `observe` is told how many
     seconds each signature took.
+
+    A request with `late` is of a height that is decided: its vote goes there, and a refusal is nobody's trouble.
     """
 
     def __init__(
@@ -50,28 +53,33 @@ class SigningQueue:
         self._ready = ready
         self._is_wanted = is_wanted
         self._observe = observe
-        self._requests: deque[SignProposal | SignVote] = deque()
+        self._requests: deque[tuple[SignProposal | SignVote, Late | None]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="signer")
         self.failed = 0
         """Requests that were refused or not answered."""
 
-    def sign(self, request: SignProposal | SignVote) -> None:
+    def sign(self, request: SignProposal | SignVote, *, late: Late | None = None) -> None:
         """Queue a request."""
-        self._requests.append(request)
+        self._requests.append((request, late))
         if self._task is None or self._task.done():
             self._task = self._spawn(self._work())
 
     async def _work(self) -> None:
         while self._requests:
-            request = self._requests.popleft()
+            request, late = self._requests.popleft()
             await self._ready()
             try:
                 signature = await self._signature(request)
             except QenexError as error:
-                self._refused(request, error)
+                if late is None:
+                    self._refused(request, error)
             else:
-                self._post(Signed(self._message(request, signature)))
+                message = self._message(request, signature)
+                if late is None:
+                    self._post(Signed(message))
+                elif isinstance(message, SignedVote):
+                    late(message)
 
     async def _signature(self, request: SignProposal | SignVote) -> bytes:
         """Raises what the signer raises; SignerUnavailable only once the request is of no more use."""

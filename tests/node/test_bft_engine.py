@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -76,6 +77,27 @@ async def test_one_stopped_validator_does_not_stop_the_chain_and_catches_up(tmp_
             ),
         )
         chain.check_agreement()
+
+
+async def test_a_validator_that_is_always_too_late_is_not_absent(tmp_path: Path):
+    """The three others decide long before it has looked at a block; the next block's commit has its precommit anyway."""
+    async with Chain(tmp_path) as chain:
+        slow = chain.members[3]
+        slow.engine.blocks.check = _never  # type: ignore[method-assign]  # the machine that is too slow
+        await until(lambda: min(chain.heights()) >= 12)
+        ledger, last = chain.members[0].application.ledger, min(chain.heights())
+        carried = [ledger.blocks.block(height).commit for height in range(4, last + 1)]
+        signed = [
+            [entry.address for entry in commit.signatures if entry.flag] for commit in carried if commit
+        ]
+        missing = [1 for addresses in signed if chain.keys[3].address not in addresses]
+        assert len(missing) <= 1, "but for one that lost a race with the next proposal"
+        chain.check_agreement()
+
+
+async def _never(name: bytes) -> NoReturn:
+    while True:
+        await asyncio.Event().wait()
 
 
 def _last_signers(chain: Chain) -> list[SignedVote]:
