@@ -54,13 +54,26 @@ def devnet() -> None:
     metavar="PORT",
     help=f"RPC port of the first node. Without it: the one used before, {DEFAULT_PORT}, or another free one.",
 )
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="MODULE.FIELD=VALUE",
+    help="A rule of a new chain, such as governance.voting_period_s=10; may be given again.",
+)
 @click.option("--detach", is_flag=True, help="Return when the chain is ready, also on a terminal.")
 @click.option(
     "--foreground", is_flag=True, help="Stay with a status line until Ctrl-C, also without a terminal."
 )
 @pass_app
 def up(
-    app: App, *, validators: int | None, rpc_port: int | None, detach: bool, foreground: bool
+    app: App,
+    *,
+    validators: int | None,
+    rpc_port: int | None,
+    parameters: tuple[str, ...],
+    detach: bool,
+    foreground: bool,
 ) -> Result | None:
     """Start a devnet, or go on with the one in the home folder, also after its processes were killed.
 
@@ -78,7 +91,7 @@ def up(
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder / homes.LOCK_FILE, seconds=LOCK_SECONDS, what=str(folder)):
-            net, known = _bring_up(app, validators, rpc_port)
+            net, known = _bring_up(app, validators, rpc_port, homes.read_parameters(parameters))
     except OSError as error:
         raise ProcessFailed(
             f"{folder}: {error.strerror}", hint="check the folder's owner and free space"
@@ -91,7 +104,9 @@ def up(
     return None
 
 
-def _bring_up(app: App, validators: int | None, rpc_port: int | None) -> tuple[DevnetHome, dict[str, Any]]:
+def _bring_up(
+    app: App, validators: int | None, rpc_port: int | None, parameters: dict[str, dict[str, Any]]
+) -> tuple[DevnetHome, dict[str, Any]]:
     from cli import devnet_home as homes
     from cli import devnet_nodes as processes
     from cli.processes import choose_port
@@ -104,11 +119,17 @@ def _bring_up(app: App, validators: int | None, rpc_port: int | None) -> tuple[D
         if rpc_port is not None:
             choose_port(homes.HOST, rpc_port, [])  # a taken port is an error before anything is made
         app.progress("making keys and genesis ...")
-        net = homes.create_devnet(app.home, validators or 1)
-    elif validators is not None and validators != len(net.nodes):
-        app.warn(
-            f"the devnet in {app.home} has {len(net.nodes)} validators; --validators {validators} has no effect"
-        )
+        net = homes.create_devnet(app.home, validators or 1, parameters=parameters)
+    else:
+        if validators is not None and validators != len(net.nodes):
+            app.warn(
+                f"the devnet in {app.home} has {len(net.nodes)} validators; --validators {validators} has no effect"
+            )
+        if parameters:
+            app.warn(
+                f"the devnet in {app.home} has its rules already; --parameter has no effect "
+                "(`qenex governance propose-parameters` changes them)"
+            )
     for node in net.nodes:
         running = node.running()
         if running is not None:

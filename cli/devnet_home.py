@@ -20,6 +20,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,15 +32,24 @@ from defi_modules.tokens.module import token_denom
 from ledger.genesis import Genesis
 from node.config import load_config
 from node.home import VALIDATOR_SCHEME, ValidatorKey, init_home
+from node.modules import make_machine
 from p2p.identity import identity_from_seed, save_identity
 from qenex.block import Validator
-from qenex.codec import codec_for
+from qenex.codec import Codec, codec_for
 from qenex.crypto import encode_address, mnemonic
 from qenex.crypto.address import Address
 from qenex.crypto.derivation import Path as KeyPath
 from qenex.crypto.derivation import Role, derive, derive_seed
 from qenex.crypto.keystore import Keyring
-from qenex.errors import DataFolderForeign, DataFolderMissing, InvalidConfig, UsageError
+from qenex.errors import (
+    DataFolderForeign,
+    DataFolderMissing,
+    InvalidConfig,
+    InvalidParameters,
+    QenexError,
+    UnknownModule,
+    UsageError,
+)
 from qenex.types import QXC, QXC_DECIMALS
 
 ACCOUNTS: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
@@ -265,11 +275,20 @@ def has_leveldb() -> bool:
     return importlib.util.find_spec("plyvel") is not None
 
 
-def create_devnet(folder: Path, validators: int = 1, *, rpc_port: int = 0) -> DevnetHome:
+def create_devnet(
+    folder: Path,
+    validators: int = 1,
+    *,
+    rpc_port: int = 0,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+) -> DevnetHome:
     """Make a new chain in an empty folder, or in one whose creation was interrupted.
 
     `rpc_port` is where the first node's RPC will listen, as far as is known now; the other ports are chosen at each start.
+    `parameters` of modules, as in a genesis, in place of those that a devnet has. Raises InvalidParameters, with the range,
+    before anything is made.
     """
+    check_parameters(parameters or {})
     for name in (KEYRING_FOLDER, "nodes", "run"):
         shutil.rmtree(folder / name, ignore_errors=True)  # only what an interrupted creation left
     devnet = DevnetHome(folder, f"devnet-{secrets.token_hex(4)}", "", ())
@@ -289,7 +308,7 @@ def create_devnet(folder: Path, validators: int = 1, *, rpc_port: int = 0) -> De
         path = str(KeyPath(number, Role.OPERATOR, 0))
         operator = keyring.create(_node_name(number), SCHEME, secret_key, path=path)
         keys.append(_validator_key(seed, number, operator.address))
-    genesis = _genesis(devnet.chain_id, addresses, keys)
+    genesis = _genesis(devnet.chain_id, addresses, keys, parameters or {})
     nodes = [
         _create_node(folder, seed, number, genesis, key, rpc_port if number == 0 else 0)
         for number, key in enumerate(keys)
@@ -327,11 +346,16 @@ def _create_node(
     return node
 
 
-def _genesis(chain_id: str, addresses: list[Address], validators: list[ValidatorKey]) -> Genesis:
+def _genesis(
+    chain_id: str,
+    addresses: list[Address],
+    validators: list[ValidatorKey],
+    parameters: Mapping[str, Mapping[str, Any]],
+) -> Genesis:
     funds = [(address, FUNDS) for address in addresses] + [
         (key.address, OPERATOR_FUNDS) for key in validators
     ]
-    staking = _staking_parameters()
+    staking = _staking_parameters(parameters.get("staking", {}))
     stakes = [(key.address, _node_name(number), STAKE) for number, key in enumerate(validators)]
     bonds, bonded, powers = bonds_to_json(stakes, staking)
     balances = [
@@ -366,19 +390,70 @@ def _genesis(chain_id: str, addresses: list[Address], validators: list[Validator
         },
         # Nothing is burned here: on a development chain the supply stays what it was at genesis, so whoever
         # tests a module sees only that module's own effect. The public network burns part of each fee.
-        parameters={
-            "machine": {"burn_bps": 0},
-            "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
-            "staking": codec_for(StakingParams).to_json(staking, "qx"),
-            "lending": {"authority": encode_address(addresses[0]), "ramp_s": 60, "growth_s": 60},
-            "governance": {**VOTES, "guardian": encode_address(addresses[-1])},
-        },
+        parameters=_merged(
+            {
+                "machine": {"burn_bps": 0},
+                "oracle": {"feeds": feeds, "max_missed_bps": 10_000},
+                "staking": codec_for(StakingParams).to_json(staking, "qx"),
+                "lending": {"authority": encode_address(addresses[0]), "ramp_s": 60, "growth_s": 60},
+                "governance": {**VOTES, "guardian": encode_address(addresses[-1])},
+            },
+            parameters,
+        ),
     )
 
 
-def _staking_parameters() -> StakingParams:
+def _merged(
+    usual: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    names = [*usual, *[name for name in given if name not in usual]]
+    return {name: {**usual.get(name, {}), **given.get(name, {})} for name in names}
+
+
+def _staking_parameters(given: Mapping[str, Any]) -> StakingParams:
     """The usual rules with short times: nobody waits three weeks, or a thousand blocks, on a chain of his own."""
-    return StakingParams(unbonding_s=120, window_blocks=200, downtime_jail_s=30)
+    codec: Codec[StakingParams] = codec_for(StakingParams)
+    usual = StakingParams(unbonding_s=120, window_blocks=200, downtime_jail_s=30)
+    return codec.from_json({**codec.to_json(usual, "qx"), **given})
+
+
+def read_parameters(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Parameters by module and field from `module.field=VALUE`; a value is JSON, or else text. Raises UsageError."""
+    found: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        module, dot, field = name.strip().partition(".")
+        if not (equals and dot and module and field):
+            raise UsageError(
+                f"{setting[:60]!a} is no parameter", hint="write it as governance.voting_period_s=10"
+            )
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text.strip()  # an address, say
+        found.setdefault(module, {})[field] = value
+    return found
+
+
+def check_parameters(parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Whether there are such parameters, each within its range. Raises InvalidParameters, UnknownModule."""
+    if not parameters:
+        return
+    machine = make_machine()
+    for module, given in parameters.items():
+        if module not in machine.modules:
+            raise UnknownModule(
+                f"no module is called {module[:40]!a}: there are {', '.join(machine.modules)}"
+            )
+        codec = machine.registry.params[module]
+        usual = codec.to_json(machine.modules[module].Params(), "qx")
+        unknown = [field for field in given if field not in usual]
+        if unknown:
+            raise InvalidParameters(f"{module} has no {unknown[0][:40]!a}; it has {', '.join(usual)}")
+        try:
+            codec.from_json({**usual, **given})
+        except QenexError as error:
+            raise InvalidParameters(f"{module}: {error.message}") from None
 
 
 def _market(denom: str, feed: str, **risk: int) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class Governor:
         except QenexError as error:
             raise InvalidParameters(f"{name}: {error.message}") from None
 
+    def parameters_text(self, name: str) -> str:
+        """JSON of a module's parameters in force, by field. Raises UnknownModule."""
+        module = self._module(name)
+        return json.dumps(self._registry.params[name].to_json(module.params, "qx"))
+
     def set_parameters(self, name: str, changes: str) -> None:
         """Put changes in force. Raises as `check_parameters`."""
         self._module(name).parameters.set(self.check_parameters(name, changes))

@@ -12,6 +12,7 @@ from defi_modules.governance.types import (
     GuardianPause,
     ModuleName,
     PageLimit,
+    ParametersText,
     Poll,
     PollInfo,
     PollOpened,
@@ -39,11 +40,14 @@ from qenex.errors import (
 )
 from qenex.types import QXC, U8, U32, U64, Amount
 from vm.context import Context
+from vm.governor import Governor
 from vm.module import invariant, message, query
 
 
 class GovernanceBase(Voting):
     """Collections, polls, queries and rules."""
+
+    governor: Governor
 
     proposals = OrderedMap[int, Proposal](1, key=U64, value=Proposal)
     proposal_ids = Counter(2)
@@ -195,6 +199,15 @@ class GovernanceBase(Voting):
         found, more = self.polls.page_and_more(after=cursor, limit=limit or 100)
         items = tuple([PollInfo(*entry) for entry in found])
         return PollPage(items, items[-1].id if more else None)
+
+    @query
+    def get_module_parameters(self, ctx: Context, module: ModuleName) -> ParametersText:
+        """A module's parameters in force, as JSON by field: what `propose_parameters` can change.
+
+        Args:
+            module: which one.
+        """
+        return self.governor.parameters_text(module)
 
     @query
     def get_guardian_pause(self, ctx: Context, module: ModuleName) -> GuardianPause | None:

@@ -66,7 +66,6 @@ from qenex.errors import (
 from qenex.state_keys import ModuleId
 from qenex.types import QXC, U32, U64, Between, Bps, Coin, Length
 from vm.context import Context
-from vm.governor import Governor
 from vm.module import message
 
 TREASURY: Final = module_address("governance")
@@ -116,7 +115,6 @@ class Governance(GovernanceGenesis):
         GuardianPauseEnded, PollOpened, BallotCast,
     )  # fmt: skip
     Params: ClassVar[type] = GovernanceParams
-    governor: Governor
 
     # -- proposals -------------------------------------------------------------------------------
 

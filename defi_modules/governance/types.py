@@ -21,6 +21,7 @@ ModuleName = Annotated[str, Length(1, 32)]
 ActionName = Annotated[str, Length(1, 31)]
 Changes = Annotated[str, Length(2, 16_384)]
 """JSON of parameters by field, as in a genesis."""
+ParametersText = Annotated[str, Length(2, 65_536)]
 Choice = Annotated[str, Length(2, 8)]
 """yes, no, abstain or veto."""
 Seconds = Annotated[int, Between(0, (1 << 40) - 1)]

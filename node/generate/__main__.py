@@ -14,7 +14,7 @@ from node.generate.faces import (
     face_source,
     records_source,
 )
-from node.generate.interfaces import configuration_page, rpc_page
+from node.generate.interfaces import configuration_page, parameters_page, rpc_page
 from node.generate.reference import reference_pages
 from node.generate.synchronous import SOURCES, to_blocking
 from node.modules import make_machine
@@ -46,6 +46,7 @@ def derived_files(machine: Machine, root: Path) -> dict[str, str]:
     pages = {
         "docs/reference/rpc.md": rpc_page(machine),
         "docs/reference/configuration.md": configuration_page(),
+        "docs/reference/parameters.md": parameters_page(machine),
     }
     return {**python, **reference_pages(registry), **pages}
 

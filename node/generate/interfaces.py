@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from typing import Any, Final
 
 from ledger.genesis import Genesis
@@ -153,6 +155,39 @@ def _range(low: int | None, high: int | None, *, above: int) -> str:
     if high is None or high >= above - 1:
         return ""
     return f" ({low or 0:,} to {high:,})"
+
+
+def parameters_page(machine: Machine) -> str:
+    """Every module's parameters: range, what they are unless the genesis or a vote says otherwise."""
+    parts = [
+        "# Parameters",
+        "The rules of a chain that a vote can change, by module. A genesis gives those that differ from the ones here; a proposal\n"
+        "(`qenex governance propose-parameters`) is refused at once where a value is out of its range. Integers; lists and\n"
+        "records are JSON. `qenex governance get-module-parameters MODULE` tells what is in force.",
+    ]
+    for name in machine.registry.modules:
+        module, codec = machine.modules[name], machine.registry.params[name]
+        schema, usual = codec.schema, codec.to_json(module.Params(), "qx")
+        if not usual:
+            continue
+        rows = [
+            (f"`{field}`", _cell(_type_and_range(inner)), f"`{_cell(json.dumps(usual[field]))}`")
+            for field, inner in schema["properties"].items()
+        ]
+        parts += [
+            f"## {name}",
+            inspect.cleandoc(type(module).Params.__doc__ or ""),
+            table(("Field", "Type", "Unless given"), rows),
+        ]
+    return page(parts)
+
+
+def _type_and_range(schema: dict[str, Any]) -> str:
+    if schema.get("type") == "integer" and "maximum" in schema:
+        return f"{schema.get('minimum', 0):,} to {schema['maximum']:,}"
+    if schema.get("type") == "array" and "properties" in schema.get("items", {}):
+        return f"list of records: {', '.join(schema['items']['properties'])}"
+    return _type(schema)
 
 
 def _default(schema: dict[str, Any]) -> str:

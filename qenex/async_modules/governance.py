@@ -13,6 +13,7 @@ from qenex.modules.governance import (
     CAST_BALLOT,
     GET_BALLOT,
     GET_GUARDIAN_PAUSE,
+    GET_MODULE_PARAMETERS,
     GET_POLL,
     GET_PROPOSAL,
     GUARDIAN_PAUSE,
@@ -339,6 +340,21 @@ class AsyncGovernance(AsyncModuleFace):
             module: which one.
         """
         answer: GuardianPause | None = await self._query(GET_GUARDIAN_PAUSE, {"module": module}, at)
+        return answer
+
+    async def get_module_parameters(
+        self, module: str, *, at: At | None = None
+    ) -> Annotated[str, Length(2, 65536)]:
+        """A module's parameters in force, as JSON by field: what `propose_parameters` can change.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            module: which one.
+        """
+        answer: Annotated[str, Length(2, 65536)] = await self._query(
+            GET_MODULE_PARAMETERS, {"module": module}, at
+        )
         return answer
 
     async def get_poll(self, poll_id: int, *, at: At | None = None) -> PollInfo:

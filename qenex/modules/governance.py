@@ -404,6 +404,12 @@ GET_GUARDIAN_PAUSE = QueryFace(
     GuardianPause | None,
 )
 
+GET_MODULE_PARAMETERS = QueryFace(
+    "governance_getModuleParameters",
+    (("module", Annotated[str, Length(1, 32)]),),
+    Annotated[str, Length(2, 65536)],
+)
+
 GET_POLL = QueryFace(
     "governance_getPoll",
     (("poll_id", U64),),
@@ -451,6 +457,7 @@ MESSAGES: tuple[MessageFace, ...] = (
 QUERIES: tuple[QueryFace, ...] = (
     GET_BALLOT,
     GET_GUARDIAN_PAUSE,
+    GET_MODULE_PARAMETERS,
     GET_POLL,
     GET_PROPOSAL,
     LIST_POLLS,
@@ -766,6 +773,17 @@ class Governance(ModuleFace):
             module: which one.
         """
         answer: GuardianPause | None = self._query(GET_GUARDIAN_PAUSE, {"module": module}, at)
+        return answer
+
+    def get_module_parameters(self, module: str, *, at: At | None = None) -> Annotated[str, Length(2, 65536)]:
+        """A module's parameters in force, as JSON by field: what `propose_parameters` can change.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            module: which one.
+        """
+        answer: Annotated[str, Length(2, 65536)] = self._query(GET_MODULE_PARAMETERS, {"module": module}, at)
         return answer
 
     def get_poll(self, poll_id: int, *, at: At | None = None) -> PollInfo:

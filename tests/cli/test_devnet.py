@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.devnet_home import ACCOUNTS, LOCK_FILE, Running, create_devnet, open_devnet
+from cli.devnet_home import ACCOUNTS, LOCK_FILE, Running, create_devnet, open_devnet, read_parameters
 from cli.devnet_nodes import end_all, is_paused, overrides_of, pause, resume, with_ports
 from cli.processes import ProcessId, choose_port, identify, is_alive, is_free, last_words, locked, stop
 from ledger.genesis import Genesis
 from node.config import load_config
 from node.home import read_key
+from node.modules import make_machine
 from qenex.errors import AddressInUse, DataFolderLocked
 from tests.cli.conftest import Run
 
@@ -122,6 +123,41 @@ def test_a_new_devnet_has_ten_accounts_without_password_and_a_chain_id_of_its_ow
     assert "0x" + genesis.hash.hex() == first.genesis_hash
     assert len(genesis.modules["bank"]["balances"]) == 12, "and what is staked"
     assert open_devnet(tmp_path / "a") == first
+
+
+def test_a_chain_of_ones_own_has_the_rules_that_were_asked_for(tmp_path: Path) -> None:
+    asked = ["governance.voting_period_s=7", "staking.power_unit=1000000000000", "farming.hook_items=9",
+             "governance.guardian=null"]  # fmt: skip
+    net = create_devnet(tmp_path, 2, parameters=read_parameters(asked))
+    genesis = Genesis.from_json((net.nodes[0].home / "genesis.json").read_bytes())
+    rules = genesis.parameters
+    assert (rules["governance"]["voting_period_s"], rules["governance"]["timelock_s"]) == (7, 20)
+    assert rules["governance"]["guardian"] is None
+    assert rules["farming"] == {"hook_items": 9}
+    assert [validator.power for validator in genesis.validators] == [100, 100], "power by that unit"
+    make_machine().init_chain(genesis)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "word"),
+    [
+        ("governance.voting_period_s=4", "invalid_parameters", "from 5 to 2592000"),
+        ("governance.voting_period_s=soon", "invalid_parameters", "voting_period_s"),
+        ("governance.nothing=4", "invalid_parameters", "it has min_deposit"),
+        ("nothing.at_all=4", "unknown_module", "there are machine"),
+        ("governance=4", "usage_error", "no parameter"),
+        ("governance.voting_period_s", "usage_error", "no parameter"),
+    ],
+)
+def test_rules_that_there_are_not_or_out_of_range_make_no_chain(
+    run: Run, tmp_path: Path, asked: str, error: str, word: str
+) -> None:
+    folder = tmp_path / "net"
+    refused = run("devnet", "up", "--home", str(folder), "--parameter", asked, "--json")
+    assert refused.error["name"] == error
+    assert word in refused.error["message"]
+    assert open_devnet(folder) is None
+    assert not (folder / "nodes").exists()
 
 
 def test_an_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:

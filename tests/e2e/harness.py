@@ -53,6 +53,22 @@ class Devnet:
         """Run a command on this devnet's home."""
         return run_cli("--home", str(self.home), *arguments, expect=expect, timeout=timeout)
 
+    def by(self, name: str, *arguments: str) -> dict[str, Any]:
+        """A command that `name` signs; the receipt, which succeeded."""
+        return dict(self.cli(*arguments, "--from", name, "--yes")["data"])
+
+    def refused(self, name: str, *arguments: str, code: int = 9) -> dict[str, Any]:
+        """The error of a command that `name` would sign: by its simulation, unless another exit code is given."""
+        return dict(self.cli(*arguments, "--from", name, "--yes", expect=code)["errors"][0])
+
+    def ask(self, *arguments: str) -> Any:
+        """What a command tells."""
+        return self.cli(*arguments)["data"]
+
+    def address(self, name: str) -> str:
+        """The account of a key in the keyring."""
+        return str(self.ask("keys", "address", name)["address"])
+
     def up(self, *options: str) -> dict[str, Any]:
         """Start or resume; returns when the chain is ready."""
         return dict(run_cli("devnet", "up", "--home", str(self.home), "--detach", *options)["data"])

@@ -53,13 +53,20 @@ def make_home(
 
 
 class NodeProcess:
-    """`python -m node --home HOME`, its log and its RPC. Ends with the `with` block."""
+    """`python -m node --home HOME`, or another program that runs a node; its log and its RPC. Ends with the `with` block."""
 
-    def __init__(self, home: Path, *arguments: str, prefix: list[str] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *arguments: str,
+        prefix: list[str] | None = None,
+        program: tuple[str, ...] = ("-m", "node"),
+        **options: Any,
+    ) -> None:
         self.home = home
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*(prefix or []), sys.executable, "-m", "node", "--home", str(home), *arguments],
+            [*(prefix or []), sys.executable, *program, "--home", str(home), *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -111,6 +118,15 @@ class NodeProcess:
         """Of the RPC, 0 until it is known."""
         found = re.search(r"node started.*rpc_port=(\d+)", self.log)
         return int(found[1]) if found else 0
+
+    def wait_port(self, seconds: float = 30) -> int:
+        """The port, once it is known; the node may be far behind its chain."""
+        deadline = time.monotonic() + seconds
+        while not self.port:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+        return self.port
 
     def wait_exit(self, seconds: float = 30) -> int:
         """The exit code."""

@@ -16,8 +16,7 @@ from cli.devnet_nodes import overrides_of
 from node.config import load_config
 from node.home import read_key
 from qenex import QenexClient
-from qenex.block import FLAG_COMMIT, Evidence
-from qenex.crypto import encode_address
+from qenex.block import Evidence
 from qenex.errors import QenexError
 from tests.e2e.harness import ACCOUNTS, Devnet, run_cli
 from tests.e2e.node_process import NodeProcess
@@ -261,38 +260,3 @@ def test_a_joiner_with_a_checkpoint_begins_from_a_snapshot(short_path: Path) -> 
         net.agreed()
     finally:
         net.down()
-
-
-@pytest.mark.long
-def test_a_validator_that_is_down_is_jailed_and_comes_back_by_unjailing(net: Devnet) -> None:
-    """The devnet's window is 200 commits, its jail 30 seconds; a block whose turn the missing one has takes seconds."""
-    address = net.cli("keys", "address", "validator-3")["data"]["address"]
-    net.chaos("kill", "3")
-    with Load(net, "ivan", net.nodes()[0]["rpc"]), QenexClient(net.nodes()[0]["rpc"]) as client:
-        net.wait_for(
-            "it is jailed", lambda: client.staking.get_validator(address).validator.jailed, seconds=500
-        )
-        assert client.staking.get_validator(address).validator.power == 0
-        before = max(net.heights().values())
-        net.wait_for_blocks(8, ALL[:3], seconds=60)
-        early = net.cli("staking", "unjail", "--from", "validator-3", "--yes", expect=9)
-        assert early["errors"][0]["name"] == "still_jailed"
-        net.chaos("restart", "3")
-        released = client.staking.get_validator(address).validator.jailed_until_s
-        net.wait_for("its time is over", lambda: _now(client) > released, seconds=120)
-        net.cli("staking", "unjail", "--from", "validator-3", "--yes")
-        net.wait_for("it signs again", lambda: _signs(client, address, before), seconds=60)
-    net.agreed()
-
-
-def _now(client: QenexClient) -> int:
-    return int(client.chain.get_header().header.time // 10**9)
-
-
-def _signs(client: QenexClient, address: str, since: int) -> bool:
-    block = client.chain.get_block()
-    commit = block.commit
-    assert commit is not None
-    return block.height > since and any(
-        encode_address(vote.address) == address and vote.flag == FLAG_COMMIT for vote in commit.signatures
-    )

@@ -238,6 +238,19 @@ def test_a_range_is_named() -> None:
     assert "from 1 to 1000" in str(block.error)
 
 
+def test_parameters_in_force_are_told_as_they_would_be_proposed() -> None:
+    chain = Parliament()
+    assert json.loads(chain.query("governance.get_module_parameters", "farming"))["hook_items"] == 500
+    chain.vote(chain.propose(), "yes", *KEYS)
+    chain.later(100)
+    chain.later(50)
+    told = json.loads(chain.query("governance.get_module_parameters", "farming"))
+    assert told["hook_items"] == 7
+    chain.propose(told)
+    with pytest.raises(UnknownModule):
+        chain.query("governance.get_module_parameters", "nothing")
+
+
 def test_what_cannot_be_executed_any_more_is_noted_and_harms_nothing() -> None:
     chain = Parliament()
     receipt = chain.gov(ALICE, "propose_spend", BOB.address, ("QXC", 10**9 * QX), "all", DEPOSIT)
