@@ -22,6 +22,7 @@ from cli.lazy import Command, Group
 from cli.output import Result
 from cli.passwords import PasswordSource
 from cli.submit import Choices, carry_out, sending_options
+from cli.views import layout, rows_before_signing
 from node.modules import make_machine
 from qenex.building import read_argument
 from qenex.codec import codec_for, fields_of
@@ -204,8 +205,11 @@ def _query_command(spec: QuerySpec) -> click.Command:
                 found = client.call(method, **prefix_params, **extra)
             except QenexError as error:
                 raise unanswered(error) from None
+            laid = None if prove else layout(app, client, spec.name, found)
 
         def text_of(style: Style) -> str:
+            if laid is not None:
+                return laid(style)
             amount = isinstance(found, str) and found.isdigit() and "denom" in prefix_params
             return (
                 format_amount(int(str(found)), prefix_params["denom"])
@@ -239,7 +243,8 @@ def _message_command(spec: MessageSpec) -> click.Command:
             if text is not None:
                 arguments[parameter.name] = _typed(app, parameter, text)
         done = f"{spec.name} is final."
-        return carry_out(app, [(spec.name, arguments)], choices, password, done, told=True)
+        rows = rows_before_signing(app, spec.name, arguments, choices)
+        return carry_out(app, [(spec.name, arguments)], choices, password, done, rows=rows, told=True)
 
     decorated: Callable[..., Any] = sending_options(pass_app(run))
     made = click.command(

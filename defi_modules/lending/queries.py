@@ -6,15 +6,17 @@ from typing import Annotated
 
 from defi_modules.lending.base import unit_of
 from defi_modules.lending.governing import Governing
-from defi_modules.lending.math import NO_DEBT_HEALTH, owed
+from defi_modules.lending.math import NO_DEBT_HEALTH, owed, scaled_up
 from defi_modules.lending.risks import FEED, Worth
 from defi_modules.lending.types import (
     Cursor,
+    Entry,
     EntryInfo,
     MarketInfo,
     MarketPage,
     PageLimit,
     Position,
+    PositionChange,
     PositionInfo,
     PriceMove,
     Ramp,
@@ -27,7 +29,7 @@ from defi_modules.lending.types import (
 from qenex.crypto.address import Address
 from qenex.errors import QenexError
 from qenex.integers import WAD, mul_div
-from qenex.types import U16, U64, Denom, Length
+from qenex.types import U8, U16, U64, Denom, Length
 from vm.context import Context
 from vm.module import query
 
@@ -101,7 +103,7 @@ class Queries(Governing):
         Args:
             address: the account.
         """
-        return self._info(ctx, address, ())
+        return self._info(ctx, address, self.position_of(address), ())
 
     @query
     def preview_prices(
@@ -113,10 +115,41 @@ class Queries(Governing):
             address: the account.
             moves: which prices move, and by how much.
         """
-        return self._info(ctx, address, moves)
+        return self._info(ctx, address, self.position_of(address), moves)
 
-    def _info(self, ctx: Context, address: Address, moves: tuple[PriceMove, ...]) -> PositionInfo:
+    @query
+    def preview_changes(
+        self,
+        ctx: Context,
+        address: Address,
+        changes: Annotated[tuple[PositionChange, ...], Length(1, 8)],
+        group: U8 | None,
+    ) -> PositionInfo:
+        """What a position would be with more or less collateral and debt: what a wallet shows before it signs.
+
+        Args:
+            address: the account.
+            changes: by asset, what is added or taken away; no less than nothing is left.
+            group: the efficiency group it would be in; its own unless given.
+        """
         position = self.position_of(address)
+        if group is not None:
+            position = position._replace(group=group)
+        for denom, up, down in changes:
+            number = self.number_of(denom)
+            market, entry = self.now(ctx, number), self.entry_of(position, number)
+            collateral, debt = entry.collateral, entry.debt
+            if up:
+                more = self.shares_for(market, abs(up), round_up=up < 0)
+                collateral = max(0, collateral + (more if up > 0 else -more))
+            if down:
+                debt = scaled_up(max(0, owed(debt, market.index_ray) + down), market.index_ray)
+            position = self.with_entry(position, Entry(number, collateral, debt))
+        return self._info(ctx, address, position, ())
+
+    def _info(
+        self, ctx: Context, address: Address, position: Position, moves: tuple[PriceMove, ...]
+    ) -> PositionInfo:
         priced = True
         try:
             worth = self.worth(ctx, position, FEED, moves)

@@ -11,6 +11,8 @@ from qenex.types import U8, U16, U64, U128, Amount, Between, Coin, Denom, Length
 U256 = Annotated[int, Unsigned(256)]
 Ray = Annotated[int, Between(0, 10**29)]
 """A rate: 1e27 is 100% a year."""
+Change = Annotated[int, Between(-(10**38), 10**38)]
+"""Base units more, or less."""
 GroupNumber = Annotated[int, Between(1, 255)]
 PageLimit = Annotated[int, Between(1, 1_000)]
 
@@ -345,6 +347,14 @@ class PriceMove(NamedTuple):
 
     denom: Denom
     change_bps: Annotated[int, Between(-10_000, 1_000_000)]
+
+
+class PositionChange(NamedTuple):
+    """What a position would have more or less of an asset: base units put up, and owed."""
+
+    denom: Denom
+    collateral: Change
+    debt: Change
 
 
 class Risk(NamedTuple):

@@ -25,6 +25,7 @@ from qenex.modules.lending import (
     LIST_MARKET,
     LIST_MARKETS,
     LIST_WAITING,
+    PREVIEW_CHANGES,
     PREVIEW_PRICES,
     REPAY,
     SEED,
@@ -38,6 +39,7 @@ from qenex.modules.lending import (
     MarketInfo,
     MarketPage,
     Moved,
+    PositionChange,
     PositionInfo,
     PriceMove,
     Ramp,
@@ -401,6 +403,29 @@ class AsyncLending(AsyncModuleFace):
         """
         answer: WaitingPage = await self._query(
             LIST_WAITING, {"denom": denom, "limit": limit, "cursor": cursor}, at
+        )
+        return answer
+
+    async def preview_changes(
+        self,
+        address: AddressLike,
+        changes: tuple[PositionChange, ...],
+        group: int | None = None,
+        *,
+        at: At | None = None,
+    ) -> PositionInfo:
+        """What a position would be with more or less collateral and debt: what a wallet shows before it
+        signs.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            address: the account.
+            changes: by asset, what is added or taken away; no less than nothing is left.
+            group: the efficiency group it would be in; its own unless given.
+        """
+        answer: PositionInfo = await self._query(
+            PREVIEW_CHANGES, {"address": address, "changes": changes, "group": group}, at
         )
         return answer
 

@@ -357,6 +357,22 @@ class WaitingPage(NamedTuple):
         return to_plain(self, prefix)
 
 
+class PositionChange(NamedTuple):
+    """What a position would have more or less of an asset: base units put up, and owed."""
+
+    denom: Denom
+    collateral: Annotated[
+        int, Between(-100000000000000000000000000000000000000, 100000000000000000000000000000000000000)
+    ]
+    debt: Annotated[
+        int, Between(-100000000000000000000000000000000000000, 100000000000000000000000000000000000000)
+    ]
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 class PriceMove(NamedTuple):
     """A price to suppose: `change_bps` basis points up or down from now."""
 
@@ -724,6 +740,16 @@ LIST_WAITING = QueryFace(
     WaitingPage,
 )
 
+PREVIEW_CHANGES = QueryFace(
+    "lending_previewChanges",
+    (
+        ("address", Address),
+        ("changes", Annotated[tuple[PositionChange, ...], Length(1, 8)]),
+        ("group", U8 | None),
+    ),
+    PositionInfo,
+)
+
 PREVIEW_PRICES = QueryFace(
     "lending_previewPrices",
     (
@@ -758,6 +784,7 @@ QUERIES: tuple[QueryFace, ...] = (
     LIST_LIQUIDATABLE,
     LIST_MARKETS,
     LIST_WAITING,
+    PREVIEW_CHANGES,
     PREVIEW_PRICES,
 )
 
@@ -1126,6 +1153,29 @@ class Lending(ModuleFace):
         """
         answer: WaitingPage = self._query(
             LIST_WAITING, {"denom": denom, "limit": limit, "cursor": cursor}, at
+        )
+        return answer
+
+    def preview_changes(
+        self,
+        address: AddressLike,
+        changes: tuple[PositionChange, ...],
+        group: int | None = None,
+        *,
+        at: At | None = None,
+    ) -> PositionInfo:
+        """What a position would be with more or less collateral and debt: what a wallet shows before it
+        signs.
+
+        `at` is a height, the latest one unless given.
+
+        Args:
+            address: the account.
+            changes: by asset, what is added or taken away; no less than nothing is left.
+            group: the efficiency group it would be in; its own unless given.
+        """
+        answer: PositionInfo = self._query(
+            PREVIEW_CHANGES, {"address": address, "changes": changes, "group": group}, at
         )
         return answer
 

@@ -10,7 +10,8 @@ from defi_modules.oracle import Oracle
 from defi_modules.tokens import Tokens
 from qenex.block import Receipt
 from qenex.crypto import encode_address
-from qenex.errors import QenexError
+from qenex.errors import MarketNotListed, QenexError
+from qenex.transaction import Transaction
 from qenex.types import Coin
 from tests.vm.chain import ACTORS, Actor, Chain
 
@@ -26,6 +27,9 @@ RAY = 10**27
 WAD = 10**18
 YEAR = 365 * 86_400
 BOTTOMLESS = 10**30
+NOWHERE = "tokens/" + "e" * 32
+LENDING = b"\x08"
+"""First byte of the module's records."""
 
 
 def terms(denom: str, **changes: Any) -> dict[str, Any]:
@@ -109,11 +113,21 @@ class Bank(Chain):
 
     def refused(self, error: type[QenexError], actor: Actor, *messages: tuple[str, tuple[Any, ...]]) -> None:
         """The transaction fails with this error, and nothing but the fee has moved."""
-        before = self.wealth(actor), self.markets()
+        wrong = self.tx(actor, ("lending.repay", (NOWHERE, None, None)))
+        before, expected = self.wealth(actor), self._changes_of(wrong)
         receipt = self.do(actor, *messages)
         execution = self.machine.execution
         assert receipt.status == error.code, (receipt.status, execution and execution.error)
-        assert (self.wealth(actor), self.markets()) == before
+        assert self.wealth(actor) == before
+        changes = self.results[-1].changes
+        assert set(changes) == set(expected), "the same records as any failed transaction: fee and sequence"
+        assert all(changes[key] == expected[key] for key in changes if key[:1] == LENDING)
+
+    def _changes_of(self, tx: Transaction) -> dict[bytes, Any]:
+        """What a block of this transaction would write; nothing is committed."""
+        block = self.machine.begin(self.base, self.next_info)
+        assert block.execute(tx).status == MarketNotListed.code
+        return block.end().changes
 
     def price(self, denom: str, mantissa: int, exponent: int = -2) -> None:
         """A new price by the validator; hundredths unless told otherwise."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from defi_modules.lending.types import PAUSE_REPAY
 from qenex.errors import (
+    ActionPaused,
     DebtUnpaid,
     InsufficientBalance,
     MarketNotOpen,
@@ -17,9 +19,11 @@ from tests.defi_modules.lending.lab import (
     BOB,
     CAROL,
     DAVE,
+    ERIN,
     ONE,
     RICH,
     SEED,
+    WAD,
     A,
     B,
     Bank,
@@ -115,6 +119,31 @@ def test_a_flash_loan_cannot_be_supplied_and_kept() -> None:
         supply(B, 10**12, collateral=True),
         spent,
     )
+
+
+def test_interest_while_paused_runs_as_if_nothing_were_paused_and_nobody_is_liquidated_for_it() -> None:
+    """Two chains with the same history, one of them paused for a year: the debt is the same to the unit."""
+    debts = []
+    for flags in (0, 63):
+        bank = Bank(keeper_items=0)
+        bank.indebted(lent=7_400 * ONE)
+        bank.must(ERIN, ("lending.set_pause", (B, flags)))
+        bank.wait(86_400 * 600)
+        bank.price(A, 90)
+        bank.price(B, 100)
+        if flags:
+            bank.must(ERIN, ("lending.set_pause", (B, PAUSE_REPAY)))
+            bank.refused(ActionPaused, BOB, repay(B))
+            bank.refused(ActionPaused, CAROL, liquidate(BOB))
+        else:
+            bank.run()
+            bank.run()
+            bank.run()
+        assert bank.position(BOB).health_wad < WAD
+        bank.must(ERIN, ("lending.set_pause", (B, 0)))
+        bank.time = 1_800_000_000 * 10**9
+        debts.append(bank.owes(BOB, B))
+    assert debts[0] == debts[1] > 7_400 * ONE
 
 
 def test_cap_bypass_through_liquidation() -> None:

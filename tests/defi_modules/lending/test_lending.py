@@ -61,6 +61,7 @@ from tests.defi_modules.lending.lab import (
 )
 from tests.vm.chain import Chain
 
+GROUP = {"number": 1, "ltv_bps": 9_300, "threshold_bps": 9_500, "bonus_bps": 10_100}
 SHARE = 10**6
 """Shares of a base unit while no interest has been earned."""
 
@@ -136,6 +137,31 @@ def test_a_price_move_is_told_before_it_happens() -> None:
     assert abs(entries[B].liquidation_price - 8_000 * 10**8 // 7_000) <= 1
     bank.price(A, entries[A].liquidation_price - 1, -8)
     assert bank.liquidatable() == [BOB.address]
+
+
+def test_what_is_previewed_is_what_happens() -> None:
+    bank = Bank(terms(B, slope1_ray=0), terms(A, group=1), groups=(GROUP,))
+    bank.indebted(lent=4_000 * ONE)
+    for change, message in (
+        ((A, 500 * ONE, 0), supply(A, 500 * ONE, collateral=True)),
+        ((A, -700 * ONE, 0), withdraw(A, 700 * ONE, collateral=True)),
+        ((B, 0, 1_000 * ONE), borrow(B, 1_000 * ONE)),
+        ((B, 0, -3_000 * ONE), repay(B, 3_000 * ONE)),
+        ((C, 250 * ONE, 0), supply(C, 250 * ONE, collateral=True)),
+    ):
+        told = bank.query("lending.preview_changes", BOB.address, (change,), None)
+        bank.must(BOB, message)
+        assert bank.position(BOB) == told, message
+    everything = bank.query(
+        "lending.preview_changes", BOB.address, ((B, 0, -(10**20)), (A, -(10**20), 0)), None
+    )
+    assert [entry.denom for entry in everything.entries] == [C]
+    assert everything.debt == 0
+    grouped = bank.query("lending.preview_changes", BOB.address, ((A, 0, 0),), 1)
+    assert grouped.limit > bank.position(BOB).limit
+    for wrong, error in ((("QXC", 1, 0), MarketNotListed),):
+        with pytest.raises(error):
+            bank.query("lending.preview_changes", BOB.address, (wrong,), None)
 
 
 def test_what_secures_a_debt_stays() -> None:
@@ -215,6 +241,18 @@ def test_limits_of_a_borrower_by_name() -> None:
     bank.must(BOB, borrow(B, 1_000 * ONE))
     bank.must(ALICE, withdraw(B, 1_000 * ONE))
     bank.refused(MarketIlliquid, ALICE, withdraw(B, 1 + SEED))
+
+
+def test_caps_count_what_is_lent_out_as_well() -> None:
+    bank = Bank(terms(B, supply_cap=str(1_000 * ONE + SEED), borrow_cap=str(600 * ONE)))
+    bank.must(ALICE, supply(B, 1_000 * ONE))
+    bank.stake(BOB, A, 10_000 * ONE)
+    bank.must(BOB, borrow(B, 600 * ONE))
+    bank.refused(SupplyCapReached, CAROL, supply(B, 1))
+    bank.stake(CAROL, A, 10_000 * ONE)
+    bank.refused(BorrowCapReached, CAROL, borrow(B, ONE))
+    bank.must(BOB, repay(B, 100 * ONE))
+    bank.must(CAROL, borrow(B, 99 * ONE))
 
 
 def test_an_empty_market_can_neither_be_supplied_nor_borrowed_until_its_seed_is_paid() -> None:

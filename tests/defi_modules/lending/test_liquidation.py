@@ -12,6 +12,7 @@ from qenex.crypto import encode_address
 from qenex.errors import (
     ActionPaused,
     AmountNotPositive,
+    BorrowLimitExceeded,
     CollateralNotEnabled,
     LeavesDust,
     MarketIlliquid,
@@ -258,6 +259,16 @@ def test_a_pushed_pool_cannot_liquidate_the_healthy_and_stops_liquidations_by_th
     bank.must(CAROL, sell(B, 710_000 * ONE, (1, A)))
     bank.price(A, 86)
     assert bank.liquidatable() == [BOB.address]
+
+
+def test_a_mean_above_the_feed_lends_no_more() -> None:
+    bank = banded()
+    bank.must(ALICE, supply(B, 100_000 * ONE))
+    bank.stake(BOB, A, 10_000 * ONE)
+    bank.must(CAROL, sell(B, 40_000 * ONE, (1, A)))
+    bank.wait(600)
+    bank.refused(BorrowLimitExceeded, BOB, borrow(B, 7_501 * ONE))
+    bank.must(BOB, borrow(B, 7_499 * ONE))
 
 
 def test_a_mean_below_the_feed_lends_less() -> None:
