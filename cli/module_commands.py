@@ -46,6 +46,12 @@ BY_HAND: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "cli.guards:set_guard",
             "Let large amounts leave only after a delay, in which another account can cancel.",
         ),
+        "propose-rotation": (
+            "cli.agreement:propose_rotation",
+            "Write a file in which a new key's owners agree to sign for an account.",
+        ),
+        "agree": ("cli.agreement:agree", "Agree to a rotation, where the new key lies."),
+        "rotate": ("cli.agreement:rotate", "Let the key sign whose owners have agreed in a file."),
         "rotate-to-multisig": ("cli.multisig:rotate_to_multisig", "Let several members sign for an account."),
     },
     "oracle": {

@@ -18,7 +18,8 @@ from cli.lazy import Command
 from cli.output import Result
 from cli.passwords import PasswordSource, password_options
 from cli.signers import read_public_key, signing_account
-from cli.submit import Choices, carry_out, sending_options
+from cli.submit import Choices, carry_out, sending_options, waiting_number
+from qenex.answers import TransactionReceipt
 from qenex.codec import encode
 from qenex.crypto.address import encode_address, key_bytes
 from qenex.crypto.keystore import NAME
@@ -106,8 +107,8 @@ def rotate_to_multisig(
 ) -> Result:
     """Let the account of --from be signed for by the multisig key PUBLIC_KEY from now on; its address stays.
 
-    Members of enough weight must agree, with keys of this keyring: --member for each of them. From then on the
-    old key signs no more.
+    Members of enough weight must agree, with keys of this keyring: --member for each of them. Where they lie elsewhere:
+    `accounts propose-rotation`. From then on the old key signs no more.
 
     \b
     qenex accounts rotate-to-multisig 0x20... --member bob --member carol --from alice
@@ -136,5 +137,11 @@ def rotate_to_multisig(
         "possession": encode(combine(descriptor, signatures)),
     }
     shown = encode_address(account.address, client_settings(app).address_prefix)
-    done = f"Members with a weight of {descriptor.threshold} sign for {shown} now."
+
+    def done(receipt: TransactionReceipt[Any]) -> str:
+        number = waiting_number(receipt.to_dict())
+        if number:
+            return f"{shown} has a guard: the change of key waits under number {number}."
+        return f"Members with a weight of {descriptor.threshold} sign for {shown} now."
+
     return carry_out(app, [("accounts.rotate_key", arguments)], choices, password, done, sequence=sequence)

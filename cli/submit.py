@@ -159,8 +159,12 @@ def carry_out(
     about: Mapping[str, Any] | None = None,
     rows: Sequence[tuple[str, str]] = (),
     told: bool = False,
+    acting: Sequence[SigningAccount | None] = (),
 ) -> Result:
     """Send one transaction with these messages by one signer. `done` is what to say when it is final.
+
+    `acting` names, message by message, another account that acts (None: the signer); then several sign, which goes by
+    a file alone.
 
     With `told` the results of the messages are said as well: the number of a pool, the name of a token.
 
@@ -174,6 +178,8 @@ def carry_out(
     if choices.public_key is not None and choices.unsigned is None and not choices.dry_run:
         raise UsageError("--public-key goes with --unsigned or --dry-run: a key that lies here is known")
     signer = signing_account(app, choices.signer, choices.public_key)
+    if any(acting) and choices.unsigned is None and not choices.dry_run:
+        raise UsageError("several sign this: --unsigned FILE, then `qenex tx sign` by each")
     if not choices.dry_run and choices.unsigned is None:
         info = key_for_signing(app, signer)
         if info.encrypted and not password.given and not app.can_ask:
@@ -181,7 +187,7 @@ def carry_out(
                 f"key {info.name} needs its password and stdin is no terminal", hint=password.hint
             )
     with connected(app) as client:
-        prepared, preview = _prepare(app, client, messages, signer, choices, sequence)
+        prepared, preview = _prepare(app, client, messages, signer, choices, sequence, acting)
         preview |= about or {}
         shown = not app.json or not (choices.yes or choices.dry_run)
         if shown and not (choices.dry_run and not app.json):
@@ -191,10 +197,11 @@ def carry_out(
                 {"dry_run": True, **preview}, lambda style: _preview_text(app, preview, style, rows)
             )
         if choices.unsigned is not None:
-            key = None
-            if choices.scoped_key is None:
-                key = client.sender.account(signer.address).public_key or signer.public_key
-            data = write_transaction_file(app, choices.unsigned, make_file(prepared.transaction, [key]))
+            keys = [
+                None if one.scoped_key is not None else client.sender.account(one.address).public_key
+                for one in prepared.transaction.signers
+            ]
+            data = write_transaction_file(app, choices.unsigned, make_file(prepared.transaction, keys))
             return Result(data, f"Wrote the unsigned transaction to {choices.unsigned}.")
         app.confirm("Sign and send this?", yes=choices.yes)
         keyring, name = keyring_of(app), key_for_signing(app, signer).name
@@ -235,11 +242,16 @@ def _prepare(
     signer: SigningAccount,
     choices: Choices,
     sequence: int | None,
+    acting: Sequence[SigningAccount | None],
 ) -> tuple[Prepared, dict[str, Any]]:
     options = _options(app, choices)
     if sequence is not None:
         options["sequence"] = sequence
-    planned = [client.sender.plan(name, arguments, signer.signatory) for name, arguments in messages]
+    actors = [(other or signer).signatory for other in acting or [None] * len(messages)]
+    planned = [
+        client.sender.plan(name, arguments, actor)
+        for (name, arguments), actor in zip(messages, actors, strict=True)
+    ]
     client.node.info()  # an unreachable node is told as that, not as a refusal
     refuse_unknown_denominations(client, messages)
     try:

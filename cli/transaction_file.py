@@ -1,7 +1,8 @@
 """Transaction files: what goes from signer to signer, in words and in bytes that must say the same.
 
-A multisig signer has a list of signatures, one place for each member; the file carries the descriptor, because
-whoever signs offline cannot ask the chain for it. A wrong descriptor does no harm: what is signed is the body.
+A multisig signer has a list of signatures, one place for each member; the file carries the signers' keys and
+descriptors, because whoever signs offline cannot ask the chain for them. A wrong one does no harm: what is signed is
+the body. With a key at hand each signature in a file is verified when it is read, so nobody passes on what is none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from qenex.crypto.multisig import (
     weight_of,
     without_surplus,
 )
-from qenex.errors import MalformedBytes, QenexError, ThresholdNotMet, UsageError, WrongSignatureCount
+from qenex.crypto.schemes import SCHEMES_BY_TAG
+from qenex.errors import (
+    AlreadySigned,
+    CopiesDiffer,
+    InvalidSignature,
+    MalformedBytes,
+    QenexError,
+    ThresholdNotMet,
+    UsageError,
+    WrongSignatureCount,
+)
 from qenex.transaction import Signature, Transaction, decode_body, decode_transaction
 
 FILE_KIND: Final = "qenex-transaction"
@@ -34,11 +45,16 @@ MAX_FILE_SIZE: Final = 1 << 20
 
 
 class TransactionFile(NamedTuple):
-    """A body, a signature for each signer (None: missing), and the descriptors of multisig signers."""
+    """A body, a signature for each signer (None: missing), and the signers' keys (tag + key; None: not known)."""
 
     body: Transaction
     signatures: list[Signature | None]
-    descriptors: list[Descriptor | None]
+    keys: list[bytes | None]
+
+    @property
+    def descriptors(self) -> list[Descriptor | None]:
+        """Descriptors of the multisig signers, None for the others."""
+        return [decode_descriptor(key) if key and key[0] == MULTISIG_TAG else None for key in self.keys]
 
     def missing(self) -> int:
         """Signers whose signature is not there, or not heavy enough."""
@@ -99,7 +115,7 @@ def make_file(
     given = list(signatures) or [None] * len(body.signers)
     if not len(given) == len(told) == len(body.signers):
         raise WrongSignatureCount(f"{len(given)} signatures for {len(body.signers)} signers")
-    descriptors: list[Descriptor | None] = []
+    own_keys: list[bytes | None] = []
     for signer, key, signature in zip(body.signers, told, given, strict=True):
         own = signer.public_key or key  # what is in the body is what counts
         descriptor = decode_descriptor(own) if own and own[0] == MULTISIG_TAG else None
@@ -108,8 +124,62 @@ def make_file(
             fits = len(signature) == len(descriptor.members)
         if not fits:
             raise WrongSignatureCount("a multisig signer has one place for each member's signature")
-        descriptors.append(descriptor)
-    return TransactionFile(body, given, descriptors)
+        own_keys.append(own)
+        _check_signature(body.body_bytes, own, signature)
+    return TransactionFile(body, given, own_keys)
+
+
+def _check_signature(message: bytes, key: bytes | None, signature: Signature | None) -> None:
+    """Whether each signature is one, as far as its key is known. Raises InvalidSignature."""
+    if not key or signature is None:
+        return
+    if isinstance(signature, tuple):
+        for number, (member, part) in enumerate(
+            zip(decode_descriptor(key).members, signature, strict=True), start=1
+        ):
+            if part is not None and not verify_signature(member.key, message, part):
+                raise InvalidSignature(
+                    f"what stands in the place of member {number} (0x{member.key[:9].hex()}...) is not its signature",
+                    hint="a signature by another key, or of another transaction; do not pass it on",
+                )
+    elif not verify_signature(key, message, signature):
+        raise InvalidSignature(
+            f"the signature is not one by the key 0x{key[:9].hex()}...",
+            hint="a signature by another key, or of another transaction; do not pass it on",
+        )
+
+
+def verify_signature(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether a key (tag + key) of any scheme signed `message`."""
+    scheme = SCHEMES_BY_TAG.get(key[0])
+    return scheme is not None and scheme.verify(key[1:], message, signature)
+
+
+def merge_files(copies: Sequence[tuple[Path, TransactionFile]]) -> TransactionFile:
+    """Return one file with the signatures of all copies.
+
+    Raises CopiesDiffer for a copy of another transaction, AlreadySigned for one that adds nothing.
+    """
+    (first, merged), *others = copies
+    for path, copy in others:
+        if copy.body.tx_id != merged.body.tx_id:
+            raise CopiesDiffer(
+                f"{path} has transaction 0x{copy.body.tx_id.hex()}, {first} has 0x{merged.body.tx_id.hex()}"
+            )
+        keys = [mine or its for mine, its in zip(merged.keys, copy.keys, strict=True)]
+        if keys != [its or mine for mine, its in zip(merged.keys, copy.keys, strict=True)]:
+            raise CopiesDiffer(f"{path} and {first} name different keys for one signer")
+        signatures = [_union(mine, its) for mine, its in zip(merged.signatures, copy.signatures, strict=True)]
+        if signatures == merged.signatures:
+            raise AlreadySigned(f"{path} has no signature that is not in the others", hint="leave it out")
+        merged = make_file(merged.body, keys, signatures)
+    return merged
+
+
+def _union(mine: Signature | None, its: Signature | None) -> Signature | None:
+    if isinstance(mine, tuple) and isinstance(its, tuple) and len(mine) == len(its):
+        return tuple([part or other for part, other in zip(mine, its, strict=True)])
+    return mine if mine is not None else its
 
 
 def read_transaction_file(app: App, path: Path) -> TransactionFile:
@@ -141,15 +211,15 @@ def _read(app: App, path: Path) -> TransactionFile:
             raise ValueError
         body = decode_body(_bytes(content["body"]))
         signatures = [_signature(item) for item in content["signatures"]]
-        keys = [None if item is None else _bytes(item) for item in content.get("multisig", ())]
-        words = content["transaction"]
+        keys = [None if item is None else _bytes(item) for item in content.get("keys", ())]
+        words, told = content["transaction"], content["hash"]
     except QenexError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise MalformedBytes(f"{shown} is no transaction file", hint="`--unsigned FILE` writes one") from None
     if len(signatures) != len(body.signers):
         raise WrongSignatureCount(f"{shown}: {len(signatures)} signatures for {len(body.signers)} signers")
-    if words != {**form_of(app, body), "signatures": []}:
+    if told != "0x" + body.tx_id.hex() or words != {**form_of(app, body), "signatures": []}:
         raise MalformedBytes(
             f"{shown}: its words do not say what its bytes do", hint="do not sign it; ask who changed it"
         )
@@ -196,8 +266,8 @@ def write_transaction_file(app: App, path: Path, file: TransactionFile) -> dict[
         "body": "0x" + transaction.body_bytes.hex(),
         "signatures": [_to_json(signature) for signature in file.signatures],
     }
-    if any(descriptor is not None for descriptor in file.descriptors):
-        content["multisig"] = [None if d is None else "0x" + d.key.hex() for d in file.descriptors]
+    if any(key is not None for key in file.keys):
+        content["keys"] = [None if key is None else "0x" + key.hex() for key in file.keys]
     try:
         write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n", mode=0o644)
     except OSError as error:

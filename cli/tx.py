@@ -21,13 +21,21 @@ from cli.submit import refused, send_signed, simulated_failure, waiting_options
 from cli.transaction_file import (
     TransactionFile,
     members_of,
+    merge_files,
     read_transaction_file,
     weights_data,
     write_transaction_file,
 )
 from qenex.crypto.address import key_bytes
 from qenex.crypto.keystore_file import KeyInfo
-from qenex.errors import QenexError, UnusedSigner, UsageError, WrongChainId
+from qenex.errors import (
+    AlreadySigned,
+    PublicKeyMismatch,
+    QenexError,
+    UnusedSigner,
+    UsageError,
+    WrongChainId,
+)
 from qenex.money import format_amount
 from qenex.transaction import assemble, decode_transaction
 from qenex.wallet import Wallet
@@ -138,6 +146,8 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
         names = " and ".join(with_name(app, who.address) for who in body.signers)
         error = UnusedSigner(f"{signer} is no signer of this transaction", hint=f"it is signed by {names}")
         raise Stopped(error, ExitCode.USAGE)
+    if all(_signed(content, place, member) for place, member in places):
+        raise Stopped(AlreadySigned(f"{signer} has signed this already"), ExitCode.USAGE)
     if out.exists():
         raise UsageError(f"{out} exists already; choose another file")
     if not (app.json and yes):
@@ -145,14 +155,27 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
     app.confirm(f"Sign this as {signer}?", yes=yes)
     wallet = Wallet.from_keyring(keyring, signer, open_password(app, keyring, signer, password))
     signature = wallet.sign(body.body_bytes)
+    descriptors = content.descriptors
     for place, member in places:
-        descriptor = content.descriptors[place]
+        descriptor = descriptors[place]
         if descriptor is None or member is None:
             content.signatures[place] = signature
         else:
             members = list(members_of(content.signatures[place], descriptor))
             members[member] = signature
             content.signatures[place] = tuple(members)
+    return _written(app, out, content, "Signed")
+
+
+def _signed(content: TransactionFile, place: int, member: int | None) -> bool:
+    signature, descriptor = content.signatures[place], content.descriptors[place]
+    if descriptor is None or member is None:
+        return signature is not None
+    return members_of(signature, descriptor)[member] is not None
+
+
+def _written(app: App, out: Path, content: TransactionFile, what: str) -> Result:
+    """Write a file and tell what is missing still."""
     data = write_transaction_file(app, out, content)
     missing = content.missing()
     done = (
@@ -163,17 +186,53 @@ def sign(app: App, *, file: Path, signer: str, out: Path, yes: bool, password: P
     for weight, threshold in content.weights():
         left = f"{threshold - weight} more needed" if weight < threshold else "enough"
         done += f"; weight {weight} of {threshold}, {left}"
-    return Result(data, f"Signed to {out}: {done}.")
+    return Result(data, f"{what} to {out}: {done}.")
+
+
+@tx.command("merge", cls=Command)
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE FILE...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to write it."
+)
+@pass_app
+def merge(app: App, *, files: tuple[Path, ...], out: Path) -> Result:
+    """Put the signatures of several copies of one transaction into one file, without a network.
+
+    For signers who did not pass one file round but signed a copy each. Every signature is verified, as far as its
+    key is known; a copy of another transaction, or one that adds nothing, is refused.
+
+    \b
+    qenex tx merge by-alice.json by-bob.json --out both.json
+    qenex tx broadcast both.json
+    """
+    if len(files) < 2:
+        raise UsageError("merge takes two files or more")
+    copies = [(path, read_transaction_file(app, path)) for path in files]
+    try:
+        merged = merge_files(copies)
+    except QenexError as error:
+        raise Stopped(error, ExitCode.USAGE) from None
+    return _written(app, out, merged, "Merged")
 
 
 def _places(content: TransactionFile, info: KeyInfo) -> list[tuple[int, int | None]]:
-    """Return where a key signs: the signer's number, and the member's in a multisig signer."""
+    """Return where a key signs: the signer's number, and the member's in a multisig signer.
+
+    Raises Stopped if the account is known to sign with another key.
+    """
     key = key_bytes(info.tag, info.public_key)
     found: list[tuple[int, int | None]] = []
     for place, (who, descriptor) in enumerate(zip(content.body.signers, content.descriptors, strict=True)):
         if descriptor is not None:
             found += [(place, at) for at, member in enumerate(descriptor.members) if member.key == key]
         elif who.address == info.address:
+            known = content.keys[place]
+            if known is not None and known != key:
+                error = PublicKeyMismatch(
+                    f"this account signs with another key than {info.name}",
+                    hint="`qenex keys list` shows which keys sign for which account",
+                )
+                raise Stopped(error, ExitCode.USAGE)
             found.append((place, None))
     return found
 

@@ -360,6 +360,16 @@ class NoWitness(QenexError):
     default_hint = "check the addresses of the witnesses; without a second source a lie cannot be seen"
 
 
+class CopiesDiffer(QenexError):
+    code = 314
+    default_hint = "only copies of one file can be put together; ask everybody to sign the same one"
+
+
+class AlreadySigned(QenexError):
+    code = 315
+    default_hint = "this signature is there already; pass the file on to somebody whose is missing"
+
+
 # -- 400s: nodes among themselves ----------------------------------------------------------
 
 
@@ -721,6 +731,11 @@ class NodeBusy(QenexError):
     code = 1047
     retryable = True
     default_hint = "send it again after `retry_after_ms` of the error's data, or to another node"
+
+
+class GuardedAccountFrozen(QenexError):
+    code = 1048
+    default_hint = "its canceller has frozen the account and can end that: qenex accounts freeze ACCOUNT 0"
 
 
 # -- 2000s: machine ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from qenex.errors import (
     Expired,
     GasLimitTooHigh,
     GasLimitTooLow,
+    GuardedAccountFrozen,
     GuardForbidsMessage,
     InsufficientFee,
     InsufficientFunds,
@@ -253,18 +254,31 @@ def _guard(
 ) -> Guard | None:
     """The payer's guard as it will be, the fee set aside; None without one, and in the pool, which writes none.
 
-    Raises GuardForbidsMessage or GuardFeeLimitExceeded.
+    A frozen account signs nothing without its canceller: whoever has its key could raise the sequence for which the
+    rotation that takes the key from him is signed. Raises GuardForbidsMessage, GuardedAccountFrozen or GuardFeeLimitExceeded.
     """
-    for spec, _, _, signer in plan:
-        if spec.hands_over and accounts[signer][4] & FLAG_GUARDED:
+    signing = [signer.address for signer in tx.signers if signer.scoped_key is None]
+    for spec, _, _, place in plan:
+        if spec.hands_over and accounts[place][4] & FLAG_GUARDED:
             raise GuardForbidsMessage(
-                f"{spec.name} gives away what no limit counts; {encode_address(tx.signers[signer].address)} has a guard"
+                f"{spec.name} gives away what no limit counts; {encode_address(tx.signers[place].address)} has a guard"
             )
-    guard: Guard | None = state.get(guard_state_key(tx.signers[0].address))
-    if guard is None:
-        return None
-    guard = set_fee_aside(guard, tx.fee.max, rules.time_s)
-    return None if rules.time_s is None else guard
+    paying: Guard | None = None
+    for index, signer in enumerate(tx.signers):
+        guard: Guard | None = state.get(guard_state_key(signer.address))
+        if guard is None:
+            continue
+        if (
+            rules.time_s is not None
+            and rules.time_s < guard.frozen_until_s
+            and guard.terms.canceller not in signing
+        ):
+            raise GuardedAccountFrozen(
+                f"{encode_address(signer.address)} signs nothing before {guard.frozen_until_s} s since 1970 without its canceller"
+            )
+        if index == 0:
+            paying = set_fee_aside(guard, tx.fee.max, rules.time_s)
+    return None if rules.time_s is None else paying
 
 
 def _scopes(state: State, rules: Rules, tx: Transaction) -> dict[int, ScopedKey]:

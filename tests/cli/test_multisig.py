@@ -111,13 +111,66 @@ def test_only_members_sign_and_a_changed_file_is_noticed(homes: Homes) -> None:
     for change in (
         {"signatures": [content["signatures"][0][:-1]]},
         {"signatures": ["0x" + "00" * 64]},
-        {"multisig": [None, None]},
-        {"multisig": 5},
+        {"keys": [None, None]},
+        {"keys": 5},
+        {"hash": "0x" + "00" * 32},
         {"signatures": [[5]]},
     ):
         other = homes.folder / "other.json"
         other.write_text(json.dumps({**content, **change}))
         assert told(homes, "tx", "decode", str(other), fails=True)["code"] < 3_000
+
+
+def sign(homes: Homes, path: Path, name: str, out: str, fails: bool = False) -> tuple[Path, Any]:
+    """One member's copy of a file, and what the command told."""
+    target = homes.folder / out
+    arguments = ("tx", "sign", str(path), "--from", name, "--out", str(target), "--yes")
+    return target, told(homes, *arguments, fails=fails)
+
+
+def merge(homes: Homes, *paths: Path, out: str = "merged.json", fails: bool = False) -> Any:
+    return told(homes, "tx", "merge", *map(str, paths), "--out", str(homes.folder / out), fails=fails)
+
+
+def test_copies_signed_apart_are_put_together(homes: Homes) -> None:
+    path, _ = _file(homes, threshold=4)
+    copies = [sign(homes, path, name, f"{name}.json")[0] for name in NAMES]
+    merged = merge(homes, *copies)
+    assert (merged["complete"], merged["multisig"]) == (True, [{"weight": 4, "threshold": 4}])
+    for name in NAMES:
+        assert sign(homes, Path(merged["file"]), name, "x.json", fails=True)[1]["name"] == "already_signed"
+    in_turn = path
+    for number, name in enumerate(NAMES):
+        in_turn, _ = sign(homes, in_turn, name, f"{number}.json")
+    assert json.loads(in_turn.read_text()) == json.loads(Path(merged["file"]).read_text())
+    assert merge(homes, in_turn, out="y.json", fails=True)["name"] == "usage_error", "one file is not several"
+
+
+def test_copies_that_do_not_belong_together_are_refused_by_name(homes: Homes) -> None:
+    path, descriptor = _file(homes)
+    alice, _ = sign(homes, path, "alice", "alice.json")
+    signer = Signer(descriptor.address, 0, descriptor.key, None)
+    send = Message("bank.send", (bytes(32), ("QXC", 2)), 0)
+    path.write_text("0x" + encode_body("lab-1", [signer], [send], Fee(10**6, 10**5, 0), 50).hex())
+    bob, _ = sign(homes, path, "bob", "bob.json")
+    assert merge(homes, alice, bob, fails=True)["name"] == "copies_differ", "another transaction"
+    again, _ = sign(homes, _file(homes)[0], "alice", "again.json")
+    assert merge(homes, alice, again, fails=True)["name"] == "already_signed"
+
+
+def test_a_signature_in_a_wrong_place_or_of_other_bytes_is_not_passed_on(homes: Homes) -> None:
+    path, _ = _file(homes)
+    alice, _ = sign(homes, path, "alice", "alice.json")
+    content = json.loads(alice.read_text())
+    (parts,) = content["signatures"]
+    place = next(number for number, part in enumerate(parts) if part is not None)
+    dave = Wallet.from_keyring(homes.keyring, "dave").sign(bytes.fromhex(content["body"][2:]))
+    for wrong in ([*parts[1:], parts[0]], ["0x" + dave.hex() if n == place else None for n in range(3)]):
+        other = homes.folder / "wrong.json"
+        other.write_text(json.dumps({**content, "signatures": [wrong]}))
+        for command in (("tx", "decode", str(other)), ("tx", "broadcast", str(other))):
+            assert told(homes, *command, fails=True)["name"] == "invalid_signature"
+        assert sign(homes, other, "bob", "x.json", fails=True)[1]["name"] == "invalid_signature"
 
 
 def test_wallets_of_members_sign_together(homes: Homes) -> None:

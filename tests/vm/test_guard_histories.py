@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qenex.errors import GuardFeeLimitExceeded
+from qenex.errors import GuardedAccountFrozen, GuardFeeLimitExceeded
 from qenex.types import QXC
 from tests.vm.chain import START, Chain
 from tests.vm.test_guards import ALICE, BOB, CAROL, DAVE, DELAY, EVE, FEES, LIMIT, guard, view
@@ -54,7 +54,7 @@ class History:
         if tx is not None:
             try:
                 receipt = block.execute(tx)
-            except GuardFeeLimitExceeded:
+            except (GuardFeeLimitExceeded, GuardedAccountFrozen):
                 receipt = None
         result = chain.end()
         for event in result.begin_events:

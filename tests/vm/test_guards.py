@@ -12,6 +12,7 @@ from defi_modules.tokens.types import Controls
 from qenex.errors import (
     AccountFrozen,
     DebitNotAllowed,
+    GuardedAccountFrozen,
     GuardFeeLimitExceeded,
     GuardForbidsMessage,
     GuardFrozen,
@@ -207,14 +208,18 @@ def test_frozen_accounts_lose_nothing_and_both_keys_rescue_them(chain: Chain) ->
     assert do(chain, ALICE, "accounts.freeze", ALICE.address, 100).status == NotCanceller.code
     assert do(chain, CAROL, "accounts.freeze", ALICE.address, 10).status == 0
     assert view(chain).queued == ()
-    assert chain.run(chain.send(ALICE, EVE.address, 1))[0].status == GuardFrozen.code
     for message in (
+        ("bank.send", (EVE.address, (QXC, 1))),
         ("accounts.queue_transfer", (EVE.address, (QXC, 1))),
         ("accounts.remove_guard", ()),
         ("accounts.set_guard", (EVE.address, 1, FEES, ())),
     ):
-        assert chain.send_block(ALICE, message).status == GuardFrozen.code
-    assert chain.send_block(ALICE, rotate(chain, ALICE, Actor(66))).status == GuardFrozen.code
+        assert refused(chain, chain.tx(ALICE, message)) is GuardedAccountFrozen
+        both = chain.tx(CAROL, message, others=[ALICE], acting=[1])
+        assert chain.run(both)[0].status == GuardFrozen.code, "the canceller ends the freeze first"
+    assert refused(chain, chain.tx(ALICE, rotate(chain, ALICE, Actor(66)))) is GuardedAccountFrozen
+    paid = chain.tx(BOB, ("accounts.remove_guard", ()), others=[ALICE], acting=[1])
+    assert refused(chain, paid) is GuardedAccountFrozen
     new = Actor(67)
     sequence = chain.account(ALICE.address).sequence
     rescue = chain.tx(
