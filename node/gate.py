@@ -7,9 +7,11 @@ passed their gates. The bounds of the pool stay as they are, for memory.
 
 How much the chain takes of what is submitted here is measured at each block, over the last `WINDOW` seconds in which
 something was under way. The measure rises at once, and falls only while callers are refused or what is admitted waits too
-long: a node with little to do learns nothing about what it could do. Where two blocks take longer than `WAIT`, their time
-counts instead, up to `SLOW` times `WAIT`: a transaction that comes while one is made waits for the next, and a slow network
-would else close its gates until nothing went through. Where blocks are slower than that, `wait` has to be set higher.
+long: a node with little to do learns nothing about what it could do. Where two blocks take longer than `WAIT` even at their
+fastest, their time counts instead, up to `SLOW` times `WAIT`: a transaction that comes while one is made waits for the next,
+and a slow network would else close its gates until nothing went through. Where blocks are slower than that, `wait` has to be
+set higher. The fastest of the last ten minutes, for more under way makes larger and slower blocks, and that is no reason to
+admit still more.
 
 A caller with less under way than a quarter of the average, or than `LIGHT`, comes in beyond the limit, up to a quarter more:
 who sends little does not stand outside because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
@@ -44,6 +46,8 @@ LEAST: Final = 100
 LIGHT: Final = 16
 FORGOTTEN: Final = 10.0
 SLOW: Final = 4.0
+FASTEST_SECONDS: Final = 600.0
+"""After so long the fastest block is looked for anew."""
 
 
 def _nobody(seconds: float) -> None:
@@ -70,8 +74,9 @@ class Gate:
         self._since = 0.0
         """Begin of the time that the samples cover."""
         self._refused_since = False
-        self._interval = 0.0
-        """Seconds between two blocks with something that was submitted here, while something was under way."""
+        self._fastest = self._fastest_before = math.inf
+        """Fewest seconds between two blocks with something submitted here, or from its coming to its block; lately and before."""
+        self._fastest_since = -math.inf
         self.refused = 0
         self.on_wait: Callable[[float], None] = _nobody
         """Told at each block how long it took from the admission here of its first transaction, in seconds."""
@@ -92,7 +97,8 @@ class Gate:
     @property
     def _allowed(self) -> float:
         """Seconds for which what is under way may last."""
-        return max(self._wait, min(2.0 * self._interval, SLOW * self._wait))
+        fastest = min(self._fastest, self._fastest_before, SLOW * self._wait / 2.0)
+        return self._wait if self._fastest == math.inf else max(self._wait, 2.0 * fastest)
 
     def ask(self, caller: str, wanted: int) -> int:
         """Places for up to `wanted` transactions of a caller, 0 if there is none; each has to be given to `entered` or `left`."""
@@ -171,12 +177,16 @@ class Gate:
 
     def _measure(self, now: float, own: int, *, slow: bool) -> None:
         samples = self._samples
+        seconds = now - (samples[-1][0] if samples else self._since)
+        if now - self._fastest_since > FASTEST_SECONDS:
+            self._fastest_before, self._fastest, self._fastest_since = self._fastest, seconds, now
+        elif seconds < self._fastest:
+            self._fastest = seconds
         samples.append((now, own))
         while len(samples) > 1 and samples[0][0] < now - WINDOW:
             self._since = samples.popleft()[0]
         span = now - self._since
         if span >= SHORTEST:
-            self._interval = span / len(samples)
             rate = sum([count for _, count in samples]) / span
             if rate > self._rate:
                 self._rate = rate
