@@ -151,6 +151,7 @@ async def under_load(
         "cpu_percent": [round(100 * cpu / elapsed, 1) for cpu in used],
         "generator_cpu_percent": round(100 * own / elapsed, 1),
         "cpu_us_a_transfer": [round(1e6 * cpu / max(total, 1.0)) for cpu in all_cpu],
+        "verified_a_transfer": round(grown("qenex_verifier_verified_total", last) / max(total, 1.0), 3),
         "generator_cpu_us_a_transfer": round(1e6 * own / max(load.accepted + load.refused, 1)),
         "memory_mib": [round(node.memory_mib()) for node in nodes],
         "mean_ms": means(before, last),

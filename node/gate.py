@@ -13,8 +13,8 @@ and a slow network would else close its gates until nothing went through. Where 
 set higher. The fastest of the last ten minutes, for more under way makes larger and slower blocks, and that is no reason to
 admit still more.
 
-A caller with less under way than a quarter of the average, or than `LIGHT`, comes in beyond the limit, up to a quarter more:
-who sends little does not stand outside because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
+The last quarter below the limit, and another one beyond it, are for callers who have less under way than their fair share
+of the limit: who sends little does not stand outside because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
 dropped, or the fee has risen over it): what is stuck must not close the gate.
 
 Pure logic; the clock comes in, in monotonic seconds.
@@ -43,7 +43,8 @@ LEAST_WAIT: Final = 0.25
 """A refused caller is told to wait for so long at least, as a share of the time that what is under way may last."""
 LEAST: Final = 100
 """So many may be under way in any case."""
-LIGHT: Final = 16
+LIGHT: Final = 2
+"""A fair share is not less."""
 FORGOTTEN: Final = 10.0
 SLOW: Final = 4.0
 FASTEST_SECONDS: Final = 600.0
@@ -104,11 +105,12 @@ class Gate:
         """Places for up to `wanted` transactions of a caller, 0 if there is none; each has to be given to `entered` or `left`."""
         self._forget()
         limit, used = self.limit, len(self)
-        granted = min(wanted, max(0, limit - used))
+        granted = min(wanted, max(0, limit - limit // 4 - used))
         if granted < wanted:
-            share = max(LIGHT, limit // (4 * len(self._of_caller) or 4))
-            light = share - self._of_caller.get(caller, 0) - granted
-            granted += max(0, min(wanted - granted, light, limit + limit // 4 - used - granted))
+            own = self._of_caller.get(caller, 0)
+            callers = len(self._of_caller) + (own == 0)
+            fair = max(LIGHT, limit // callers) - own - granted
+            granted += max(0, min(wanted - granted, fair, limit + limit // 4 - used - granted))
         if granted < wanted:
             self._refused_since = True
             self.refused += wanted - granted

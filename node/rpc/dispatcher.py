@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -224,19 +224,30 @@ class Dispatcher:
                 error = InternalError("internal error")
             for place in places:
                 outcomes[place] = error
-        return [
-            self._answered(method.name, request_id, outcome) for request_id, outcome in zip(ids, outcomes)
-        ]
+        return self._answered(method.name, ids, outcomes)
 
-    def _answered(self, name: str, request_id: Json, outcome: Json | QenexError) -> str | None:
-        """Count a call and put its answer into words, if it wants one."""
-        if isinstance(outcome, QenexError):
-            self._count(name, outcome_of(outcome))
-            return None if request_id is _ABSENT else _error(request_id, outcome)
-        self._count(name, OK)
-        if request_id is _ABSENT:
-            return None
-        return f'{{"jsonrpc":"2.0","id":{dumps(request_id)},"result":{dumps(outcome)}}}'
+    def _answered(
+        self, name: str, ids: Sequence[Json], outcomes: Sequence[Json | QenexError]
+    ) -> list[str | None]:
+        """Count calls and put their answers into words, where they want one."""
+        answers: list[str | None] = []
+        last: QenexError | None = None
+        refusal = ""
+        for request_id, outcome in zip(ids, outcomes, strict=True):
+            if isinstance(outcome, QenexError):
+                self._count(name, outcome_of(outcome))
+                if outcome is not last:  # many may be refused for one reason
+                    last, refusal = outcome, f'"error":{dumps(error_object(outcome))}'
+                member = refusal
+            else:
+                self._count(name, OK)
+                member = f'"result":{dumps(outcome)}'
+            if request_id is _ABSENT:
+                answers.append(None)
+            else:
+                text = str(request_id) if type(request_id) is int else dumps(request_id)
+                answers.append(f'{{"jsonrpc":"2.0","id":{text},{member}}}')
+        return answers
 
     def _too_long(self, message: Json) -> str:
         try:

@@ -42,9 +42,25 @@ _decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
 
 
+_OTHERS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
 def depth_of(data: bytes, limit: int) -> int:
     """Return the deepest nesting of arrays and objects in `data`, or `limit` + 1 once it is passed."""
     depth = deepest = 0
+    if (
+        b"\\" not in data
+    ):  # then every quote begins or ends a string: a batch takes 0.4 us a call instead of 3
+        for token in b"".join(data.split(b'"')[::2]).translate(None, _OTHERS):
+            if token in b"[{":
+                depth += 1
+                if depth > deepest:
+                    deepest = depth
+                    if depth > limit:
+                        return deepest
+            else:
+                depth -= 1
+        return deepest
     for match in _TOKENS.finditer(data):
         token = data[match.start()]
         if token in b"[{":

@@ -74,12 +74,14 @@ def _at(value: Json) -> int:
 def _transaction(value: Json) -> bytes | dict[str, Json]:
     if type(value) is dict:
         return value
-    if type(value) is str and value.startswith("0x") and value == value.lower():
+    if type(value) is str and value.startswith("0x"):
+        digits = value[2:]
         try:
-            if value == "0x" or value[2:].isalnum():  # fromhex would skip blanks
-                return bytes.fromhex(value[2:])
+            data = bytes.fromhex(digits)
         except ValueError:
-            pass
+            data = b""
+        if data.hex() == digits:  # fromhex takes capitals and skips blanks
+            return data
     _refuse("a transaction as lower-case hex with 0x, or as a JSON object", value)
 
 

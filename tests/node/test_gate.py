@@ -147,6 +147,15 @@ def test_who_sends_little_comes_in_while_another_floods_the_gate():
     assert max(seconds for seconds, caller in chain.waited if caller != "flood") <= 1.6
 
 
+def test_a_flood_over_many_connections_leaves_room_for_who_sends_little():
+    chain = world(170)
+    flood = {f"line {number}": 500.0 for number in range(8)}
+    chain.run(10, flood)
+    chain.granted.clear()
+    chain.run(60, {**flood, "light": 10.0})
+    assert chain.granted["light"] == 10 * 60
+
+
 def test_a_flood_by_many_names_cannot_take_more_than_a_quarter_beyond_the_limit():
     chain = world(700)
     chain.run(10, {"flood": 20_000})
