@@ -11,6 +11,11 @@ equally fast), tagged hashes of 64 and 512 bytes, LevelDB puts. `ratio` is trans
 verification limit of all cores. `stages` are microseconds of CPU per transaction, of up to 20,000 further transfers: timers in
 the measured part would take some of what they measure. `node_cpu_us` is the CPU of the whole node process, the threads in which
 LevelDB compacts included.
+
+`--messages 100` puts so many transfers into one transaction under one signature (`--multi-send`: into one message of the tokens
+module), to `--recipients` accounts; figures are then per transfer, and `verified_per_second` counts the signatures.
+`--scheme ml-dsa-44` signs with another scheme; the limit is then that scheme's. `--block-gas` is the chain's parameter: as many
+transfers as it allows are in one block.
 """
 
 from __future__ import annotations
@@ -26,14 +31,13 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+from typing import Any, Final, NamedTuple
 
 from benchmarks.limits import verification_limit
 from consensus.signer import SignerGuard
 from consensus.wal import FileStorage
 from defi_modules.bank import Bank
+from defi_modules.tokens import Tokens
 from ledger.backend import open_backend
 from ledger.genesis import Genesis
 from ledger.options import Options
@@ -63,7 +67,27 @@ TIMED: Final = 20_000
 POOL: Final = 8_000
 """Pending transactions at which arrival waits."""
 BALANCE: Final = 10**15
-FEE: Final = Fee(10**9, 3_000, 0)
+PRICE: Final = 300_000
+"""Base units of QXC that are offered for a gas."""
+REGISTERING: Final = Fee(10_000 * PRICE, 10_000, 0)
+
+
+class Kind(NamedTuple):
+    """What the transactions of a run are: scheme of the signers, transfers in each, to how many accounts, in what form."""
+
+    scheme: str = "ed25519"
+    messages: int = 1
+    recipients: int = 0
+    multi_send: bool = False
+
+    @property
+    def fee(self) -> Fee:
+        """Enough for one of them."""
+        gas = 3_000 if self.messages == 1 else 3_000 + 330 * self.messages
+        return Fee(gas * PRICE, gas, 0)
+
+
+DEFAULT_KIND: Final = Kind()
 
 
 def per_second(work: Callable[[], object], count: int) -> float:
@@ -148,15 +172,19 @@ class Stages:
 class Chain:
     """A chain with one validator on LevelDB, driven block by block."""
 
-    def __init__(self, folder: Path, accounts: int, workers: int) -> None:
+    def __init__(
+        self, folder: Path, accounts: int, workers: int, kind: Kind = DEFAULT_KIND, block_gas: int = 5_000_000
+    ) -> None:
+        self.kind = kind
         self.secrets: list[bytes] = []
         self.keys: list[bytes] = []
         self.addresses: list[Address] = []
+        self.scheme = SCHEMES[kind.scheme]
         for number in range(accounts):
-            public, secret = crypto_sign_seed_keypair(number.to_bytes(32, "big"))
+            public, secret = self.scheme.generate(number.to_bytes(self.scheme.seed_size, "big"))
             self.secrets.append(secret)
-            self.keys.append(key_bytes(1, public))
-            self.addresses.append(address_of(1, public))
+            self.keys.append(key_bytes(self.scheme.tag, public))
+            self.addresses.append(address_of(self.scheme.tag, public))
         scheme = SCHEMES["composite-mldsa44-ed25519"]
         public, validator_secret = scheme.generate(bytes(scheme.seed_size))
         self.validator = Validator(address_of(scheme.tag, public), key_bytes(scheme.tag, public), 1)
@@ -170,11 +198,11 @@ class Chain:
             time=time.time_ns(),
             initial_height=1,
             protocol_version=1,
-            parameters={},
+            parameters={"machine": {"max_block_gas": block_gas}},
             validators=(self.validator,),
             modules={"bank": {"balances": balances}},
         )
-        machine = Machine([Bank])
+        machine = Machine([Bank, Tokens])
         self.ledger = Ledger.create(
             folder, genesis, codecs=machine.state_codecs, options=Options(history=100)
         )
@@ -209,16 +237,21 @@ class Chain:
         self.engine_task = asyncio.create_task(self.engine.run())
 
     def transfers(self, count: int, sequence: int, first: bool, seed: int) -> list[bytes]:
-        """`count` signed transfers from accounts 0.. to random others, all with this sequence."""
-        pick = random.Random(seed)
+        """`count` signed transactions of accounts 0.. with transfers to random others, all with this sequence."""
+        pick, kind, sign = random.Random(seed), self.kind, self.scheme.sign
+        among = self.addresses[: kind.recipients or None]
         raws = []
         for number in range(count):
             key = self.keys[number] if first else None
             signer = Signer(self.addresses[number], sequence, key, None)
-            recipient = self.addresses[pick.randrange(len(self.addresses))]
-            message = Message("bank.send", (recipient, ("QXC", 1 + number)), 0)
-            body = encode_body(CHAIN_ID, [signer], [message], FEE, 9_000)
-            raws.append(assemble(body, [crypto_sign(body, self.secrets[number])[:64]]))
+            to = [among[pick.randrange(len(among))] for _ in range(1 if first else kind.messages)]
+            payments = tuple([(address, ("QXC", 1 + number)) for address in to])
+            if kind.multi_send and not first:
+                messages = [Message("tokens.multi_send", (payments,), 0)]
+            else:
+                messages = [Message("bank.send", payment, 0) for payment in payments]
+            body = encode_body(CHAIN_ID, [signer], messages, REGISTERING if first else kind.fee, 9_000)
+            raws.append(assemble(body, [sign(self.secrets[number], body)]))
         return raws
 
     async def run(self, raws: Sequence[bytes]) -> float:
@@ -285,7 +318,8 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     limits = measure_limits(folder / "limits")
     workers = arguments.workers or (os.cpu_count() or 1)
     progress(f"creating {arguments.accounts} accounts")
-    chain = Chain(folder / "chain", arguments.accounts, workers)
+    kind = Kind(arguments.scheme, arguments.messages, arguments.recipients, arguments.multi_send)
+    chain = Chain(folder / "chain", arguments.accounts, workers, kind, arguments.block_gas)
     await chain.start()
     senders = min(arguments.accounts, arguments.transactions)
     rounds = -(-arguments.transactions // senders)
@@ -297,31 +331,36 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     raws = raws[: arguments.transactions]
     garbage.settle()
     pages.collapse(5.0)  # as a node does bit by bit while it is idle
-    progress(f"running {len(raws)} transfers")
+    transfers = len(raws) * kind.messages
+    progress(f"running {transfers} transfers")
     height, failed = chain.ledger.height, chain.failed
     cores = os.cpu_count() or 1
-    before = verification_limit(cores)
+    before = verification_limit(cores, kind.scheme)
     cpu = time.process_time()
     seconds = await chain.run(raws)
     cpu = time.process_time() - cpu
-    limits["verifications_per_second"] = (before + verification_limit(cores)) / 2
+    limits["verifications_per_second"] = (before + verification_limit(cores, kind.scheme)) / 2
     blocks, failures = chain.ledger.height - height, chain.failed - failed
     stages, timed = Stages(), 0
     if not arguments.plain:  # a part of its own: the timers take some of the time that they tell
-        timed = min(TIMED, len(raws) - (rounds - 1) * senders)
+        timed = min(-(-TIMED // kind.messages), len(raws) - (rounds - 1) * senders)
         more = chain.transfers(timed, rounds + 1, False, rounds + 1)
-        progress(f"timing the stages of {timed} more")
+        progress(f"timing the stages of {timed * kind.messages} more")
         stages = instrument(chain)
         await chain.run(more)
     report = {
         "accounts": arguments.accounts,
+        **kind._asdict(),
+        "block_gas": arguments.block_gas,
+        "bytes": len(raws[0]),
         "transactions": len(raws),
         "blocks": blocks,
         "failed": failures,
         "seconds": round(seconds, 3),
         "transactions_per_second": round(len(raws) / seconds, 1),
-        "stages": stages.report(timed) if timed else {},
-        "node_cpu_us": round(cpu / len(raws) * 1e6, 2),
+        "transfers_per_second": round(transfers / seconds, 1),
+        "stages": stages.report(timed * kind.messages) if timed else {},
+        "node_cpu_us": round(cpu / transfers * 1e6, 2),
         "limits": {name: round(value, 1) for name, value in limits.items()},
         "ratio": round(len(raws) / seconds / limits["verifications_per_second"], 4),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -344,12 +383,17 @@ def main() -> None:
     )
     parser.add_argument("--accounts", type=int, default=200_000)
     parser.add_argument("--transactions", type=int, default=50_000)
+    parser.add_argument("--scheme", choices=tuple(SCHEMES), default="ed25519", help="the signers'")
+    parser.add_argument("--messages", type=int, default=1, help="transfers in one transaction")
+    parser.add_argument("--recipients", type=int, default=0, help="accounts that are paid; 0: all")
+    parser.add_argument("--multi-send", action="store_true", help="transfers in one message of tokens")
+    parser.add_argument("--block-gas", type=int, default=5_000_000, help="gas of a block")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes; 0: one for each core")
     parser.add_argument("--plain", action="store_true", help="without the part that times the stages")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if arguments.accounts < 2 or arguments.transactions < 1:
-        parser.error("at least 2 accounts and 1 transaction")
+    if arguments.accounts < 2 or arguments.transactions < 1 or arguments.messages < 1:
+        parser.error("at least 2 accounts, 1 transaction and 1 message")
     with (
         tempfile.TemporaryDirectory(prefix="qenex-pipeline-") as folder,
         asyncio.Runner(loop_factory=loop_factory()) as runner,

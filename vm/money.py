@@ -22,6 +22,7 @@ from qenex.errors import (
     DebitNotAllowed,
     InsufficientBalance,
     MintNotAllowed,
+    RecipientClosed,
     RecipientNotListed,
     UnknownDenomination,
     ValueOutOfRange,
@@ -121,6 +122,41 @@ class Money:
         if denom[:7] == TOKENS:
             return self._move_token(ctx, source, target, denom, amount)
         self._move(source, target, denom, amount)
+        return amount
+
+    def pay(self, ctx: Context, target: Address, denom: str, amount: int) -> int:
+        """`transfer` of the acting account's coins to an account that takes plain transfers.
+
+        QXC reads each record once, where `is_closed` and `transfer` read them three times: 0.8 us of 4.5 for each transfer of
+        many. Raises RecipientClosed, and as `transfer`.
+        """
+        if denom != QXC:
+            if amount <= 0:
+                raise AmountNotPositive(f"a transfer of {amount} {denom}")
+            if self.is_closed(target):
+                raise RecipientClosed
+            return self.transfer(ctx, ctx.actor, target, denom, amount)
+        if amount <= 0:
+            raise AmountNotPositive(f"a transfer of {amount} QXC")
+        state, source = self._state, ctx.actor
+        if target in self._main_accounts:
+            raise RecipientClosed
+        target_key = ACCOUNT_RECORDS + target
+        payee = state.get(target_key)
+        if payee is not None and payee[4] & FLAG_MODULE_ACCOUNT:
+            raise RecipientClosed
+        if source == target or payee is None:
+            self._move(source, target, denom, amount)
+            return amount
+        source_key = ACCOUNT_RECORDS + source
+        payer = state.get(source_key)
+        sequence, balance, key, fee_tier, flags = payer or EMPTY_ACCOUNT
+        if balance < amount or not sequence:
+            self._move(source, target, denom, amount)  # which refuses, or forgets an empty record
+            return amount
+        state.replace(source_key, payer, _new(Account, (sequence, balance - amount, key, fee_tier, flags)))
+        sequence, balance, key, fee_tier, flags = payee
+        state.replace(target_key, payee, _new(Account, (sequence, balance + amount, key, fee_tier, flags)))
         return amount
 
     def settle(self, ctx: Context, source: Address, target: Address, denom: str, amount: int) -> None:

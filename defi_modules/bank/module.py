@@ -9,11 +9,9 @@ from ledger.collections import OrderedMap
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
 from qenex.errors import (
-    AmountNotPositive,
     InvalidGenesis,
     InvariantViolated,
     QenexError,
-    RecipientClosed,
 )
 from qenex.state_keys import (
     ACCOUNT_RECORDS,
@@ -57,11 +55,7 @@ class Bank(Module):
             amount: how much of which denomination.
         """
         denom, value = amount
-        if value <= 0:
-            raise AmountNotPositive(f"a transfer of {value} {denom}")
-        if ctx.money.is_closed(to):
-            raise RecipientClosed
-        received = ctx.money.transfer(ctx, ctx.actor, to, denom, value)
+        received = ctx.money.pay(ctx, to, denom, value)
         ctx.emit(_new(Transferred, (ctx.actor, to, denom, received)))
         return _new(Sent, (denom, received))
 

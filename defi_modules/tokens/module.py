@@ -69,6 +69,7 @@ from vm.registry import check_record
 
 PREFIX: Final = "tokens/"
 MAX_PAYMENTS: Final = 500
+_new = tuple.__new__
 _SYMBOL = re.compile(r"[A-Z0-9]{1,16}")
 _denom_hash = hasher("qx.token")
 
@@ -301,15 +302,10 @@ class Tokens(Locks, Module):
         Args:
             payments: up to 500, each with its recipient and coins.
         """
-        money = ctx.money
+        use, pay, emit, payer = ctx.gas.use, ctx.money.pay, ctx.emit, ctx.actor
         for to, (denom, value) in payments:
-            ctx.gas.use(100)
-            if value <= 0:
-                raise AmountNotPositive(f"a payment of {value} {denom}")
-            if money.is_closed(to):
-                raise RecipientClosed
-            received = money.transfer(ctx, ctx.actor, to, denom, value)
-            ctx.emit(Paid(ctx.actor, to, denom, received))
+            use(100)
+            emit(_new(Paid, (payer, to, denom, pay(ctx, to, denom, value))))
 
     # -- reading -----------------------------------------------------------------------------------
 
