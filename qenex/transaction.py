@@ -34,8 +34,10 @@ KIND: Final = "tx"
 
 _SHORT_BODY: Final = b"\x92\xc4"
 _ONE_SIGNATURE: Final = b"\x91\xc4\x40"
+_LONG_SIGNATURE: Final = b"\x91\xc5"
 """The outer form of a body below 256 bytes with one signature of 64: an array of 2 whose first item has its length in
-the next byte, and before the last 64 bytes an array of 1 with as many. Read by position: 0.4 us, by msgpack 1.2."""
+the next byte, and before the last 64 bytes an array of 1 with as many. Read by position: 0.4 us, by msgpack 1.2. So is
+one signature of 256 bytes or more, whose length has two bytes."""
 
 transaction_hash = hasher("qx.tx")
 witness_hash = hasher("qx.witness")
@@ -250,6 +252,15 @@ def _outer(raw: bytes) -> tuple[bytes, Plain]:
     end = len(raw) - 64
     if raw[:2] == _SHORT_BODY and raw[end - 3 : end] == _ONE_SIGNATURE and raw[2] == end - 6:
         return raw[3 : end - 3], (raw[end:],)
+    if raw[:2] == _SHORT_BODY and len(raw) > 263:  # 3 + 4 bytes of heads, a signature of 256
+        at = 3 + raw[2]
+        size = len(raw) - at - 4
+        if (
+            raw[at : at + 2] == _LONG_SIGNATURE
+            and size >= 256
+            and raw[at + 2 : at + 4] == size.to_bytes(2, "big")
+        ):
+            return raw[3:at], (raw[at + 4 :],)
     outer = _unpack(raw)
     if type(outer) is not tuple or len(outer) != 2 or type(outer[0]) is not bytes:
         raise _bad("the outer form is [body, signatures]")

@@ -30,7 +30,14 @@ from qenex.errors import (
     WrongChainId,
     WrongSequence,
 )
-from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, FLAG_GUARDED, Account, ModuleId
+from qenex.state_keys import (
+    ACCOUNT_PUBLIC_KEYS,
+    ACCOUNT_RECORDS,
+    EMPTY_ACCOUNT,
+    FLAG_GUARDED,
+    Account,
+    ModuleId,
+)
 from qenex.transaction import MAX_VALIDITY, Signature, Transaction, assemble
 from vm.accounts import LONG_SCHEMES, key_of_signer, members_signing, store_key
 from vm.fees import SCHEME_OFF, MachineParams, scheme_status
@@ -74,6 +81,8 @@ class Rules(NamedTuple):
     signature_gas: dict[int, int]
     inline: dict[int, int]
     """Gas of one signature by the tags whose accounts may sign now with the key in their record."""
+    beside: dict[int, int]
+    """The same where the key stands beside the record, under its hash; multisig keys are not among them."""
     time_s: int | None
     """Seconds of the block's time; None in the pool, which does not know it."""
 
@@ -96,12 +105,10 @@ def make_rules(
 ) -> Rules:
     """Rules of one block."""
     status, signature_gas = scheme_status(params), dict(schedule.signature)
-    inline = {
-        tag: gas
-        for tag, gas in signature_gas.items()
-        if tag not in LONG_SCHEMES and status.get(tag, SCHEME_OFF) != SCHEME_OFF
-    }
-    return Rules(chain_id, height, price, params, status, schedule, signature_gas, inline, time_s)
+    usable = {tag: gas for tag, gas in signature_gas.items() if status.get(tag, SCHEME_OFF) != SCHEME_OFF}
+    inline = {tag: gas for tag, gas in usable.items() if tag not in LONG_SCHEMES}
+    beside = {tag: gas for tag, gas in usable.items() if tag in LONG_SCHEMES}
+    return Rules(chain_id, height, price, params, status, schedule, signature_gas, inline, beside, time_s)
 
 
 def plan_of(registry: Registry, tx: Transaction) -> tuple[Step, ...]:
@@ -296,7 +303,7 @@ def _scopes(state: State, rules: Rules, tx: Transaction) -> dict[int, ScopedKey]
 
 
 def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | None) -> Entered | None:
-    """`enter` for the usual transaction: one signer, whose key stands in his record. None for any other.
+    """`enter` for the usual transaction: one signer with one key, known to the state. None for any other.
 
     The same checks in the same order, and the same refusals: what does not pass here is left to `enter`
     to refuse. Every transfer comes here twice (admission, block), 1.3 us each time instead of 3.5.
@@ -309,9 +316,13 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
     next_sequence, balance, stored, fee_tier, flags = account
     if sequence != next_sequence or not stored or flags:
         return None
-    signature_gas = rules.inline.get(stored[0])
-    size = len(tx.raw)
-    if signature_gas is None or not size:
+    tag, size = stored[0], len(tx.raw)
+    signature_gas = rules.inline.get(tag)
+    full = stored
+    if signature_gas is None:
+        signature_gas = rules.beside.get(tag)
+        full = state.get(ACCOUNT_PUBLIC_KEYS + stored[1:])
+    if signature_gas is None or full is None or not size:
         return None
     schedule = rules.schedule
     gas = schedule.transaction + size // schedule.bytes_per_gas + signature_gas
@@ -321,7 +332,7 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
         or not gas_limit * rules.price + tip <= maximum <= balance
     ):
         return None
-    keys = (stored,)
+    keys = (full,)
     if verify is not None and not verify(tx, keys):
         raise InvalidSignature
     state.replace(key, account, _new(Account, (sequence + 1, balance - maximum, stored, fee_tier, flags)))

@@ -438,6 +438,10 @@ class CheckState:
                     stored = account[2]
                     if stored and stored[0] in self.rules.inline:
                         return (stored,), account[0]
+                    if stored and stored[0] in self.rules.beside:
+                        full = self._state.get(ACCOUNT_PUBLIC_KEYS + stored[1:])
+                        if full is not None:
+                            return (full,), account[0]
         return self.signing_keys(tx), self.sequence(signers[0].address, signers[0].scoped_key)
 
     def admit(self, tx: Transaction) -> Entered:

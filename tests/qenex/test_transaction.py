@@ -147,7 +147,10 @@ def test_a_mutated_transaction_is_refused_by_type_or_is_another_one(raw: bytes, 
     assert again == tx.body_bytes
 
 
-@given(st.binary(max_size=300), one_signature | st.binary(max_size=66), st.data())
+LONG = st.sampled_from([200, 255, 256, 257, 2_420, 7_856]).map(bytes)
+
+
+@given(st.binary(max_size=300), one_signature | st.binary(max_size=66) | LONG, st.data())
 def test_the_outer_form_read_by_position_is_what_msgpack_reads(
     body: bytes, signature: bytes, data: st.DataObject
 ) -> None:

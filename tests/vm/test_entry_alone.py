@@ -50,10 +50,11 @@ class Case(NamedTuple):
 
 FAULTS = (
     "none", "chain", "late", "far", "sequence", "key sent", "other key sent", "no key", "scoped", "lease", "long key",
+    "long key gone",
     "unknown key", "scheme off", "verify only", "gas low", "gas high", "fee low", "poor", "no account", "signature",
 )  # fmt: skip
 """What is out of the ordinary: one thing, or two at a time, so that the order of the checks shows."""
-GAS = 100 + ED25519_SIZE + 420
+GAS = 250 + ED25519_SIZE // 4 + 420
 """Intrinsic gas of the transfer below, within a few bytes: the limits around it are drawn."""
 
 
@@ -62,7 +63,9 @@ def cases(draw: st.DrawFn) -> Case:
     faults = {draw(st.sampled_from(FAULTS)), draw(st.sampled_from(("none", "none", *FAULTS)))}
     scheme = 0 if "scheme off" in faults else 1 if "verify only" in faults else 2
     high = "gas high" in faults
-    params = MachineParams(scheme_ed25519=scheme, max_block_gas=100_000 if high else 5_000_000)
+    params = MachineParams(
+        scheme_ed25519=scheme, scheme_ml_dsa_44=scheme, max_block_gas=100_000 if high else 5_000_000
+    )
     price = draw(st.sampled_from([10, 10, 0]))
     rules = entry.make_rules(CHAIN_ID, HEIGHT, price, params, gas_schedule(1))
     gas_limit = GAS + draw(st.integers(-20, 20)) if "gas low" in faults else 100_001 if high else 5_000
@@ -81,10 +84,18 @@ def cases(draw: st.DrawFn) -> Case:
         HASH if "lease" in faults else None,
     )
     long_key, unknown = bytes((2,)) + HASH, bytes((0x77,)) + HASH
-    stored = long_key if "long key" in faults else unknown if "unknown key" in faults else ALICE.key
+    stored = (
+        long_key
+        if faults & {"long key", "long key gone"}
+        else unknown
+        if "unknown key" in faults
+        else ALICE.key
+    )
     balance = max(fee.max - 1, 0) if "poor" in faults else fee.max + draw(st.integers(0, 1))
     record = Account(sequence, balance, b"" if "no key" in faults else stored, 0, 0)
     records: dict[bytes, Any] = {ACCOUNT_PUBLIC_KEYS + HASH: bytes((2,)) + bytes(1312)}
+    if "long key gone" in faults:
+        records = {}
     if "no account" not in faults:
         records[ACCOUNT_RECORDS + ALICE.address] = record
     tx = decode_transaction(assemble(body, [bytes(64)]))
@@ -133,3 +144,10 @@ def test_the_usual_transaction_goes_the_short_way() -> None:
     assert entered is not None
     assert entered.keys == (ALICE.key,)
     assert state.get(ACCOUNT_RECORDS + ALICE.address) == Account(4, 10**9 - 10**6, ALICE.key, 0, 0)
+    long = bytes((2,)) + bytes(1312)
+    beside = record._replace(key=bytes((2,)) + HASH)
+    state = State(Records({ACCOUNT_RECORDS + ALICE.address: beside, ACCOUNT_PUBLIC_KEYS + HASH: long}))
+    entered = entry._enter_alone(state, rules, tx, None)
+    assert entered is not None
+    assert entered.keys == (long,)
+    assert entered.intrinsic_gas == 250 + len(tx.raw) // 4 + 840
