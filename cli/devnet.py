@@ -154,12 +154,17 @@ def _start(app: App, net: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: i
         if waiting:
             app.progress(f"starting {_count(len(waiting))}, RPC on port {net.nodes[0].rpc_port} ...")
         try:
-            processes.start_together(net, waiting)
+            lost = processes.start_together(net, waiting)
         except ProcessFailed:
             # Somebody may have taken a port between the choice and the start.
             if attempt == processes.ATTEMPTS or not processes.may_have_lost_a_port(net):
                 raise
         else:
+            for name, error in lost.items():
+                app.warn(
+                    f"{error.message}; the others go on without it: `qenex devnet chaos restart {name} --home {net.folder}` "
+                    "once that is mended"
+                )
             return net
     raise ProcessFailed("the chain could not be started")
 
@@ -173,7 +178,8 @@ def _describe(net: DevnetHome, *, resumed: bool) -> dict[str, Any]:
     from qenex.crypto import encode_address
 
     infos = [net.keyring.get_public(name) for name in _account_names()]
-    with client_of(net.nodes[0], timeout=10.0) as client:
+    first = next((node for node in net.nodes if node.running() is not None), net.nodes[0])
+    with client_of(first, timeout=10.0) as client:
         balances = [client.bank.get_balance(info.address) for info in infos]
     accounts = [
         {"name": info.name, "address": encode_address(info.address), "balance": str(balance), "denom": "QXC"}
@@ -201,7 +207,7 @@ def _account_names() -> tuple[str, ...]:
 def _up_text(known: dict[str, Any], style: Style, *, stay: bool) -> str:
     from qenex.money import format_amount
 
-    node = known["nodes"][0]
+    node = next((node for node in known["nodes"] if node["running"]), known["nodes"][0])
     state = "already running" if known["already_running"] else "resumed" if known["resumed"] else "new"
     head = fields(
         [

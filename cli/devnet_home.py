@@ -139,6 +139,11 @@ class DevnetNode:
             return None
         return running if is_alive(process) else None
 
+    @property
+    def was_started(self) -> bool:
+        """Whether there is a note: it was started, and no command stopped it."""
+        return self._note_path.exists()
+
     def note(self, running: Running) -> None:
         """Write down the node's process."""
         note = {

@@ -111,30 +111,33 @@ def launch(devnet: DevnetHome, node: DevnetNode) -> int:
     return written
 
 
-def start_together(devnet: DevnetHome, stopped: Sequence[DevnetNode]) -> None:
-    """Start these nodes, which have ports, and return when the chain is ready on all.
+def start_together(devnet: DevnetHome, stopped: Sequence[DevnetNode]) -> dict[str, ProcessFailed]:
+    """Start these nodes, which have ports, and return when the chain is ready: on all, or on enough to go on.
 
-    Raises ProcessFailed with all of them stopped again.
+    Returns what is to be said of those that ended at their start, by name; the others do without them. Raises
+    ProcessFailed, with all of these nodes stopped again, where too many ended or one lost its port to somebody.
     """
     written: dict[str, int] = {}
+    lost: dict[str, ProcessFailed] = {}
     try:
         for node in stopped:
             written[node.name] = launch(devnet, node)
-        await_ready(devnet, written)
+        for node in devnet.nodes:
+            try:
+                _await_node(devnet, node, time.monotonic() + READY_SECONDS, written, with_block=True)
+            except _Ended as ended:
+                lost[node.name] = ended
+                if 3 * len(lost) >= len(devnet.nodes) or may_have_lost_a_port(devnet):
+                    raise
     except BaseException:
         for node in stopped:
             end(node)
         raise
+    return lost
 
 
-def await_ready(devnet: DevnetHome, written: dict[str, int]) -> None:
-    """Return when every node serves and has a block. Raises ProcessFailed if one ends before, or hangs.
-
-    The answers must be of this chain: another program may have been faster on a port.
-    """
-    deadline = time.monotonic() + READY_SECONDS
-    for node in devnet.nodes:
-        _await_node(devnet, node, deadline, written, with_block=True)
+class _Ended(ProcessFailed):
+    """A node ended by itself while it was waited for."""
 
 
 def await_serving(devnet: DevnetHome, node: DevnetNode, written: int) -> None:
@@ -155,11 +158,11 @@ def _await_node(
                         return
             except QenexError:
                 pass  # not listening yet
-            for other in devnet.nodes:
-                if other.name in written and other.running() is None:
-                    raise died(other, written[other.name])
             if node.running() is None:
                 raise died(node, written.get(node.name, 0))
+            gone = [other for other in devnet.nodes if other.name in written and other.running() is None]
+            if 3 * len(gone) >= len(devnet.nodes):  # without them there will be no block to wait for
+                raise died(gone[0], written[gone[0].name])
             if time.monotonic() > deadline:
                 raise ProcessFailed(
                     f"{node.name} is not ready after {READY_SECONDS:.0f} s; its log is {node.log_path}"
@@ -186,7 +189,7 @@ def log_size(path: Path) -> int:
 def died(node: DevnetNode, written: int) -> ProcessFailed:
     """What to say of a node that ended by itself: its last words since byte `written` of its log."""
     said = last_words(node.log_path, written)
-    return ProcessFailed(
+    return _Ended(
         f"{node.name} ended at its start{': ' + said if said else ''}", hint=f"read its log {node.log_path}"
     )
 
@@ -281,6 +284,9 @@ def status_of(node: DevnetNode) -> dict[str, Any]:
         "log": str(node.log_path),
     }
     if running is None:
+        if node.was_started:
+            said = last_words(node.log_path, 0)
+            known["trouble"] = f"it ended by itself{': ' + said if said else ''}; its log is {node.log_path}"
         return known
     if known["paused"]:
         known["trouble"] = "paused; `devnet chaos heal` lets it go on"
@@ -296,4 +302,6 @@ def status_of(node: DevnetNode) -> dict[str, Any]:
         known[names.get(name, name)] = status.get(name)
     if status.get("not_ready"):
         known["trouble"] = str(status["not_ready"])
+    elif status.get("not_signing"):
+        known["trouble"] = f"it signs nothing: {status['not_signing']}"
     return known

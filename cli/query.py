@@ -207,10 +207,12 @@ def status(app: App) -> Result:
 
     def text(style: Style) -> str:
         state = style.green("ready") if not now["not_ready"] else style.yellow(printable(now["not_ready"]))
+        signing = str(now.get("not_signing") or "")  # a node of another version may not tell
         rows = [
             ("node", f"{printable(info['name'])} at {url}, version {printable(info['version'])}"),
             ("chain", style.bold(printable(info["chain_id"]))),
             ("state", state),
+            *([("signing", style.yellow(printable(signing)))] if signing else []),
             ("height", grouped(now["height"])),
             ("block", f"{now['block_hash']}"),
             ("time", now["block_time"]),

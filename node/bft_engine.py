@@ -25,7 +25,7 @@ from typing import Any, Final
 from consensus import events
 from consensus.events import Action, Event, Message, Step
 from consensus.height import Core, is_durable
-from consensus.signer import STEP_NONE, STEP_PRECOMMIT, STEP_PREVOTE, STEP_PROPOSAL
+from consensus.signer import STEP_NONE
 from node.application import Application
 from node.bft_blocks import BlockWork, Clock
 from node.bft_evidence import EvidencePool
@@ -36,13 +36,13 @@ from node.bft_metrics import EngineMetrics
 from node.bft_options import EngineOptions, EngineStatus
 from node.bft_recording import Recording, StepCore
 from node.bft_rhythm import Rhythm
-from node.bft_signing import SigningQueue
+from node.bft_signing import SigningQueue, place_of
 from node.bft_summaries import Summaries
 from node.bft_votes import VoteVerifier
 from node.metrics import NodeMetrics
 from node.signing import Signer, SignerIdentity
 from p2p.messages import Summary
-from qenex.block import PRECOMMIT, PREVOTE, Block, Commit, Evidence, SignedProposal, SignedVote, Validator
+from qenex.block import PRECOMMIT, Block, Commit, Evidence, SignedProposal, SignedVote, Validator
 from qenex.errors import DoubleSignRefused
 
 log = logging.getLogger("qenex.engine")
@@ -151,6 +151,16 @@ class Engine:
             return EngineStatus(self._application.ledger.height + 1, 0, "stopped")
         round, step = self._at
         return EngineStatus(self._height, round, step.name.lower())
+
+    @property
+    def not_signing(self) -> str:
+        """Why a node with a key does not sign; empty if it does, has no key, or follows for now."""
+        if self._identity is None or self._signing is None or not self._live:
+            return ""
+        own = self._validators.get(self._identity.address)
+        if own is not None and not self._may_sign:
+            return "the chain has another consensus key for this operator than the one here"
+        return self._signing.trouble if self._may_sign else ""
 
     def declare_metrics(self, metrics: NodeMetrics) -> None:
         """Have everything counted here told. Raises ValueError for a second time."""
@@ -584,14 +594,3 @@ class Engine:
             took=bool(committed.result.receipts),
         )
         await self._next()
-
-
-def place_of(
-    signed: SignedProposal | SignedVote | events.SignProposal | events.SignVote,
-) -> tuple[int, int, int]:
-    """Height, round and step as the signer counts them."""
-    if isinstance(signed, SignedProposal | events.SignProposal):
-        step = STEP_PROPOSAL
-    else:
-        step = STEP_PREVOTE if signed.type == PREVOTE else STEP_PRECOMMIT
-    return signed.height, signed.round, step

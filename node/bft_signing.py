@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
 from consensus.events import Event, Signed, SigningFailed, SignProposal, SignVote, Step
-from consensus.signer import Lock
+from consensus.signer import STEP_PRECOMMIT, STEP_PREVOTE, STEP_PROPOSAL, Lock
 from node.bft_blocks import Spawn
 from node.signing import Signer
 from qenex.block import PREVOTE, SignedProposal, SignedVote
@@ -58,6 +58,8 @@ class SigningQueue:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="signer")
         self.failed = 0
         """Requests that were refused or not answered."""
+        self.trouble = ""
+        """Why the last request that is over or waits is not signed; empty when it was."""
 
     def sign(self, request: SignProposal | SignVote, *, late: Late | None = None) -> None:
         """Queue a request."""
@@ -91,6 +93,7 @@ class SigningQueue:
             except SignerUnavailable as error:
                 if not self._is_wanted(request):
                     raise
+                self.trouble = error.message
                 if not told:
                     log.warning("the signer does not answer", extra={"reason": error.message})
                     told = True
@@ -99,6 +102,7 @@ class SigningQueue:
                     raise
             else:
                 self._observe(time.perf_counter() - started)
+                self.trouble = ""
                 return signature
 
     def _ask(self, request: SignProposal | SignVote) -> bytes:
@@ -130,6 +134,7 @@ class SigningQueue:
         else:
             step = Step.PREVOTE if request.type == PREVOTE else Step.PRECOMMIT
         self.failed += 1
+        self.trouble = error.message
         log.warning(
             "not signed",
             extra={
@@ -151,3 +156,14 @@ class SigningQueue:
         if self._task is not None:
             await asyncio.wait([self._task])
         self._thread.shutdown(wait=False)
+
+
+def place_of(
+    signed: SignedProposal | SignedVote | SignProposal | SignVote,
+) -> tuple[int, int, int]:
+    """Height, round and step as the signer counts them."""
+    if isinstance(signed, SignedProposal | SignProposal):
+        step = STEP_PROPOSAL
+    else:
+        step = STEP_PREVOTE if signed.type == PREVOTE else STEP_PRECOMMIT
+    return signed.height, signed.round, step

@@ -223,6 +223,7 @@ class Node:
             self.network.entrance,
             identity,
             not_ready=self.not_ready,
+            not_signing=lambda: "" if self.engine is None else self.engine.not_signing,
             peers=list if peers is None else peers.connected,
             metrics_text=self.metrics.text,
             on_fault=self.fail,

@@ -121,7 +121,7 @@ def _log_fault(fault: StorageFault) -> None:
 
 
 class NodeService:
-    """See the module. `entrance` is the node's admission; `peers` and `not_ready` tell its state.
+    """See the module. `entrance` is the node's admission; `peers`, `not_ready` and `not_signing` tell its state.
 
     `on_fault` is told when the store fails under a read: the node has to stop then.
     """
@@ -136,6 +136,7 @@ class NodeService:
         identity: Identity,
         *,
         not_ready: Callable[[], str] = str,
+        not_signing: Callable[[], str] = str,
         peers: Callable[[], list[dict[str, Any]]] = list,
         metrics_text: Callable[[], str] = str,
         on_fault: Callable[[StorageFault], None] = _log_fault,
@@ -149,6 +150,7 @@ class NodeService:
         self.identity = identity
         self.prefix = identity.prefix
         self.not_ready = not_ready
+        self.not_signing = not_signing
         self.peers = peers
         self.metrics_text = metrics_text
         self.on_fault = on_fault

@@ -99,6 +99,7 @@ class NodeStatus(NamedTuple):
     not_ready: str | None = None
     peers: U32 | None = None
     price: Amount | None = None
+    not_signing: str | None = None
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON."""

@@ -85,13 +85,16 @@ class NodeMethods:
         "node_status",
         result=shape(
             "NodeStatus", height=INTEGER, block_hash=HASH, block_time=TIME, state_root=HASH,
-            earliest_block=INTEGER, round=INTEGER, syncing=BOOLEAN, not_ready=TEXT, peers=INTEGER, price=AMOUNT,
+            earliest_block=INTEGER, round=INTEGER, syncing=BOOLEAN, not_ready=TEXT, not_signing=TEXT, peers=INTEGER, price=AMOUNT,
             mempool=shape("PoolSize", count=INTEGER, bytes=INTEGER),
         ),
         rest="/node/status",
     )  # fmt: skip
     def status(self) -> Json:
-        """Where the node stands: last block, state root, pool, price per gas."""
+        """Where the node stands: last block, state root, pool, price per gas.
+
+        `not_signing` says why a validator's node does not sign: its signer is away, or refuses, or holds another key.
+        """
         service = self._service
         blocks = service.ledger.blocks
         begun = service.height >= service.genesis.initial_height
@@ -105,6 +108,7 @@ class NodeMethods:
             "round": blocks.commit(service.height).round if begun else 0,
             "syncing": reason.startswith("syncing"),
             "not_ready": reason,
+            "not_signing": service.not_signing(),
             "peers": len(service.peers()),
             "price": str(service.price),
             "mempool": {"count": len(service.mempool), "bytes": service.mempool.size},

@@ -124,6 +124,24 @@ def test_a_node_that_cannot_start_says_why_and_where_its_log_is(own: Devnet) -> 
     (own.node_home() / "qenex.toml").write_text("")
 
 
+def test_a_node_whose_signer_is_away_is_told_and_the_others_go_on_without_it(own: Devnet) -> None:
+    own.up("--validators", "4")
+    own.down()
+    home = ("--home", str(own.home / "nodes" / "validator-2"))
+    run_cli("config", "set", "signer.address", f"unix:{own.home}/none.sock", *home)
+    told = run_cli("devnet", "up", "--home", str(own.home), "--detach")
+    assert any("validator-2 ended at its start" in warning for warning in told["warnings"])
+    assert any("devnet chaos restart validator-2" in warning for warning in told["warnings"])
+    assert [node["running"] for node in told["data"]["nodes"]] == [True, True, False, True]
+    gone = own.nodes()[2]
+    assert "no signer answers" in gone["trouble"]
+    own.cli("send", "bob", "1QXC", "--from", "alice", "--yes")
+    run_cli("config", "set", "signer.address", "", *home)
+    own.chaos("restart", "2")
+    own.wait_for("it catches up", lambda: len(own.heights()) == 4 and len(set(own.heights().values())) == 1)
+    assert "trouble" not in own.nodes()[2]
+
+
 # -- money ------------------------------------------------------------------------------------------
 
 

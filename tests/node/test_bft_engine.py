@@ -11,13 +11,14 @@ from typing import NoReturn
 
 import pytest
 
-from consensus.events import Step
+from consensus.events import SignProposal, SignVote, Step
 from consensus.replay import read_recording, replay
 from consensus.wal import FileStorage
 from node.bft_bodies import MAX_BODIES
 from node.bft_options import Timeouts, Window
 from node.bft_recording import Recording
 from qenex.block import PREVOTE, Commit, SignedVote, vote_sign_bytes
+from qenex.errors import SignerUnavailable
 from tests.ledger.faults import Crash
 from tests.node.bft_network import Chain, Member
 from tests.node.chain_helpers import until
@@ -169,6 +170,27 @@ async def test_a_key_that_is_not_the_validators_signs_nothing(tmp_path: Path):
         await until(lambda: min(chain.heights()) >= 4)
         assert not wrong.gossip.sent
         assert not any(member.gossip.punished for member in chain.members)
+        assert "another consensus key" in wrong.engine.not_signing
+        assert [member.engine.not_signing for member in chain.members if member is not wrong] == ["", "", ""]
+
+
+async def test_it_tells_why_its_signer_signs_nothing_and_that_it_does_again(tmp_path: Path):
+    async with Chain(tmp_path) as chain:
+        await until(lambda: min(chain.heights()) >= 2)
+        engine, signing = chain.members[2].engine, chain.members[2].engine._signing
+        assert signing is not None
+        asked, away = signing._ask, True
+
+        def ask(request: SignProposal | SignVote) -> bytes:
+            if away:
+                raise SignerUnavailable("no signer answers at its socket")
+            return asked(request)
+
+        signing._ask = ask  # type: ignore[method-assign]  # the signer process that has gone
+        await until(lambda: "no signer answers" in engine.not_signing)
+        away = False
+        await until(lambda: engine.not_signing == "")
+        chain.check_agreement()
 
 
 async def test_a_proposal_that_is_not_timely_is_not_prevoted(tmp_path: Path):
