@@ -63,6 +63,8 @@ FLAG_MODULE_ACCOUNT: Final = 1
 """`Account.flags`: belongs to a module; closed to plain transfers and never signs."""
 FLAG_GUARDED: Final = 2
 """`Account.flags`: has a guard, which delays large amounts (`accounts.set_guard`)."""
+FLAG_FROZEN: Final = 4
+"""`Account.flags`: its guard's canceller has frozen it; stands here so that the pool meets it without a clock."""
 
 
 class TokenRule(NamedTuple):

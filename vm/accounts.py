@@ -42,6 +42,7 @@ from qenex.errors import (
 from qenex.state_keys import (
     ACCOUNT_PUBLIC_KEYS,
     EMPTY_ACCOUNT,
+    FLAG_FROZEN,
     FLAG_GUARDED,
     FLAG_MODULE_ACCOUNT,
     Account,
@@ -385,7 +386,7 @@ class Accounts(Guards):
             if self.records.get(address) is not None:
                 raise InvalidGenesis(f"{where}: a second entry for this account")
             short = b"" if key is None else self._import_key(key, where)
-            if flags & FLAG_GUARDED:
+            if flags & (FLAG_GUARDED | FLAG_FROZEN):
                 raise InvalidGenesis(f"{where}: what has a guard is told by modules.accounts.guards")
             record = Account(sequence, 0, short, fee_tier, flags)
             if record == EMPTY_ACCOUNT:
@@ -437,7 +438,7 @@ class Accounts(Guards):
         for address, record in self.records.scan():
             if record._replace(balance=0) != EMPTY_ACCOUNT:
                 key = self._full_key(record)
-                flags = record.flags & ~FLAG_GUARDED
+                flags = record.flags & ~(FLAG_GUARDED | FLAG_FROZEN)
                 account = GenesisAccount(address, record.sequence, key, record.fee_tier, flags)
                 accounts.append(codec.to_json(account, "qx"))
         data: dict[str, Any] = {"accounts": accounts}

@@ -34,6 +34,7 @@ from qenex.state_keys import (
     ACCOUNT_PUBLIC_KEYS,
     ACCOUNT_RECORDS,
     EMPTY_ACCOUNT,
+    FLAG_FROZEN,
     FLAG_GUARDED,
     Account,
     ModuleId,
@@ -270,22 +271,19 @@ def _guard(
             raise GuardForbidsMessage(
                 f"{spec.name} gives away what no limit counts; {encode_address(tx.signers[place].address)} has a guard"
             )
-    paying: Guard | None = None
-    for index, signer in enumerate(tx.signers):
-        guard: Guard | None = state.get(guard_state_key(signer.address))
-        if guard is None:
-            continue
-        if (
-            rules.time_s is not None
-            and rules.time_s < guard.frozen_until_s
-            and guard.terms.canceller not in signing
-        ):
-            raise GuardedAccountFrozen(
-                f"{encode_address(signer.address)} signs nothing before {guard.frozen_until_s} s since 1970 without its canceller"
-            )
-        if index == 0:
-            paying = set_fee_aside(guard, tx.fee.max, rules.time_s)
-    return None if rules.time_s is None else paying
+    for signer, account in zip(tx.signers, accounts, strict=True):
+        if account[4] & FLAG_FROZEN:
+            frozen: Guard | None = state.get(guard_state_key(signer.address))
+            if frozen is not None and frozen.terms.canceller not in signing:
+                raise GuardedAccountFrozen(
+                    f"{encode_address(signer.address)} signs nothing before {frozen.frozen_until_s} s since 1970 "
+                    "without its canceller"
+                )
+    guard: Guard | None = state.get(guard_state_key(tx.signers[0].address))
+    if guard is None:
+        return None
+    guard = set_fee_aside(guard, tx.fee.max, rules.time_s)
+    return None if rules.time_s is None else guard
 
 
 def _scopes(state: State, rules: Rules, tx: Transaction) -> dict[int, ScopedKey]:

@@ -49,7 +49,10 @@ class GuardTerms(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A guard in force. `queued` wait; `spent` stands beside the limits, `fees` beside the fee limit."""
+    """A guard in force. `queued` wait; `spent` stands beside the limits, `fees` beside the fee limit.
+
+    `frozen_until_s` is 0 unless the account is frozen, also when that moment is past: a block's begin ends it.
+    """
 
     terms: GuardTerms
     frozen_until_s: U64
@@ -96,10 +99,10 @@ def make_terms(
     return GuardTerms(canceller, delay_s, fee_limit, ordered)
 
 
-def new_guard(terms: GuardTerms, time_s: int, queued: int = 0, frozen_until_s: int = 0) -> Guard:
+def new_guard(terms: GuardTerms, time_s: int, queued: int = 0) -> Guard:
     """A guard whose windows begin now."""
     nothing = Spent(time_s, 0)
-    return Guard(terms, frozen_until_s, queued, nothing, tuple([nothing for _ in terms.limits]))
+    return Guard(terms, 0, queued, nothing, tuple([nothing for _ in terms.limits]))
 
 
 def _current(spent: Spent, delay_s: int, time_s: int) -> Spent:
@@ -114,7 +117,7 @@ def count_outflow(guard: Guard, outflow: Mapping[str, int], time_s: int) -> Guar
     left = {denom: amount for denom, amount in outflow.items() if amount > 0}
     if not left:
         return guard
-    if time_s < guard.frozen_until_s:
+    if guard.frozen_until_s:
         raise GuardFrozen(f"nothing leaves this account before {guard.frozen_until_s} s since 1970")
     delay_s = guard.terms.delay_s
     spent: list[Spent] = []

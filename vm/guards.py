@@ -26,7 +26,7 @@ from qenex.errors import (
     QueueFull,
     RecipientClosed,
 )
-from qenex.state_keys import FLAG_GUARDED, Account
+from qenex.state_keys import FLAG_FROZEN, FLAG_GUARDED, Account
 from qenex.types import U8, U32, U64, Amount, Between, Coin, Denom
 from vm.context import Context
 from vm.guard import (
@@ -46,10 +46,12 @@ from vm.module import Module, invariant, message, query
 from vm.registry import check_record
 from vm.scoped import Spent
 
-DUE_ITEMS: Final = 250
-"""What one block executes of what is due; the rest is due in the next."""
+DUE_ITEMS: Final = 1_000
+"""Entries that one block ends of what is due, the rest in the next: more than fit into a block's gas when they are queued."""
 CANCEL_GAS: Final = 600
 """Cancelling one entry of the queue, whose coins go back."""
+THAW: Final = 0
+"""Stands in `due` for the end of a freeze; what waits has numbers from 1."""
 ROTATION, TRANSFER, TERMS, REMOVAL = "rotation", "transfer", "guard", "removal"
 
 
@@ -297,19 +299,16 @@ class Guards(Module):
     def freeze(
         self, ctx: Context, address: Address, seconds: Annotated[int, Between(0, MAX_FREEZE_S)]
     ) -> None:
-        """Cancel all that waits, and let nothing leave an account, nor be queued, for a time.
+        """Cancel all that waits, and let an account sign nothing for a time, unless its canceller signs too.
 
         Args:
             address: whose.
             seconds: how long, 366 days at most; 0 ends it.
         """
-        guard = self._as_canceller(ctx, address)
+        self._as_canceller(ctx, address)
         if seconds:
             self._cancel_all(ctx, address)
-            guard = self._guard_of(address)
-        until_s = ctx.time_s + seconds if seconds else 0
-        self.guards.set(address, guard._replace(frozen_until_s=until_s))
-        ctx.emit(AccountFreezeSet(address, until_s))
+        self._set_freeze(ctx, address, ctx.time_s + seconds if seconds else 0)
 
     # -- what waits -----------------------------------------------------------------------------
 
@@ -321,7 +320,7 @@ class Guards(Module):
 
     def _usable(self, ctx: Context) -> Guard:
         guard = self._guard_of(ctx.actor)
-        if ctx.time_s < guard.frozen_until_s:
+        if guard.frozen_until_s:
             raise GuardFrozen(f"nothing can be queued before {guard.frozen_until_s} s since 1970")
         if guard.queued >= MAX_QUEUED:
             raise QueueFull(f"{guard.queued} wait already")
@@ -390,15 +389,22 @@ class Guards(Module):
     # -- when it is due -------------------------------------------------------------------------
 
     def begin_block(self, ctx: Context) -> None:
-        """Do what is due, at most `DUE_ITEMS` of it."""
+        """Do what is due, about `DUE_ITEMS` entries of it: a removal ends all that waits beside it."""
         first = self.due.page(limit=1)
         if not first or first[0][0][0] > ctx.time_s:
             return
+        left = DUE_ITEMS
         for (due_s, address, number), _ in self.due.page(limit=DUE_ITEMS):
-            if due_s > ctx.time_s:
+            if due_s > ctx.time_s or left <= 0:
                 return
-            if self.queued.get((address, number)) is not None:  # a guard's removal takes others along
+            if number == THAW:
+                self._set_freeze(ctx, address, 0)
+                left -= 1
+            elif self.queued.get((address, number)) is not None:  # a guard's removal takes others along
+                before = self._guard_of(address).queued
                 self._execute(ctx, address, number)
+                guard = self.guards.get(address)
+                left -= before - (0 if guard is None else guard.queued)
 
     def _execute(self, ctx: Context, address: Address, number: int) -> None:
         entry = self._forget(address, number)
@@ -409,11 +415,11 @@ class Guards(Module):
             self._rotate(ctx, address, entry.key)
         elif entry.terms is not None:
             old = self._guard_of(address)
-            self._enforce(ctx, address, new_guard(entry.terms, ctx.time_s, old.queued, old.frozen_until_s))
+            self._enforce(ctx, address, new_guard(entry.terms, ctx.time_s, old.queued))
         else:
             self._cancel_all(ctx, address)
             self.guards.set(address, None)
-            self._set_flag(address, guarded=False)
+            self._set_flag(address, FLAG_GUARDED, on=False)
             ctx.emit(GuardRemoved(address))
 
     def _pay(self, ctx: Context, address: Address, number: int, transfer: QueuedTransfer) -> None:
@@ -442,13 +448,24 @@ class Guards(Module):
 
     def _enforce(self, ctx: Context, address: Address, guard: Guard) -> None:
         self.guards.set(address, guard)
-        self._set_flag(address, guarded=True)
+        self._set_flag(address, FLAG_GUARDED, on=True)
         ctx.emit(GuardSet(address, guard.terms.canceller, guard.terms.delay_s))
 
-    def _set_flag(self, address: Address, *, guarded: bool) -> None:
+    def _set_freeze(self, ctx: Context, address: Address, until_s: int) -> None:
+        """Freeze an account, or with 0 end it. Nothing waits while it is frozen, so no other guard comes meanwhile."""
+        guard = self._guard_of(address)
+        if guard.frozen_until_s:
+            self.due.set((guard.frozen_until_s, address, THAW), None)
+        if until_s:
+            self.due.set((until_s, address, THAW), 1)
+        self.guards.set(address, guard._replace(frozen_until_s=until_s))
+        self._set_flag(address, FLAG_FROZEN, on=bool(until_s))
+        ctx.emit(AccountFreezeSet(address, until_s))
+
+    def _set_flag(self, address: Address, flag: int, *, on: bool) -> None:
         account = self.records.get(address)
         assert account is not None
-        flags = account.flags & ~FLAG_GUARDED | (FLAG_GUARDED if guarded else 0)
+        flags = account.flags & ~flag | (flag if on else 0)
         self.records.set(address, account._replace(flags=flags))
 
     # -- reading --------------------------------------------------------------------------------
@@ -484,6 +501,8 @@ class Guards(Module):
             if entry.transfer is not None:
                 _, denom, amount = entry.transfer
                 sums[denom] = sums.get(denom, 0) + amount
+        guards = dict(self.guards.scan())
+        due += [(guard.frozen_until_s, at, THAW) for at, guard in guards.items() if guard.frozen_until_s]
         if sorted(due) != [key for key, _ in self.due.scan()]:
             raise InvariantViolated("what waits is not what is due some day")
         held = dict(self.held.scan())
@@ -493,14 +512,20 @@ class Guards(Module):
                 raise InvariantViolated(
                     f"{sums.get(denom, 0)} {denom} are queued, {held.get(denom, 0)} counted, {there} there"
                 )
-        guards = dict(self.guards.scan())
         for address in sorted({*counts, *guards}):
             guard = guards.get(address)
             if guard is None or not counts.get(address, 0) == guard.queued <= MAX_QUEUED:
                 raise InvariantViolated(f"{encode_address(address)}: what waits is not what its guard counts")
-        flagged = [address for address, account in self.records.scan() if account.flags & FLAG_GUARDED]
-        if sorted(flagged) != sorted(guards):
-            raise InvariantViolated("the accounts marked as guarded are not those with a guard")
+        for address, account in self.records.scan():
+            guard = guards.pop(address, None)
+            frozen = FLAG_FROZEN if guard is not None and guard.frozen_until_s else 0
+            marks = 0 if guard is None else FLAG_GUARDED | frozen
+            if account.flags & (FLAG_GUARDED | FLAG_FROZEN) != marks:
+                raise InvariantViolated(
+                    f"{encode_address(address)} is not marked as guarded and frozen as it is"
+                )
+        if guards:
+            raise InvariantViolated("a guard without an account")
 
     # -- genesis --------------------------------------------------------------------------------
 
@@ -531,6 +556,8 @@ class Guards(Module):
             terms = make_terms(address, *guard.terms)
         except InvalidGuard as error:
             raise InvalidGenesis(f"{where}: {error.message}") from None
+        if guard.frozen_until_s and queued:
+            raise InvalidGenesis(f"{where}: nothing waits while the account is frozen")
         if terms != guard.terms or len(guard.spent) != len(terms.limits) or guard.queued != len(queued):
             raise InvalidGenesis(
                 f"{where}: limits ascend, with what was spent beside each; queued is counted"
@@ -546,7 +573,10 @@ class Guards(Module):
                 _, denom, amount = entry.transfer
                 self.held.set(denom, (self.held.get(denom) or 0) + amount)
         self.guards.set(address, guard)
-        self._set_flag(address, guarded=True)
+        self._set_flag(address, FLAG_GUARDED, on=True)
+        if guard.frozen_until_s:
+            self.due.set((guard.frozen_until_s, address, THAW), 1)
+            self._set_flag(address, FLAG_FROZEN, on=True)
 
     def export_guards(self, whole: Callable[[bytes], bytes]) -> dict[str, Any]:
         """Inverse of `import_guards`; empty where there never was a guard. `whole` undoes `import_key`."""

@@ -112,10 +112,15 @@ def produce(application: Application, time: int | None = None) -> Block:
     """One block of what waits, by the calls any engine makes."""
     when = application.parent_time + 10**9 if time is None else time
     block = application.prepare_proposal(when, VALIDATOR.address).block
+    commit_block(application, block)
+    return block
+
+
+def commit_block(application: Application, block: Block) -> None:
+    """The calls any engine makes for a proposed block."""
     assert application.process_proposal(block).accepted
     application.finalize_block(block)
     application.commit(block, seen_commit(block))
-    return block
 
 
 def balance(application: Application, address: Address) -> int:

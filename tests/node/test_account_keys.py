@@ -13,6 +13,8 @@ from node.verifier import Verifier
 from qenex.crypto import encode_address, key_bytes
 from qenex.crypto.multisig import combine, make_descriptor
 from qenex.errors import (
+    AlreadyKnown,
+    GuardedAccountFrozen,
     InvalidSignature,
     QenexError,
     ScopedKeyExpired,
@@ -22,7 +24,17 @@ from qenex.errors import (
 )
 from qenex.transaction import Fee, Message, Signature, Signer, assemble, encode_body
 from qenex.types import Coin
-from tests.node.chain_helpers import CHAIN, MONEY, Wallet, balance, make_genesis, open_application, produce
+from tests.node.chain_helpers import (
+    CHAIN,
+    MONEY,
+    VALIDATOR,
+    Wallet,
+    balance,
+    commit_block,
+    make_genesis,
+    open_application,
+    produce,
+)
 from vm.scoped import scoped_state_key
 
 ALICE, BOB, CAROL, BOT = (Wallet(number) for number in range(1, 5))
@@ -32,9 +44,13 @@ DAY = 86_400
 
 
 def raw(
-    signers: list[Signer], signed: list[tuple[Wallet, ...]], messages: list[Message], until: int = 500
+    signers: list[Signer],
+    signed: list[tuple[Wallet, ...]],
+    messages: list[Message],
+    until: int = 500,
+    tip: int = 0,
 ) -> bytes:
-    body = encode_body(CHAIN, signers, messages, Fee(10**6, 50_000, 0), until)
+    body = encode_body(CHAIN, signers, messages, Fee(10**6, 50_000, tip), until)
     signatures: list[Signature] = []
     for wallets in signed:
         made = {KEYS[wallet]: wallet.scheme.sign(wallet.secret, body) for wallet in wallets}
@@ -185,3 +201,36 @@ def test_what_no_period_has_room_for_is_left_out_of_blocks_and_leaves_the_pool(
     assert len(produce(application).transactions) == 0
     assert len(application.mempool) == 0
     assert 0 < before - balance(application, ALICE.address) < 10**6
+
+
+def test_a_thiefs_waiting_transactions_leave_the_pool_when_the_account_is_frozen(
+    application: Application,
+) -> None:
+    """Else their sequences would keep out, for as long as they are valid, what takes the key from him."""
+
+    def by_carol(seconds: int, sequence: int) -> bytes:
+        signer = Signer(CAROL.address, sequence, None if sequence else KEYS[CAROL], None)
+        return raw([signer], [(CAROL,)], [Message("accounts.freeze", (ALICE.address, seconds), 0)], tip=9)
+
+    guard = ("accounts.set_guard", CAROL.address, DAY, 10**9, (("QXC", 10**6),))
+    application.check_tx(own(*guard, sequence=1))
+    produce(application)
+    thief = [own("accounts.remove_guard", sequence=sequence) for sequence in (2, 3, 4)]
+    for transaction in thief:
+        application.check_tx(transaction)
+    freeze = by_carol(1_000, 0)
+    application.check_tx(freeze)
+    time = application.parent_time + 10**9
+    block = application.prepare_proposal(time, VALIDATOR.address, max_bytes=len(freeze) + 10).block
+    assert block.transactions == (freeze,)
+    commit_block(application, block)
+    for transaction in (thief[0], own("bank.send", BOB.address, Coin("QXC", 1), sequence=2)):
+        with pytest.raises((GuardedAccountFrozen, AlreadyKnown)):
+            application.check_tx(transaction)
+    assert len(produce(application).transactions) == 0
+    assert len(application.mempool) == 0
+    signers = [Signer(CAROL.address, 1, None, None), Signer(ALICE.address, 2, None, None)]
+    messages = [Message("accounts.freeze", (ALICE.address, 0), 0), pay(1)]
+    application.check_tx(raw(signers, [(CAROL,), (ALICE,)], messages))
+    assert len(produce(application).transactions) == 1, "both keys together, with the sequence that stood"
+    assert balance(application, BOB.address) == MONEY + 5

@@ -36,6 +36,7 @@ from tests.defi_modules.tokens.lab import TokenChain
 from tests.vm.chain import ACTORS, CHAIN_ID, START, Actor, Chain, ref
 from tests.vm.test_accounts import rotate
 from vm.guard import MAX_QUEUED, VAULT
+from vm.guards import DUE_ITEMS
 
 ALICE, BOB, CAROL, DAVE, EVE = ACTORS[:5]
 """Alice's account is guarded, Carol cancels; Bob and Eve receive, one by right, one by theft."""
@@ -220,6 +221,9 @@ def test_frozen_accounts_lose_nothing_and_both_keys_rescue_them(chain: Chain) ->
     assert refused(chain, chain.tx(ALICE, rotate(chain, ALICE, Actor(66)))) is GuardedAccountFrozen
     paid = chain.tx(BOB, ("accounts.remove_guard", ()), others=[ALICE], acting=[1])
     assert refused(chain, paid) is GuardedAccountFrozen
+    check = chain.machine.new_check(chain.base, CHAIN_ID, chain.height + 1)
+    with pytest.raises(GuardedAccountFrozen):
+        check.admit(chain.send(ALICE, BOB.address, 1))
     new = Actor(67)
     sequence = chain.account(ALICE.address).sequence
     rescue = chain.tx(
@@ -398,10 +402,30 @@ def test_a_tokens_rules_hold_when_it_is_paid_and_its_fee_is_taken_once() -> None
     assert chain.problems() == []
 
 
+def test_a_block_ends_a_thousand_entries_of_what_is_due_and_the_next_the_rest() -> None:
+    many = [Actor(number) for number in range(100, 100 + DUE_ITEMS // MAX_QUEUED + 2)]
+    chain = Chain(actors=[*ACTORS, *many])
+    chain.run(*[chain.tx(actor, ("accounts.set_guard", (CAROL.address, DELAY, FEES, ()))) for actor in many])
+    pay = [("accounts.queue_transfer", (BOB.address, (QXC, 1 + number))) for number in range(MAX_QUEUED - 1)]
+    queued = [chain.tx(actor, *pay, ("accounts.remove_guard", ()), gas=4_000_000) for actor in many]
+    assert {receipt.status for receipt in chain.run(*queued)} == {0}
+    waiting = [len(many) * MAX_QUEUED]
+    while waiting[-1]:
+        chain.run()
+        guards = [
+            chain.query("accounts.get_guard", a.address) for a in many if chain.account(a.address).flags
+        ]
+        waiting.append(sum(len(found.queued) for found in guards))
+    assert waiting[-3:] == [len(many) * MAX_QUEUED, len(many) * MAX_QUEUED - DUE_ITEMS, 0]
+    assert chain.problems() == []
+
+
 def test_guards_survive_a_genesis_round_trip(chain: Chain) -> None:
     queue(chain, 30 * LIMIT, to=BOB)
     chain.send_block(ALICE, rotate(chain, ALICE, Actor(67, "ml-dsa-44")))
     assert chain.run(chain.send(ALICE, BOB.address, 9))[0].status == 0
+    assert guard(chain, DAVE).status == 0
+    assert do(chain, CAROL, "accounts.freeze", DAVE.address, 2).status == 0
     modules = chain.machine.export_genesis(chain.base)["modules"]
     wrong = dict(modules["accounts"]["guards"], last_number=1)
     with pytest.raises(InvalidGenesis):
@@ -414,3 +438,4 @@ def test_guards_survive_a_genesis_round_trip(chain: Chain) -> None:
     assert again.balance(BOB.address) == START + 30 * LIMIT + 9
     assert again.account(ALICE.address).key[0] == Actor(67, "ml-dsa-44").key[0]
     assert again.problems() == []
+    assert again.account(DAVE.address).flags == FLAG_GUARDED, "the freeze has ended"
