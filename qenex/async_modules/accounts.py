@@ -117,7 +117,8 @@ class AsyncAccounts(AsyncModuleFace):
         seconds: int | Reference,
         **options: Unpack[TransactionOptions],
     ) -> AsyncPending[None]:
-        """Cancel all that waits, and let nothing leave an account, nor be queued, for a time.
+        """Cancel all that waits, and let an account sign nothing for a time, unless its canceller signs
+        too.
 
         Returns once admitted; `wait()` gives the receipt.
 

@@ -530,7 +530,8 @@ class Accounts(ModuleFace):
         seconds: int | Reference,
         **options: Unpack[TransactionOptions],
     ) -> Pending[None]:
-        """Cancel all that waits, and let nothing leave an account, nor be queued, for a time.
+        """Cancel all that waits, and let an account sign nothing for a time, unless its canceller signs
+        too.
 
         Returns once admitted; `wait()` gives the receipt.
 
