@@ -54,7 +54,8 @@ from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
-from vm.guards import GUARD_EVENTS, Guards, KeyRotated, Waiting
+from vm.guard_types import GUARD_EVENTS, KeyRotated, Waiting
+from vm.guards import Guards
 from vm.module import internal, message, query
 from vm.registry import check_record
 from vm.scoped import (

@@ -9,7 +9,7 @@ money of a queued transfer never leaves in a transaction: what leaves there is c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from ledger.collections import Counter, Map, OrderedMap
 from qenex.codec import codec_for
@@ -27,7 +27,7 @@ from qenex.errors import (
     RecipientClosed,
 )
 from qenex.state_keys import FLAG_FROZEN, FLAG_GUARDED, Account
-from qenex.types import U8, U32, U64, Amount, Between, Coin, Denom
+from qenex.types import U8, U64, Amount, Between, Coin, Denom
 from vm.context import Context
 from vm.guard import (
     MAX_FREEZE_S,
@@ -36,15 +36,29 @@ from vm.guard import (
     DelaySeconds,
     Guard,
     GuardLimits,
-    GuardTerms,
     Queued,
     QueuedTransfer,
     make_terms,
     new_guard,
 )
+from vm.guard_types import (
+    AccountFreezeSet,
+    GenesisGuard,
+    GuardedChangeQueued,
+    GuardedTransferQueued,
+    GuardRemoved,
+    GuardSet,
+    GuardView,
+    KeyRotated,
+    QueuedApproved,
+    QueuedCancelled,
+    QueuedTransferPaid,
+    QueuedTransferReturned,
+    QueuedView,
+    Waiting,
+)
 from vm.module import Module, invariant, message, query
 from vm.registry import check_record
-from vm.scoped import Spent
 
 DUE_ITEMS: Final = 1_000
 """Entries that one block ends of what is due, the rest in the next: more than fit into a block's gas when they are queued."""
@@ -53,139 +67,6 @@ CANCEL_GAS: Final = 600
 THAW: Final = 0
 """Stands in `due` for the end of a freeze; what waits has numbers from 1."""
 ROTATION, TRANSFER, TERMS, REMOVAL = "rotation", "transfer", "guard", "removal"
-
-
-class KeyRotated(NamedTuple):
-    """An account signs with another key from now on; `key` is tag + key, or tag + hash."""
-
-    address: Address
-    key: bytes
-
-
-class GuardSet(NamedTuple):
-    """Large amounts leave an account only after `delay_s` seconds from now on, unless `canceller` cancels."""
-
-    address: Address
-    canceller: Address
-    delay_s: U32
-
-
-class GuardRemoved(NamedTuple):
-    """An account has no guard any more."""
-
-    address: Address
-
-
-class GuardedTransferQueued(NamedTuple):
-    """Coins lie in the vault until `due_s`."""
-
-    address: Address
-    number: U64
-    to: Address
-    denom: Denom
-    amount: Amount
-    due_s: U64
-
-
-class GuardedChangeQueued(NamedTuple):
-    """A rotation, another guard, or a guard's removal (`what`) waits until `due_s`."""
-
-    address: Address
-    number: U64
-    what: str
-    due_s: U64
-
-
-class QueuedTransferPaid(NamedTuple):
-    """What waited has arrived; `amount` is what it received."""
-
-    address: Address
-    number: U64
-    to: Address
-    denom: Denom
-    amount: Amount
-
-
-class QueuedTransferReturned(NamedTuple):
-    """What waited could not be paid, because of error `code`, and is back in its account."""
-
-    address: Address
-    number: U64
-    code: U32
-
-
-class QueuedCancelled(NamedTuple):
-    """What waited will not happen; coins are back in their account."""
-
-    address: Address
-    number: U64
-
-
-class QueuedApproved(NamedTuple):
-    """The canceller agrees: what waits happens at the next block's begin."""
-
-    address: Address
-    number: U64
-
-
-class AccountFreezeSet(NamedTuple):
-    """Nothing leaves an account, and nothing waits, until `until_s`; 0: no longer."""
-
-    address: Address
-    until_s: U64
-
-
-GUARD_EVENTS: Final = (
-    GuardSet,
-    GuardRemoved,
-    GuardedTransferQueued,
-    GuardedChangeQueued,
-    QueuedTransferPaid,
-    QueuedTransferReturned,
-    QueuedCancelled,
-    QueuedApproved,
-    AccountFreezeSet,
-)
-
-
-class Waiting(NamedTuple):
-    """Under which number it waits; 0: it is done."""
-
-    number: U64
-
-
-class QueuedView(NamedTuple):
-    """What waits until `due_s`: a transfer, rotation, guard or removal, as `what` says."""
-
-    number: U64
-    what: str
-    due_s: U64
-    transfer: QueuedTransfer | None
-    key: bytes | None
-    terms: GuardTerms | None
-
-
-class GuardView(NamedTuple):
-    """An account's guard and what waits, in the order of numbers; the coins of transfers lie in `vault`.
-
-    `spent` is what has left at once since `since_s`, beside `terms.limits`, of windows that may have ended.
-    """
-
-    address: Address
-    terms: GuardTerms
-    frozen_until_s: U64
-    fees: Spent
-    spent: tuple[Spent, ...]
-    vault: Address
-    queued: tuple[QueuedView, ...]
-
-
-class GenesisGuard(NamedTuple):
-    """A guard at genesis, with what waits."""
-
-    address: Address
-    guard: Guard
-    queued: tuple[tuple[U64, Queued], ...]
 
 
 class Guards(Module):

@@ -26,7 +26,7 @@ from qenex.state_keys import ACCOUNT_PUBLIC_KEYS
 from qenex.types import QXC
 from tests.vm.chain import ACTORS, CHAIN_ID, START, Actor, Chain
 from vm.accounts import rotation_sign_bytes
-from vm.guards import KeyRotated
+from vm.guard_types import KeyRotated
 
 ALICE, BOB, CAROL = ACTORS[:3]
 SEND = ("bank.send", (BOB.address, (QXC, 1)))
