@@ -278,7 +278,7 @@ class Chain:
     def committed(self, block: Committed) -> None:
         """Observer of the application: a block is durable."""
         self.landed += len(block.result.receipts)
-        self.failed += sum(1 for receipt in block.result.receipts if receipt.status)
+        self.failed += block.result.receipts.failed
         self.block_landed.set()
         if self.landed >= self.expected:
             self.all_landed.set()

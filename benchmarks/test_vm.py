@@ -97,7 +97,7 @@ class Bench:
         raws = [tx.raw for tx in self.transfers]
         block, _ = self.execute(self.transfers, planned=False)
         assert {receipt.status for receipt in block.receipts} == {0}
-        encoded = block.encoded
+        encoded = block.receipts.encoded
 
         def decode_all() -> float:
             started = perf_counter()
@@ -166,7 +166,7 @@ def test_decode_transaction(benchmark: Any, bench: Bench) -> None:
 
 def test_results_root(benchmark: Any, bench: Bench) -> None:
     block, _ = bench.execute(bench.transfers, planned=True)
-    assert len(benchmark(results_root, block.encoded, (), ())) == 32
+    assert len(benchmark(results_root, block.receipts.encoded, (), ())) == 32
 
 
 def main() -> None:

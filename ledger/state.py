@@ -248,6 +248,15 @@ class State:
         self._undo.append((key, old, before))
         values[key] = value
 
+    def parts(
+        self,
+    ) -> tuple[dict[bytes, Value | None], dict[bytes, Value | None], Callable[[bytes], Value | None]]:
+        """Written values, the base's images of them, and the base's `get`, until the next `reset` or `rebase`.
+
+        For who writes what is never undone, outside of any scope: the value, and with a key's first write its image.
+        """
+        return self._values, self._images, self._base_get
+
     def set_ordered(self, key: bytes, value: Value | None) -> None:
         """`set` for a collection that `iterate` pages through."""
         self.set(key, value)

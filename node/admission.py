@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
+from node.pool_parts import address_of_lane
 from node.steps import Slice, Steps
 from node.verifier import Verifier
 from qenex.crypto.address import Address
@@ -29,8 +30,7 @@ from qenex.errors import (
     TooManyPending,
     WrongSequence,
 )
-from qenex.state_keys import ACCOUNT_RECORDS
-from qenex.transaction import Transaction, decode_transaction
+from qenex.transaction import Transaction, Transfer, decode_transaction
 from vm.machine import CheckState
 
 log = logging.getLogger("qenex.mempool")
@@ -58,7 +58,7 @@ class Admission:
         self.mempool = mempool
         self.verifier = verifier
         self.on_admitted: Callable[[], None] = _nothing
-        """Called after each admission: the engine may have something to propose."""
+        """Called after admissions: the engine may have something to propose."""
         self.admitted = 0
         self.refused = 0
         self.dropped = 0
@@ -81,6 +81,7 @@ class Admission:
         except QenexError:
             self.refused += 1
             raise
+        self.on_admitted()
         return tx
 
     async def submit(self, raw: bytes) -> Transaction:
@@ -111,6 +112,7 @@ class Admission:
             if not await self.verifier.verify_transaction(tx, keys):
                 raise InvalidSignature
             self._admit(tx, keys)
+            self.on_admitted()
         finally:
             if done is not None:
                 del self._first[first.address]
@@ -173,6 +175,8 @@ class Admission:
         pairs = [item for item in group if not isinstance(item, QenexError)]
         first: list[Address] = []
         for tx, _ in pairs:
+            if type(tx) is Transfer:
+                continue
             address, _, public_key, _ = tx.signers[0]
             if public_key is not None and address not in self._first:
                 self._first[address] = asyncio.get_running_loop().create_future()
@@ -193,6 +197,7 @@ class Admission:
     ) -> list[Transaction | QenexError]:
         answers: list[Transaction | QenexError] = []
         turn = Slice()
+        admitted = self.admitted
         for item in group:
             try:
                 if isinstance(item, QenexError):
@@ -205,13 +210,25 @@ class Admission:
                 self.refused += 1
                 answers.append(error)
             if turn.over():
+                self._tell(admitted)
+                admitted = self.admitted
                 await asyncio.sleep(0)
+        self._tell(admitted)
         return answers
+
+    def _tell(self, before: int) -> None:
+        """Call `on_admitted` if more than so many have been admitted."""
+        if self.admitted != before:
+            self.on_admitted()
 
     def _screen(self, raw: bytes) -> tuple[Transaction, tuple[bytes, ...]]:
         """Everything cheap, and the keys to verify with. Takes nothing."""
         tx = decode_transaction(raw)
         mempool = self.mempool
+        if type(tx) is Transfer and self._is_plain(tx):
+            key = self.check.key_of_transfer(tx)
+            if key is not None:
+                return tx, (key,)
         mempool.check_known(tx)
         mempool.check_room(tx)
         address, sequence, _, scoped_key = tx.signers[0]
@@ -230,6 +247,10 @@ class Admission:
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
         return tx, keys
 
+    def _is_plain(self, tx: Transfer) -> bool:
+        """Whether the pool welcomes a transfer and its sender is not to be rechecked first."""
+        return self.mempool.welcomes(tx) and not (self._dirty and Address(tx.sender[2:]) in self._dirty)
+
     def _keys_without_pending(self, tx: Transaction) -> tuple[bytes, ...]:
         """Keys of what replaces a sender's first transaction, and so carries his key again."""
         closure = self._connected([signer.address for signer in tx.signers])
@@ -242,6 +263,10 @@ class Admission:
     def _admit(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
         """Take a place with a transaction whose signatures are valid under `keys`."""
         mempool = self.mempool
+        if type(tx) is Transfer and self._is_plain(tx) and self.check.admit_transfer(tx, keys[0]):
+            mempool.place_transfer(tx)
+            self.admitted += 1
+            return
         mempool.check_known(tx)  # the same bytes may have come twice while they were verified
         addresses = _addresses(tx)
         if self._dirty:
@@ -263,7 +288,6 @@ class Admission:
             if added.evicted:
                 self._forget(added.evicted)
         self.admitted += 1
-        self.on_admitted()
 
     def _replace(self, tx: Transaction, keys: tuple[bytes, ...], replaced: Entry) -> None:
         """Try the sender's pending transactions with the new one in the place of the old one."""
@@ -317,11 +341,11 @@ class Admission:
             if not self.mempool.shares(address):
                 continue
             for entry in self.mempool.entries_of(address):
-                if len(entry.lanes) > 1:
-                    for (other, _), _sequence in entry.lanes:
-                        if other not in known:
-                            known[other] = None
-                            waiting.append(other)
+                for lane, _ in entry.others:
+                    other = address_of_lane(lane)
+                    if other not in known:
+                        known[other] = None
+                        waiting.append(other)
         return list(known)
 
     def rebuild(self, addresses: Iterable[Address]) -> list[Transaction]:
@@ -355,7 +379,7 @@ class Admission:
     def _forget(self, entries: Sequence[Entry]) -> None:
         """Entries left the pool: what they had taken is free again."""
         self.dropped += len(entries)
-        self.rebuild(dict.fromkeys(lane[0] for entry in entries for lane, _ in entry.lanes))
+        self.rebuild(dict.fromkeys(address_of_lane(lane) for entry in entries for lane, _ in entry.lanes))
 
     def discard(self, transactions: Iterable[Transaction]) -> None:
         """A proposal found that these may not stand: remove them and what depends on them."""
@@ -384,7 +408,7 @@ class Admission:
             self._dirty.update({address: None for address in scoped if self.mempool.has(address)})
         # The signers of what was included are among them: their sequences have risen.
         self.check.forget_records(changes)
-        self._dirty.update(self.mempool.waiting(changes, ACCOUNT_RECORDS))
+        self._dirty.update(self.mempool.waiting(changes))
         if gone:
             others = [signer.address for tx in gone for signer in tx.signers]
             self.check.forget(others)

@@ -25,7 +25,7 @@ from ledger.staging import Prepared, Staged
 from ledger.state import Readable
 from ledger.store import Ledger
 from node.admission import Admission
-from node.events import BlockEvents
+from node.events import BlockEvents, EventsOfReceipts
 from node.evidence import EvidenceRules
 from node.late_votes import LateVotes
 from node.mempool import Limits, Mempool
@@ -316,12 +316,11 @@ class Application(SnapshotFace):
             if misses > MAX_MISSES and _nearly_full(execution, room, max_bytes):
                 break
             size = len(tx.raw) + 5
-            if size > room or not execution.fits(tx):
-                order.skip()
-                misses += 1
-                continue
             try:
-                execution.execute(tx)
+                if size > room or not execution.take(tx):
+                    order.skip()
+                    misses += 1
+                    continue
             except InsufficientFee:
                 order.skip()  # the price has risen; it may fall again before this one expires
                 continue
@@ -428,12 +427,12 @@ class Application(SnapshotFace):
         execution = self.machine.begin(self.ledger.committed, info)
         turn = Slice()
         for index, tx in enumerate(transactions):
-            if not execution.fits(tx):
-                raise Rejected(f"transaction {index} does not fit the block's gas or bytes")
             try:
-                execution.execute(tx)
+                fitted = execution.take(tx)
             except QenexError as error:
                 raise Rejected(f"transaction {index} may not stand here: {error.name}") from None
+            if not fitted:
+                raise Rejected(f"transaction {index} does not fit the block's gas or bytes")
             if turn.over():
                 yield
         return Executed(block, block_hash(header), tuple(transactions), execution.end())
@@ -558,7 +557,7 @@ class Application(SnapshotFace):
         events = BlockEvents(
             height,
             result.begin_events,
-            tuple([(receipt.tx_id, receipt.events) for receipt in result.receipts]),
+            EventsOfReceipts(result.receipts),
             result.end_events,
         )
         committed = Committed(height, name, block.header, seen_commit.round, len(block_bytes), result, events)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, overload
 
-from qenex.block import Event
+from qenex.block import Event, Receipt
 from qenex.errors import InvalidParams, LimitExceeded
 
 MAX_QUEUE: Final = 4_096
@@ -45,12 +45,36 @@ class Cursor(NamedTuple):
         return cls(*[int(part) for part in parts])
 
 
+class EventsOfReceipts(Sequence[tuple[bytes, tuple[Event, ...]]]):
+    """`(tx_id, events)` of receipts, made when somebody asks: most blocks have no reader."""
+
+    __slots__ = ("_receipts",)
+
+    def __init__(self, receipts: Sequence[Receipt]) -> None:
+        self._receipts = receipts
+
+    def __len__(self) -> int:
+        return len(self._receipts)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[bytes, tuple[Event, ...]]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[bytes, tuple[Event, ...]]]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> tuple[bytes, tuple[Event, ...]] | Sequence[tuple[bytes, tuple[Event, ...]]]:
+        if isinstance(index, slice):
+            return [(receipt.tx_id, receipt.events) for receipt in self._receipts[index]]
+        receipt = self._receipts[index]
+        return receipt.tx_id, receipt.events
+
+
 class BlockEvents(NamedTuple):
     """All events of one block. `transactions` holds `(tx_id, events)` in block order."""
 
     height: int
     begin: tuple[Event, ...]
-    transactions: tuple[tuple[bytes, tuple[Event, ...]], ...]
+    transactions: Sequence[tuple[bytes, tuple[Event, ...]]]
     end: tuple[Event, ...]
 
     def parts(self) -> Iterator[tuple[bytes | None, tuple[Event, ...]]]:

@@ -4,8 +4,8 @@ Order: within a sender by sequence, between senders by tip per gas, then by arri
 sequences have no gap: a transaction that would leave one is refused with WrongSequence (it says which
 sequence is next), so that every admitted transaction is one a block can take, its fee set aside. A
 queue of future sequences would hold what nobody has checked, and answer "accepted" to what may lie there
-for ever. An account and each of its scoped keys count their own sequences: such a pair is a lane. A
-transaction with several signers stands in a lane of each.
+for ever. An account and each of its scoped keys count their own sequences: each is a lane, named by the state key
+of the record that counts. A transaction with several signers stands in a lane of each.
 
 The price of a transaction is `(tip << 128) // gas_limit`: two distinct fractions with denominators below
 2^64 differ by more than 2^-128, so this orders exactly as cross-multiplication does.
@@ -15,16 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
-from operator import attrgetter
 
+from node.pool_order import Order
 from node.pool_parts import (
-    MAIN_KEY,
     Added,
     Entry,
     Lane,
     Limits,
     Queue,
     Remembered,
+    address_of_lane,
+    lane_of,
     lanes_of,
     outbids,
     price_of,
@@ -37,9 +38,10 @@ from qenex.errors import (
     TooManyPending,
     WrongSequence,
 )
-from qenex.transaction import Transaction, witness_hash
+from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.transaction import Transaction, Transfer, witness_hash
 
-__all__ = ["MAIN_KEY", "Added", "Entry", "Limits", "Mempool", "Order", "Remembered", "outbids", "price_of"]
+__all__ = ["Added", "Entry", "Limits", "Mempool", "Order", "Remembered", "outbids", "price_of"]
 
 _new = tuple.__new__
 
@@ -53,8 +55,12 @@ class Mempool:
         """Bytes of all waiting transactions."""
         self._by_witness: dict[bytes, Entry] = {}
         self._by_tx: dict[bytes, Entry] = {}
-        self._queues: dict[Lane, Queue] = {}
-        self._by_address: dict[Address, tuple[Lane, ...]] = {}
+        self._queues: dict[Lane, Queue | Entry] = {}
+        """An entry that is alone in its only lane stands for its queue: most are."""
+        self._scoped: dict[Address, tuple[Lane, ...]] = {}
+        """Lanes of an account besides its own."""
+        self._priced = 0
+        """Entries that offer a tip: without one, arrival alone is the order."""
         self._shared: dict[Address, int] = {}
         self._worst: list[tuple[int, int, int, Entry]] | None = None
         self._expiry: dict[int, list[Entry]] = {}
@@ -99,15 +105,15 @@ class Mempool:
         """
         old = None
         queues = self._queues
-        for signer in tx.signers:
-            address, _, _, scoped_key = signer
-            queue = queues.get((address, MAIN_KEY if scoped_key is None else scoped_key))
-            old = None if queue is None else queue.at(signer.sequence)
+        lanes = lanes_of(tx)
+        for lane, sequence in lanes:
+            queue = queues.get(lane)
+            old = None if queue is None else queue.at(sequence)
             if old is not None:
                 break
         if old is None:
             return None
-        if (len(tx.signers) > 1 or len(old.lanes) > 1) and sorted(old.lanes) != sorted(lanes_of(tx)):
+        if (len(lanes) > 1 or old.others) and sorted(old.lanes) != sorted(lanes):
             raise ReplacementUnderpriced(
                 f"transaction {old.tx.tx_id.hex()} is pending with other signers or sequences",
                 hint="a replacement has the same signers with the same sequences",
@@ -125,10 +131,9 @@ class Mempool:
         Raises TooManyPending or MempoolFull.
         """
         queues = self._queues
-        for signer in tx.signers:
-            address, _, _, scoped_key = signer
-            queue = queues.get((address, MAIN_KEY if scoped_key is None else scoped_key))
-            if queue is not None and signer.sequence >= queue.first + self.limits.per_sender:
+        for lane, sequence in lanes_of(tx):
+            queue = queues.get(lane)
+            if queue is not None and sequence >= queue.first + self.limits.per_sender:
                 raise TooManyPending(f"{len(queue.entries)} transactions of this sender are pending")
         full = len(self._by_witness) >= self.limits.max_count
         if full or self.size + len(tx.raw) > self.limits.max_bytes:
@@ -138,9 +143,24 @@ class Mempool:
             if not worst or (price_of(tx) <= worst[0][0] and self.replaced_by(tx) is None):
                 raise MempoolFull(f"{len(self._by_witness)} transactions with {self.size} bytes are pending")
 
-    def next_sequence(self, lane: Lane) -> int | None:
-        """The sequence after the lane's last pending one; None when nothing is pending."""
-        queue = self._queues.get(lane)
+    def welcomes(self, tx: Transfer) -> bool:
+        """Whether a transfer is new, the first in its lane, signed by who shares nothing that waits, and has room.
+
+        Then nothing here speaks against it. False says nothing: ask `check_known`, `check_room` and `replaced_by`.
+        """
+        included, limits, tx_id = self._included, self.limits, tx.tx_id
+        return (
+            tx.sender not in self._queues  # else the same one may be there, under whatever signature
+            and tx_id not in included.young
+            and tx_id not in included.old
+            and len(self._by_witness) < limits.max_count
+            and self.size + len(tx.raw) <= limits.max_bytes
+            and not (self._shared and tx.sender[2:] in self._shared)
+        )
+
+    def next_sequence(self, address: Address, scoped_key: int | None = None) -> int | None:
+        """The sequence after the last pending one of an account or its scoped key; None when nothing is pending."""
+        queue = self._queues.get(lane_of(address, scoped_key))
         return None if queue is None else queue.first + len(queue.entries)
 
     def pending(self, address: Address) -> list[Transaction]:
@@ -162,26 +182,26 @@ class Mempool:
         """`add` for a caller that has just asked `check_known` and `replaced_by`."""
         lanes = lanes_of(tx)
         if replaced is None and len(lanes) == 1 and self._has_room(tx):
-            return _new(Added, (self._append(tx, lanes), None, ()))
+            return _new(Added, (self._append(tx, lanes[0]), None, ()))
         if replaced is None:
             self._check_places(lanes)
-        entry = Entry(tx, lanes, price_of(tx), self._serial, self._serial)
+        entry = Entry(tx, *lanes[0], lanes if len(lanes) > 1 else (), price_of(tx), self._serial)
         entry.effective = self._effective(entry)
         victims = self._make_room(entry, replaced)
         self._serial += 1
         evicted: list[Entry] = []
         if replaced is None:
             for lane, sequence in lanes:
-                queue = self._queues.get(lane)
-                if queue is None:
-                    queue = self._queues[lane] = Queue(sequence)
+                if lane in self._queues:
+                    self._queue(lane).entries.append(entry)
+                else:
+                    self._queues[lane] = Queue(sequence, [entry])
                     self._list(lane)
-                queue.entries.append(entry)
         else:
             entry.arrival = replaced.arrival  # keeps arrivals ascending along a lane
             self._forget(replaced)
             for lane, sequence in lanes:
-                queue = self._queues[lane]
+                queue = self._queue(lane)
                 queue.entries[sequence - queue.first] = entry
         self._remember(entry)
         if replaced is not None:
@@ -194,29 +214,50 @@ class Mempool:
         limits = self.limits
         return len(self._by_witness) < limits.max_count and self.size + len(tx.raw) <= limits.max_bytes
 
-    def _append(self, tx: Transaction, lanes: tuple[tuple[Lane, int], ...]) -> Entry:
+    def _append(self, tx: Transaction, place: tuple[Lane, int]) -> Entry:
         """The usual admission: one signer, nothing replaced, nothing evicted. 2 us where the general way takes 4.
 
         Raises as `_check_places`.
         """
-        lane, sequence = lanes[0]
+        lane, sequence = place
         serial = self._serial
-        entry = Entry(tx, lanes, price_of(tx), serial, serial)
-        queue = self._queues.get(lane)
-        if queue is None:
-            queue = self._queues[lane] = Queue(sequence)
-            by_address, address = self._by_address, lane[0]
-            # Nearly always his only lane: without `_list`'s joining of tuples.
-            by_address[address] = (*by_address[address], lane) if address in by_address else (lane,)
-        else:
-            self._check_places(lanes)
+        entry = Entry(tx, lane, sequence, (), price_of(tx), serial)
+        if lane in self._queues:
+            self._check_places((place,))
+            queue = self._queue(lane)
             before = queue.entries[-1].effective
             if before < entry.effective:
                 entry.effective = before
-        queue.entries.append(entry)
+            queue.entries.append(entry)
+        else:
+            self._queues[lane] = entry
+            self._list(lane)
         self._serial = serial + 1
         self._remember(entry)
         return entry
+
+    def place_transfer(self, tx: Transfer) -> None:
+        """`place` for a transfer that `welcomes` has just passed: what a plain admission writes, and nothing besides."""
+        by_witness, lane, serial = self._by_witness, tx.sender, self._serial
+        self._serial = serial + 1
+        expiring = self._expiry.get(tx.valid_until)
+        crowded = self._worst is not None or self._expiring > 2 * len(by_witness) + 1_000
+        if tx.tip or expiring is None or crowded:
+            entry = self._queues[lane] = Entry(tx, lane, tx.sequence, (), price_of(tx), serial)
+            self._remember(entry)
+            return
+        entry = Entry(tx, lane, tx.sequence, (), 0, serial)
+        self._queues[lane] = by_witness[tx.witness_id] = self._by_tx[tx.tx_id] = entry
+        self.size += entry.size
+        expiring.append(entry)
+        self._expiring += 1
+
+    def _queue(self, lane: Lane) -> Queue:
+        """A lane's queue, to be changed."""
+        queue = self._queues[lane]
+        if isinstance(queue, Entry):
+            queue = self._queues[lane] = Queue(queue.sequence, [queue])
+        return queue
 
     def _check_places(self, lanes: tuple[tuple[Lane, int], ...]) -> None:
         for lane, sequence in lanes:
@@ -274,9 +315,11 @@ class Mempool:
         self._by_witness[tx.witness_id] = entry
         self._by_tx[tx.tx_id] = entry
         self.size += entry.size
-        if len(entry.lanes) > 1:
-            for (address, _), _sequence in entry.lanes:
-                self._shared[address] = self._shared.get(address, 0) + 1
+        if entry.price:
+            self._priced += 1
+        for lane, _ in entry.others:
+            address = address_of_lane(lane)
+            self._shared[address] = self._shared.get(address, 0) + 1
         if self._worst is not None:
             heappush(self._worst, (entry.effective, -entry.arrival, entry.serial, entry))
         expiring = self._expiry.get(tx.valid_until)
@@ -328,23 +371,28 @@ class Mempool:
         del self._by_witness[entry.tx.witness_id]
         del self._by_tx[entry.tx.tx_id]
         self.size -= entry.size
-        if len(entry.lanes) > 1:
-            for (address, _), _sequence in entry.lanes:
-                self._shared[address] -= 1
-                if not self._shared[address]:
-                    del self._shared[address]
+        if entry.price:
+            self._priced -= 1
+        for lane, _ in entry.others:
+            address = address_of_lane(lane)
+            self._shared[address] -= 1
+            if not self._shared[address]:
+                del self._shared[address]
 
     def _list(self, lane: Lane) -> None:
-        # Nearly always its only lane: a tuple, for a dict of one would hold 230 bytes a sender.
-        self._by_address[lane[0]] = (*self._by_address.get(lane[0], ()), lane)
+        if lane[:2] != ACCOUNT_RECORDS:
+            address = address_of_lane(lane)
+            self._scoped[address] = (*self._scoped.get(address, ()), lane)
 
     def _unlist(self, lane: Lane) -> None:
         del self._queues[lane]
-        others = tuple([other for other in self._by_address[lane[0]] if other != lane])
-        if others:
-            self._by_address[lane[0]] = others
-        else:
-            del self._by_address[lane[0]]
+        if lane[:2] != ACCOUNT_RECORDS:
+            address = address_of_lane(lane)
+            others = tuple([other for other in self._scoped[address] if other != lane])
+            if others:
+                self._scoped[address] = others
+            else:
+                del self._scoped[address]
 
     def _drop(self, entry: Entry) -> list[Entry]:
         """Remove an entry and everything after it in its lanes; returns what was removed."""
@@ -357,9 +405,9 @@ class Mempool:
             self._forget(at)
             removed.append(at)
             for lane, sequence in at.lanes:
-                queue = self._queues.get(lane)
-                if queue is None:
+                if lane not in self._queues:
                     continue
+                queue = self._queue(lane)
                 index = sequence - queue.first
                 waiting += queue.entries[index + 1 :]
                 del queue.entries[index:]
@@ -379,23 +427,27 @@ class Mempool:
         transaction used goes, and its followers stay only if their sequences still join on.
         """
         impossible: list[Transaction] = []
-        queues, find = self._queues, self._by_witness.get
+        queues, by_witness, by_tx, remember = self._queues, self._by_witness, self._by_tx, self._included.add
         for tx in transactions:
-            self._included.add(tx.tx_id)
-            entry = find(tx.witness_id)
-            if entry is not None and len(entry.lanes) == 1:
-                lane, sequence = entry.lanes[0]
-                if queues[lane].first == sequence:
-                    self._forget(entry)
-                    self._pop_head(lane)
-                    continue
-            if entry is not None and self._is_head(entry):
+            remember(tx.tx_id)
+            entry = by_witness.get(tx.witness_id)
+            if entry is None:
+                for lane, sequence in lanes_of(tx):
+                    impossible += self._pass_sequence(lane, sequence)
+                continue
+            lane = entry.lane
+            if queues[lane] is entry and not entry.price and lane[:2] == ACCOUNT_RECORDS:
+                # Alone in its only lane, as most are: `_forget` and `_unlist`, without a call.
+                entry.alive = False
+                del by_witness[tx.witness_id], by_tx[tx.tx_id], queues[lane]
+                self.size -= entry.size
+            elif self._is_head(entry):
                 self._forget(entry)
                 for lane, _ in entry.lanes:
                     self._pop_head(lane)
-                continue
-            for lane, sequence in lanes_of(tx):
-                impossible += self._pass_sequence(lane, sequence)
+            else:
+                for lane, sequence in entry.lanes:
+                    impossible += self._pass_sequence(lane, sequence)
         if 2 * len(self._by_witness) < self.limits.max_count and 2 * self.size < self.limits.max_bytes:
             self._worst = None
         return impossible
@@ -404,10 +456,10 @@ class Mempool:
         return all(self._queues[lane].first == sequence for lane, sequence in entry.lanes)
 
     def _pop_head(self, lane: Lane) -> None:
-        queue = self._queues[lane]
-        if len(queue.entries) == 1:
+        if len(self._queues[lane].entries) == 1:
             self._unlist(lane)
             return
+        queue = self._queue(lane)
         queue.first += 1
         del queue.entries[0]
 
@@ -417,7 +469,7 @@ class Mempool:
         gone: list[Transaction] = []
         while queue is not None and queue.first <= sequence:
             head = queue.entries[0]
-            if len(head.lanes) > 1:
+            if head.others:
                 gone += [entry.tx for entry in self._drop(head)]
             else:
                 self._forget(head)
@@ -444,7 +496,8 @@ class Mempool:
         self._by_witness.clear()
         self._by_tx.clear()
         self._queues.clear()
-        self._by_address.clear()
+        self._scoped.clear()
+        self._priced = 0
         self._shared.clear()
         self._worst = None
         self._expiry.clear()
@@ -475,13 +528,15 @@ class Mempool:
 
     def statistics(self) -> Mapping[str, int]:
         """Counts for metrics: transactions, bytes, senders."""
-        return {"transactions": len(self._by_witness), "bytes": self.size, "senders": len(self._by_address)}
+        own = len(self._queues) - sum([len(lanes) for lanes in self._scoped.values()])
+        others = sum([ACCOUNT_RECORDS + address not in self._queues for address in self._scoped])
+        return {"transactions": len(self._by_witness), "bytes": self.size, "senders": own + others}
 
     def _heads(self) -> list[Entry]:
         """Entries with nothing before them in any lane."""
         heads = [queue.entries[0] for queue in self._queues.values()]
         if self._shared:  # else nothing stands in more than one lane
-            heads = [head for head in heads if len(head.lanes) == 1 or self._is_head(head)]
+            heads = [head for head in heads if not head.others or self._is_head(head)]
             heads = list({head.serial: head for head in heads}.values())
         return heads
 
@@ -497,18 +552,16 @@ class Mempool:
         """Lanes in which something stands before this entry."""
         return sum([self._queues[lane].first != sequence for lane, sequence in entry.lanes])
 
-    def waiting(self, keys: Iterable[bytes], prefix: bytes) -> dict[Address, None]:
-        """The accounts with something that waits, of those whose address follows `prefix` in `keys`."""
-        by_address, size = self._by_address, len(prefix)
-        return {
-            Address(address): None
-            for key in keys
-            if (address := key[size:]) in by_address and key[:size] == prefix
-        }
+    def waiting(self, keys: Iterable[bytes]) -> dict[Address, None]:
+        """The accounts with something that waits, of those whose record lies at one of these state keys."""
+        queues, scoped = self._queues, self._scoped
+        # The lane of an account's own key is named by its record's state key.
+        found = [key for key in keys if key in queues or (scoped and key[2:] in scoped)]
+        return {Address(key[2:]): None for key in found if key[:2] == ACCOUNT_RECORDS}
 
     def has(self, address: Address) -> bool:
         """Whether something waits that this account signs."""
-        return address in self._by_address
+        return ACCOUNT_RECORDS + address in self._queues or address in self._scoped
 
     def shares(self, address: Address) -> bool:
         """Whether something waits that this account signs together with others."""
@@ -517,70 +570,9 @@ class Mempool:
     def entries_of(self, address: Address) -> list[Entry]:
         """What waits with this account as a signer, in order of arrival (so predecessors come first)."""
         found: dict[int, Entry] = {}
-        for lane in self._by_address.get(address, ()):
+        own = ACCOUNT_RECORDS + address
+        lanes = self._scoped.get(address, ())
+        for lane in (own, *lanes) if own in self._queues else lanes:
             for entry in self._queues[lane].entries:
                 found[entry.serial] = entry
         return sorted(found.values(), key=lambda entry: entry.arrival)
-
-
-_place = attrgetter("arrival")
-
-
-def _rank(entry: Entry) -> tuple[int, int, int]:
-    return -entry.price, entry.arrival, entry.serial
-
-
-class Order:
-    """Iterator over waiting transactions: sequences within a sender, then price, then arrival."""
-
-    __slots__ = ("_at", "_first", "_last", "_later", "_missing", "_pool")
-
-    def __init__(self, pool: Mempool) -> None:
-        self._pool = pool
-        # Sorting is linear where arrival alone decides; a heap of all senders is not. Nor are ranks made for it.
-        self._first = pool._heads()
-        self._first.sort(key=_rank if len({head.price for head in self._first}) > 1 else _place)
-        self._later: list[tuple[int, int, int, Entry]] = []
-        self._missing: dict[int, int] = {}
-        self._at = 0
-        self._last: Entry | None = None
-
-    def __iter__(self) -> Order:
-        return self
-
-    def __next__(self) -> Transaction:
-        if self._last is not None:
-            self._release_followers(self._last)
-            self._last = None
-        first, later = self._first, self._later
-        while True:
-            at = self._at
-            if later and (at == len(first) or later[0][:3] < _rank(first[at])):
-                entry = heappop(later)[3]
-            elif at < len(first):
-                entry = first[at]
-                self._at += 1
-            else:
-                raise StopIteration
-            if entry.alive:
-                self._last = entry
-                return entry.tx
-
-    def skip(self) -> None:
-        """Leave out what follows the last transaction in its lanes: without it they cannot stand."""
-        self._last = None
-
-    def _release_followers(self, entry: Entry) -> None:
-        if len(entry.lanes) == 1:  # nearly always the only one of its sender: nothing follows
-            lane, sequence = entry.lanes[0]
-            queue = self._pool._queues.get(lane)
-            if queue is None or sequence + 1 >= queue.first + len(queue.entries):
-                return
-        for follower in self._pool._followers(entry):
-            missing = 0
-            if len(follower.lanes) > 1:
-                known = self._missing.get(follower.serial)
-                missing = (self._pool._lanes_not_first(follower) if known is None else known) - 1
-                self._missing[follower.serial] = missing
-            if missing == 0:
-                heappush(self._later, (-follower.price, follower.arrival, follower.serial, follower))

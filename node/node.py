@@ -315,7 +315,7 @@ class Node:
         metrics.round.set(committed.round)
         metrics.blocks.inc()
         metrics.transactions.inc(len(result.receipts))
-        metrics.failed.inc(sum([receipt.status != 0 for receipt in result.receipts]))
+        metrics.failed.inc(result.receipts.failed)
         metrics.gas.inc(result.gas_used)
         metrics.block_size.set(committed.size)
         if self._last_time:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from qenex.crypto.address import Address
-from qenex.transaction import Signer, Transaction
+from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.transaction import Transaction, Transfer
+from vm.scoped import scoped_state_key
 
 MAX_PENDING_PER_SENDER = 64
 """Pending transactions of one lane."""
 REPLACEMENT_PERCENT = 110
 """A replacement offers at least this percentage of the replaced tip per gas, and more than it."""
-MAIN_KEY = -1
-
-Lane = tuple[Address, int]
-"""An account and the scoped key that signs for it (MAIN_KEY: its own key)."""
+Lane = bytes
+"""State key of the record that counts the sequences: an account's, or that of one of its scoped keys."""
 
 
 class Limits(NamedTuple):
@@ -27,24 +28,64 @@ class Limits(NamedTuple):
 
 
 class Entry:
-    """One waiting transaction. `price` is its own, `effective` the lowest on the way to it."""
+    """One waiting transaction. `price` is its own, `effective` the lowest on the way to it.
 
-    __slots__ = ("alive", "arrival", "effective", "lanes", "price", "serial", "size", "tx")
+    `lane` and `sequence` are its first signer's, `others` those of all if there are several. While it is alone in its only
+    lane it stands there for the lane's `Queue`, which most lanes never need.
+    """
+
+    __slots__ = (
+        "alive",
+        "arrival",
+        "effective",
+        "lane",
+        "others",
+        "price",
+        "sequence",
+        "serial",
+        "size",
+        "tx",
+    )
 
     def __init__(
-        self, tx: Transaction, lanes: tuple[tuple[Lane, int], ...], price: int, arrival: int, serial: int
+        self,
+        tx: Transaction,
+        lane: Lane,
+        sequence: int,
+        others: tuple[tuple[Lane, int], ...],
+        price: int,
+        serial: int,
     ) -> None:
         self.tx = tx
-        self.lanes = lanes
-        self.price = price
-        self.effective = price
-        self.arrival = arrival
-        self.serial = serial
+        self.lane = lane
+        self.sequence = sequence
+        self.others = others
+        self.price = self.effective = price
+        self.arrival = self.serial = serial
         self.size = len(tx.raw)
         self.alive = True
 
     def __repr__(self) -> str:
         return f"Entry({self.tx.tx_id.hex()[:12]}, price={self.price}, arrival={self.arrival})"
+
+    @property
+    def lanes(self) -> tuple[tuple[Lane, int], ...]:
+        """`(lane, sequence)` of each signer."""
+        return self.others or ((self.lane, self.sequence),)
+
+    @property
+    def first(self) -> int:
+        """As a queue: the only sequence in it."""
+        return self.sequence
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """As a queue: the only entry in it."""
+        return (self,)
+
+    def at(self, sequence: int) -> Entry | None:
+        """As a queue."""
+        return self if sequence == self.sequence else None
 
 
 class Added(NamedTuple):
@@ -60,9 +101,9 @@ class Queue:
 
     __slots__ = ("entries", "first")
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, entries: list[Entry]) -> None:
         self.first = first
-        self.entries: list[Entry] = []
+        self.entries = entries
 
     def at(self, sequence: int) -> Entry | None:
         index = sequence - self.first
@@ -71,22 +112,28 @@ class Queue:
 
 def price_of(tx: Transaction) -> int:
     """Tip per gas, scaled by 2^128: compares exactly as the fraction does."""
-    tip = tx.fee.tip
-    return (tip << 128) // (tx.fee.gas_limit or 1) if tip else 0
+    if type(tx) is Transfer:
+        tip, gas_limit = tx.tip, tx.gas_limit
+    else:
+        _, gas_limit, tip = tx.fee
+    return (tip << 128) // (gas_limit or 1) if tip else 0
 
 
-def lane_of(signer: Signer) -> Lane:
-    """The lane whose sequence this signer uses."""
-    return signer.address, MAIN_KEY if signer.scoped_key is None else signer.scoped_key
+def lane_of(address: Address, scoped_key: int | None) -> Lane:
+    """The lane whose sequence the account's own key, or this one of its scoped keys, uses."""
+    return ACCOUNT_RECORDS + address if scoped_key is None else scoped_state_key(address, scoped_key)
+
+
+def address_of_lane(lane: Lane) -> Address:
+    """Whose lane it is."""
+    return Address(lane[2:34])
 
 
 def lanes_of(tx: Transaction) -> tuple[tuple[Lane, int], ...]:
     """`(lane, sequence)` of each signer."""
-    signers = tx.signers
-    if len(signers) == 1:
-        address, sequence, _, scoped_key = signers[0]
-        return (((address, MAIN_KEY if scoped_key is None else scoped_key), sequence),)
-    return tuple([(lane_of(signer), signer.sequence) for signer in tx.signers])
+    if type(tx) is Transfer:
+        return ((tx.sender, tx.sequence),)
+    return tuple([(lane_of(address, scoped), sequence) for address, sequence, _, scoped in tx.signers])
 
 
 def outbids(new: Transaction, old: Transaction) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ledger.state import Readable, Value
 from ledger.store import Ledger
-from node.mempool import MAIN_KEY, Mempool
+from node.mempool import Mempool
 from node.turns import Turns
 from qenex.block import Receipt
 from qenex.crypto.address import Address, account_key
@@ -191,7 +191,7 @@ class Simulator:
 
     def next_sequence(self, address: Address) -> int:
         """The sequence of the account's next transaction, those that wait in the pool counted."""
-        pending = self._mempool.next_sequence((address, MAIN_KEY))
+        pending = self._mempool.next_sequence(address)
         return self._record(address).sequence if pending is None else pending
 
     def _record(self, address: Address) -> Account:
@@ -236,7 +236,7 @@ class Simulator:
         if found is None:
             return {}
         record = found
-        following = self._mempool.next_sequence((signer.address, signer.scoped_key))
+        following = self._mempool.next_sequence(signer.address, signer.scoped_key)
         if following is not None and found.sequence < signer.sequence <= following:
             record = record._replace(sequence=signer.sequence)
         if gift:

@@ -8,7 +8,8 @@ what is signed. Raw: `[body bin, signatures]`. `tx_id` names the body, `witness_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from sys import intern
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -17,7 +18,8 @@ from qenex.crypto.address import Address
 from qenex.crypto.multisig import MAX_DESCRIPTOR_SIZE, MAX_MEMBERS, MULTISIG_TAG
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import hasher
-from qenex.types import MAX_AMOUNT, U8, U16, U64, Amount
+from qenex.state_keys import ACCOUNT_RECORDS
+from qenex.types import MAX_AMOUNT, QXC, U8, U16, U64, Amount
 
 MAX_TRANSACTION_SIZE: Final = 64 * 1024
 MAX_MESSAGES: Final = 128
@@ -31,6 +33,12 @@ MAX_SIGNATURE_SIZE: Final = 16 * 1024
 MAX_ARGUMENTS: Final = 64
 MAX_NAME_SIZE: Final = 64
 KIND: Final = "tx"
+TRANSFER: Final = "bank.send"
+"""Name of the message that a `Transfer` carries."""
+
+_SEND: Final = b"\x91\x93\xa9" + TRANSFER.encode() + b"\x92\xc4\x20"
+"""How the only message of such a transaction begins: others are not taken apart twice."""
+_U64: Final = 1 << 64
 
 _SHORT_BODY: Final = b"\x92\xc4"
 _ONE_SIGNATURE: Final = b"\x91\xc4\x40"
@@ -72,24 +80,12 @@ class Fee(NamedTuple):
 
 
 class Transaction:
-    """A decoded transaction. Immutable by convention; `raw` is the identity."""
+    """A decoded transaction. Immutable by convention; `raw` is the identity.
 
-    __slots__ = (
-        "body_bytes",
-        "chain_id",
-        "fee",
-        "lease",
-        "memo",
-        "messages",
-        "plan",
-        "raw",
-        "signatures",
-        "signers",
-        "tx_id",
-        "valid_until",
-        "verified",
-        "witness_id",
-    )
+    Reading makes one of its two forms: `Transfer`, or one that has all parts at hand.
+    """
+
+    __slots__ = ("chain_id", "plan", "raw", "tx_id", "valid_until", "verified", "witness_id")
 
     raw: bytes
     body_bytes: bytes
@@ -115,6 +111,75 @@ class Transaction:
     def size(self) -> int:
         """Bytes on the wire."""
         return len(self.raw)
+
+
+class _Whole(Transaction):
+    """A transaction with all its parts."""
+
+    __slots__ = ("body_bytes", "fee", "lease", "memo", "messages", "signatures", "signers")
+
+
+def _later(name: str) -> Any:
+    """A part of a `Transfer` that is read from its bytes when somebody asks."""
+
+    def read(self: Transfer) -> Any:
+        return getattr(self.whole, name)
+
+    return property(read, doc=f"`Transaction.{name}`.")
+
+
+class Transfer(Transaction):
+    """What most transactions are: one signer, with his account's key, sends QXC, without key, lease and memo.
+
+    It holds flat what its checks and its execution need, in one object where the general form has fifteen: ten thousand
+    wait between arrival and block, and what a processor's caches do not hold costs it more than what it computes.
+    """
+
+    __slots__ = (
+        "_whole",
+        "amount",
+        "fee_max",
+        "gas_limit",
+        "recipient",
+        "sender",
+        "sequence",
+        "tip",
+    )
+
+    _whole: Transaction | None
+    sender: bytes
+    """State key of the signer's account record; of who receives in `recipient`."""
+    recipient: bytes
+    sequence: int
+    amount: int
+    """Base units of QXC, at least 1. `fee_max`, `gas_limit` and `tip` are the parts of `Fee`."""
+    fee_max: int
+    gas_limit: int
+    tip: int
+
+    signers: tuple[Signer, ...] = _later("signers")
+    messages: tuple[Message, ...] = _later("messages")
+    fee: Fee = _later("fee")
+    lease: bytes | None = _later("lease")
+    memo: str = _later("memo")
+
+    @property
+    def body_bytes(self) -> bytes:  # type: ignore[override]  # nobody sets a part of what was read
+        """The bytes that are signed."""
+        return self.raw[3:-67]
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:  # type: ignore[override]  # as above
+        """The one signature."""
+        return (self.raw[-64:],)
+
+    @property
+    def whole(self) -> Transaction:
+        """The same transaction with all its parts."""
+        whole = self._whole
+        if whole is None:
+            whole = self._whole = _decode_whole(self.raw)
+        return whole
 
 
 def _bad(what: str) -> MalformedBytes:
@@ -203,7 +268,7 @@ def _signatures(value: Plain, signers: int) -> tuple[Signature, ...]:
     return value
 
 
-def _read_body(body_bytes: bytes, tx: Transaction) -> None:
+def _read_body(body_bytes: bytes, tx: _Whole) -> None:
     body = _unpack(body_bytes)
     if type(body) is not tuple or len(body) != 8 or body[0] != KIND:
         raise _bad('the body is ["tx", chain_id, signers, messages, fee, valid_until, lease?, memo]')
@@ -267,6 +332,89 @@ def _outer(raw: bytes) -> tuple[bytes, Plain]:
     return outer[0], outer[1]
 
 
+def _read_transfer(raw: bytes) -> Transfer | None:
+    """A plain transfer, in a third of the time that reading any transaction takes; None for all else.
+
+    What is read here is read by `_decode_whole` as well, with the same meaning; what has to be refused is left to it.
+    """
+    end = len(raw) - 64
+    if raw[:2] != _SHORT_BODY or raw[end - 3 : end] != _ONE_SIGNATURE or raw[2] != end - 6:
+        return None
+    body = raw[3 : end - 3]
+    if _SEND not in body:
+        return None
+    try:
+        value = msgpack.unpackb(
+            body, use_list=False, ext_hook=unpack_ext, max_array_len=1024, max_map_len=0, max_ext_len=128
+        )
+        kind, chain_id, (signer,), (message,), fee, valid_until, lease, memo = value
+        address, sequence, public_key, scoped_key = signer
+        name, (recipient, (denom, amount)), index = message
+        fee_max, gas_limit, tip = fee
+        # Text and bytes can be taken apart as arrays can: hence the types, also of the fee, whose parts are integers.
+        if (
+            kind != KIND
+            or type(chain_id) is not str
+            or not 1 <= len(chain_id) <= 64
+            or type(address) is not bytes
+            or len(address) != 32
+            or type(sequence) is not int
+            or not 0 <= sequence < _U64
+            or public_key is not None
+            or scoped_key is not None
+            or name != TRANSFER
+            or type(recipient) is not bytes
+            or len(recipient) != 32
+            or denom != QXC
+            or type(amount) is not int
+            or not 0 < amount < MAX_AMOUNT
+            or type(index) is not int
+            or index
+            or type(fee) is not tuple
+            or type(fee_max) is not int
+            or not 0 <= fee_max < MAX_AMOUNT
+            or type(gas_limit) is not int
+            or not 0 <= gas_limit < _U64
+            or type(tip) is not int
+            or not 0 <= tip < MAX_AMOUNT
+            or type(valid_until) is not int
+            or not 0 <= valid_until < _U64
+            or lease is not None
+            or memo != ""
+            or pack(value) != body
+        ):
+            return None
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):
+        return None
+    tx = Transfer()
+    tx.raw = raw
+    tx.chain_id = intern(chain_id)
+    tx.sender = ACCOUNT_RECORDS + address
+    tx.recipient = ACCOUNT_RECORDS + recipient
+    tx.sequence = sequence
+    tx.amount = amount
+    tx.fee_max = fee_max
+    tx.gas_limit = gas_limit
+    tx.tip = tip
+    tx.valid_until = valid_until
+    tx.plan = tx.verified = None
+    tx._whole = None
+    tx.tx_id = transaction_hash(body)
+    tx.witness_id = witness_hash(raw)
+    return tx
+
+
+def _decode_whole(raw: bytes) -> Transaction:
+    body, signatures = _outer(raw)
+    tx = _Whole()
+    _read_body(body, tx)
+    tx.signatures = _signatures(signatures, len(tx.signers))
+    tx.raw = raw
+    tx.tx_id = transaction_hash(body)
+    tx.witness_id = witness_hash(raw)
+    return tx
+
+
 def decode_transaction(raw: bytes) -> Transaction:
     """Read signed bytes strictly. Signatures are not verified here.
 
@@ -274,14 +422,7 @@ def decode_transaction(raw: bytes) -> Transaction:
     """
     if len(raw) > MAX_TRANSACTION_SIZE:
         raise TooLarge(f"transaction of {len(raw)} bytes, at most {MAX_TRANSACTION_SIZE} allowed")
-    body, signatures = _outer(raw)
-    tx = Transaction()
-    _read_body(body, tx)
-    tx.signatures = _signatures(signatures, len(tx.signers))
-    tx.raw = raw
-    tx.tx_id = transaction_hash(body)
-    tx.witness_id = witness_hash(raw)
-    return tx
+    return _read_transfer(raw) or _decode_whole(raw)
 
 
 def decode_body(body_bytes: bytes) -> Transaction:
@@ -291,7 +432,7 @@ def decode_body(body_bytes: bytes) -> Transaction:
     """
     if len(body_bytes) > MAX_TRANSACTION_SIZE:
         raise TooLarge(f"body of {len(body_bytes)} bytes, at most {MAX_TRANSACTION_SIZE} allowed")
-    tx = Transaction()
+    tx = _Whole()
     _read_body(body_bytes, tx)
     tx.signatures = ()
     tx.raw = b""

@@ -1,6 +1,6 @@
 """Execution of one block: hooks, transactions in their scopes, fees, and the result.
 
-A page to read from top to bottom: `begin` -> `execute` per transaction -> `end`.
+A page to read from top to bottom: `begin` -> `take` or `execute` per transaction -> `end`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from qenex.errors import (
 )
 from qenex.hashing import hasher
 from qenex.state_keys import ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
-from qenex.transaction import Transaction
+from qenex.transaction import Transaction, Transfer
 from qenex.types import QXC
 from vm.context import MAX_HOOK_EVENTS, BlockInfo, Context
 from vm.core import Core, FeesSettled, HookFailed, Pause
@@ -35,7 +35,9 @@ from vm.gas import Gas, gas_schedule
 from vm.guard import Guard, count_outflow, give_fee_back, guard_state_key, newly_queued
 from vm.module import Module
 from vm.money import check_block_conservation, check_conservation, debits_of, outflow_of
+from vm.receipts import Receipts
 from vm.scoped import current, give_back, scoped_key_of, scoped_state_key, spend
+from vm.transfers import short_way
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -61,7 +63,7 @@ class MachineFault(BaseException):
 class BlockResult(NamedTuple):
     """Everything a block did. `changes` maps state keys to new values (None: deleted)."""
 
-    receipts: list[Receipt]
+    receipts: Receipts
     encoded_receipts: list[bytes]
     begin_events: tuple[Event, ...]
     end_events: tuple[Event, ...]
@@ -93,8 +95,9 @@ class BlockExecution:
         self.size = 0
         self.base_fees = 0
         self.tips = 0
-        self.receipts: list[Receipt] = []
-        self.encoded: list[bytes] = []
+        self.receipts = Receipts(machine.registry)
+        self.others = 0
+        """Transactions that went the general way."""
         self._gas = Gas(self.schedule, UNLIMITED)
         """The meter of the transaction that runs; one object for all, as is its bound method."""
         self._created = self._gas.created
@@ -103,6 +106,7 @@ class BlockExecution:
         for piece in info.evidence:
             self.core.record_evidence(piece, info.time)
         self.begin_events = self._hooks("begin_block", BEGIN_ORDER)
+        self._transfer = short_way(self)
 
     # -- transactions -----------------------------------------------------------------------
 
@@ -113,6 +117,19 @@ class BlockExecution:
             and self.size + len(tx.raw) + 5 <= self.params.max_block_bytes
         )
 
+    def take(self, tx: Transaction) -> bool:
+        """`fits` and `execute` for a block that is filled or checked: whether the transaction fitted.
+
+        Raises as `execute`. The receipt is among `receipts`.
+        """
+        if type(tx) is Transfer and self.machine.execution is self and self._transfer(tx):
+            self.error = None
+            return True
+        if not self.fits(tx):
+            return False
+        self.execute(tx)
+        return True
+
     def execute(self, tx: Transaction) -> Receipt:
         """Run one transaction in its own scope.
 
@@ -122,6 +139,7 @@ class BlockExecution:
         state, machine, ctx = self.state, self.machine, self.ctx
         if machine.execution is not self:
             raise MachineFault("another block has begun on this machine")
+        self.others += 1
         entered = enter(state, self.rules, machine.registry, tx, machine.verify)
         gas = self._gas
         gas.limit, gas.used = tx.fee.gas_limit, entered.intrinsic_gas
@@ -286,8 +304,7 @@ class BlockExecution:
             self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
         self.base_fees += base
         self.tips += tip
-        self.receipts.append(receipt)
-        self.encoded.append(encoded)
+        self.receipts.add(receipt, encoded)
         self.gas_used += gas_used
         self.size += len(tx.raw) + 5
         return receipt
@@ -383,12 +400,12 @@ class BlockExecution:
         begin, end = self.begin_events, tuple(end_events)
         return BlockResult(
             receipts=self.receipts,
-            encoded_receipts=self.encoded,
+            encoded_receipts=self.receipts.encoded,
             begin_events=begin,
             end_events=end,
             changes=self.state.changes(images),
             gas_used=self.gas_used,
-            results_root=results_root(self.encoded, begin, end),
+            results_root=results_root(self.receipts.encoded, begin, end),
             validators=self.core.validator_set(),
         )
 

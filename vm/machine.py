@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ledger.genesis import Genesis
-from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
+from ledger.state import MISSING, EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Evidence, Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG, multisig
 from qenex.crypto.address import Address, encode_address, module_address
@@ -25,8 +25,8 @@ from qenex.errors import (
     NotFound,
     QenexError,
 )
-from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT
-from qenex.transaction import Transaction
+from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
+from qenex.transaction import MAX_VALIDITY, TRANSFER, Transaction, Transfer
 from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
 from vm.calls import Parts, give_handles
@@ -52,6 +52,8 @@ from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 from vm.rotation import Rotation, rotation_for
 from vm.scoped import scoped_state_key
+
+_new = tuple.__new__
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -368,6 +370,7 @@ class CheckState:
         self._machine = machine
         self._chain_id = chain_id
         self._state = State(base)
+        self._transfers = TRANSFER in machine.registry.messages
         self._scoped: dict[Address, dict[bytes, None]] = {}
         """Scoped keys that pending transactions have used, by account: what `forget` drops beside the record."""
         self.rules: Rules
@@ -380,6 +383,7 @@ class CheckState:
         price = machine.price(base)
         self.rules = make_rules(self._chain_id, next_height, price, params.params, gas_schedule(1))
         self._state.rebase(base)
+        self._values, _, self._base_get = self._state.parts()
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
@@ -387,13 +391,15 @@ class CheckState:
 
     def forget_records(self, keys: Iterable[bytes]) -> None:
         """`forget` by the state keys of account records; other keys do not matter."""
-        written, scoped = self._state.written, self._scoped
+        values, scoped = self._values, self._scoped
         dropped: list[bytes] = []
         for key in keys:
-            record = written(key)
             if scoped and key[:2] == ACCOUNT_RECORDS:
                 dropped += scoped.pop(Address(key[2:]), ())
-            if record is None or key[:2] != ACCOUNT_RECORDS:
+            if key not in values or key[:2] != ACCOUNT_RECORDS:
+                continue
+            record = values[key]
+            if record is None:
                 continue
             stored = record[2]
             if stored and stored[0] in LONG_SCHEMES:
@@ -461,6 +467,49 @@ class CheckState:
     def scoped_among(self, changes: Mapping[bytes, object]) -> list[Address]:
         """The accounts whose scoped keys stand here and were changed by a block."""
         return [address for address, keys in self._scoped.items() if any(key in changes for key in keys)]
+
+    def key_of_transfer(self, tx: Transfer) -> bytes | None:
+        """The sender's key where `screen` would say the same and the sequence is the account's next; None: ask it."""
+        rules = self.rules
+        if not self._transfers or tx.chain_id != rules.chain_id:
+            return None
+        if not rules.height <= tx.valid_until <= rules.height + MAX_VALIDITY:
+            return None
+        account = self._values.get(tx.sender, MISSING)
+        if account is MISSING:
+            account = self._base_get(tx.sender)
+        if account is None or account[0] != tx.sequence:
+            return None
+        key: bytes = account[2]
+        return key if key and key[0] in rules.inline else None
+
+    def admit_transfer(self, tx: Transfer, key: bytes) -> bool:
+        """`admit` for a transfer that passes, under this key; False, and nothing is done, for `admit` to say why not."""
+        rules, sender = self.rules, tx.sender
+        if not self._transfers or tx.chain_id != rules.chain_id:
+            return False
+        if not rules.height <= tx.valid_until <= rules.height + MAX_VALIDITY:
+            return False
+        account = self._values.get(sender, MISSING)
+        if account is MISSING:
+            account = self._base_get(sender)
+        if account is None:
+            return False
+        sequence, balance, stored, fee_tier, flags = account
+        if sequence != tx.sequence or flags or stored != key:
+            return False
+        signature_gas = rules.inline.get(key[0])
+        if signature_gas is None:
+            return False
+        fee_max, gas_limit, schedule = tx.fee_max, tx.gas_limit, rules.schedule
+        gas = schedule.transaction + len(tx.raw) // schedule.bytes_per_gas + signature_gas
+        if (
+            not gas <= gas_limit <= rules.params.max_block_gas
+            or not gas_limit * rules.price + tx.tip <= fee_max <= balance
+        ):
+            return False
+        self._values[sender] = _new(Account, (sequence + 1, balance - fee_max, stored, fee_tier, flags))
+        return True
 
     def sequence(self, address: Address, scoped_key: int | None = None) -> int:
         """The sequence that the next pending transaction of an account, or of its scoped key, must have."""

@@ -67,13 +67,14 @@ _new = tuple.__new__
 class Money:
     """Balances and supplies over one state. Amounts are base units."""
 
-    __slots__ = ("_main_accounts", "_owners", "_state")
+    __slots__ = ("_owners", "_state", "main_accounts")
 
     def __init__(self, state: State, module_names: tuple[str, ...], owners: Map[Address, str]) -> None:
         self._state = state
         self._owners = owners
         names = {member.name.lower(): None for member in ModuleId} | dict.fromkeys(module_names)
-        self._main_accounts = {module_address(name): name for name in names}
+        self.main_accounts = {module_address(name): name for name in names}
+        """Name of the module by its main account; also of modules that a later version may bring."""
 
     # -- reading --------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class Money:
 
     def owner(self, address: Address) -> str:
         """Name of the module that an account belongs to, empty for a person's."""
-        name = self._main_accounts.get(address)
+        name = self.main_accounts.get(address)
         return name if name is not None else self._owners.get(address) or ""
 
     def is_closed(self, address: Address) -> bool:
@@ -101,7 +102,7 @@ class Money:
 
         The main accounts of modules that a later version may bring are closed already.
         """
-        if address in self._main_accounts:
+        if address in self.main_accounts:
             return True
         record = self._state.get(ACCOUNT_RECORDS + address)
         return record is not None and bool(record[4] & FLAG_MODULE_ACCOUNT)
@@ -139,7 +140,7 @@ class Money:
         if amount <= 0:
             raise AmountNotPositive(f"a transfer of {amount} QXC")
         state, source = self._state, ctx.actor
-        if target in self._main_accounts:
+        if target in self.main_accounts:
             raise RecipientClosed
         target_key = ACCOUNT_RECORDS + target
         payee = state.get(target_key)

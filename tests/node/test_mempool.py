@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +21,16 @@ from qenex.errors import (
     TooManyPending,
     WrongSequence,
 )
-from qenex.transaction import Transaction
+from qenex.transaction import (
+    Fee,
+    Message,
+    Signer,
+    Transaction,
+    Transfer,
+    assemble,
+    decode_transaction,
+    encode_body,
+)
 from tests.node.pool_helpers import address, make
 
 
@@ -276,6 +287,110 @@ def test_remembered_identifiers_are_bounded():
     assert len(remembered.young) + len(remembered.old) <= 100
     assert (999).to_bytes(32, "big") in remembered
     assert (0).to_bytes(32, "big") not in remembered
+
+
+def plain(sender: int, sequence: int, number: int, valid_until: int, tip: int = 0) -> Transfer:
+    """A plain transfer, as most are; `number` makes it another."""
+    body = encode_body(
+        "test-1",
+        [Signer(address(sender), sequence, None, None)],
+        [Message("bank.send", (address(99), ("QXC", 1 + number)), 0)],
+        Fee(10**12, 1_000, tip),
+        valid_until,
+    )
+    tx = decode_transaction(assemble(body, [bytes(64)]))
+    assert isinstance(tx, Transfer)
+    return tx
+
+
+def expiring(pool: Mempool) -> dict[int, list[bytes]]:
+    """What waits, by the last height that can take it."""
+    alive = {last: [e.tx.raw for e in entries if e.alive] for last, entries in pool._expiry.items()}
+    return {last: raws for last, raws in alive.items() if raws}
+
+
+acts = st.lists(
+    st.tuples(st.sampled_from(["add", "add", "add", "add", "take", "expire"]), st.integers(0, 5), st.sampled_from([0] * 9 + [1])),
+    max_size=40,
+)  # fmt: skip
+
+
+@given(acts)
+def test_a_transfer_takes_its_place_in_short_as_in_general(steps: list[tuple[str, int, int]]):
+    """Two pools, one with the short ways; equal in everything that can be asked and that is kept."""
+    limits = Limits(max_count=5, per_sender=3)
+    short, general = Mempool(limits), Mempool(limits)
+    sequences = dict.fromkeys(range(6), 0)
+    height = 1
+    for number, (act, who, tip) in enumerate(steps):
+        if act == "add":
+            following = short.next_sequence(address(who))
+            sequence = sequences[who] if following is None else following
+            tx: Transaction
+            new = tx = plain(who, sequence, number, height + who, tip)
+            outcomes: list[object] = []
+            for pool in (short, general):
+                try:
+                    if pool is short and pool.welcomes(new):
+                        pool.place_transfer(new)
+                    else:
+                        pool.check_room(tx)
+                        pool.add(tx)
+                    outcomes.append(None)
+                except QenexError as error:
+                    outcomes.append((type(error), error.message))
+            assert outcomes[0] == outcomes[1]
+        elif act == "take":
+            block = list(short.in_order())[: 1 + who]
+            assert list(general.in_order())[: 1 + who] == block
+            for tx in block:
+                for sender, sequence in [(s.address, s.sequence) for s in tx.signers]:
+                    sequences[int.from_bytes(sender, "big")] = sequence + 1
+            assert short.include(block) == general.include(block) == []
+            for tx in block:
+                assert isinstance(tx, Transfer)
+                assert not short.welcomes(tx)
+        else:
+            height += 1
+            assert short.expire(height) == general.expire(height)
+        assert list(short.in_order()) == list(general.in_order())
+        assert short.statistics() == general.statistics()
+        assert [tx.raw for tx in short.pending(address(who))] == [
+            tx.raw for tx in general.pending(address(who))
+        ]
+        assert sorted(short._queues) == sorted(general._queues)
+        assert expiring(short) == expiring(general)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=25),
+    st.sets(st.integers(0, 24)),
+)
+def test_without_tips_arrival_alone_gives_the_order_of_prices(
+    arrivals: list[tuple[int, bool]], left_out: set[int]
+):
+    pool = Mempool()
+    sequences: Counter[tuple[int, bool]] = Counter()
+    for number, (who, scoped) in enumerate(arrivals):
+        lane = who, scoped
+        pool.add(make((who, sequences[lane]), memo=str(number), scoped=3 if scoped else None))
+        sequences[lane] += 1
+
+    def walk(order: Iterable[Transaction], skip: Callable[[], None]) -> list[Transaction]:
+        seen = []
+        for number, tx in enumerate(order):
+            seen.append(tx)
+            if number in left_out:
+                skip()
+        return seen
+
+    by_arrival, by_price = pool.in_order(), pool.in_order()
+    assert by_arrival._passed is not None
+    heads = pool._heads()
+    heads.sort(key=lambda entry: entry.arrival)
+    by_price._passed = None
+    ranked = walk(by_price._by_price(heads), by_price.skip)
+    assert walk(by_arrival, by_arrival.skip) == ranked
 
 
 class AgainstModel(RuleBasedStateMachine):

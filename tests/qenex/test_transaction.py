@@ -21,6 +21,7 @@ from qenex.errors import (
     WrongSignatureCount,
 )
 from qenex.hashing import hasher
+from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.transaction import (
     MAX_MEMO_SIZE,
     MAX_MESSAGES,
@@ -29,7 +30,10 @@ from qenex.transaction import (
     Fee,
     Message,
     Signer,
+    Transfer,
+    _decode_whole,
     _outer,
+    _read_transfer,
     assemble,
     decode_body,
     decode_transaction,
@@ -303,3 +307,105 @@ def test_deep_arguments_are_read_or_refused(depth: int) -> None:
         assert decode_body(body).body_bytes == body
     except MalformedBytes:
         assert depth > 450
+
+
+PARTS = (
+    "raw", "body_bytes", "chain_id", "signers", "messages", "fee", "valid_until", "lease", "memo", "signatures", "tx_id",
+    "witness_id", "plan", "verified",
+)  # fmt: skip
+
+
+def reads_alike(raw: bytes) -> bool:
+    """Whether `raw` is read as a transfer; then all parts are those that it is read with in general."""
+    short = _read_transfer(raw)
+    if short is None:
+        return False
+    whole = _decode_whole(raw)
+    assert [getattr(short, name) for name in PARTS] == [getattr(whole, name) for name in PARTS]
+    assert [type(getattr(short, name)) for name in PARTS] == [type(getattr(whole, name)) for name in PARTS]
+    assert repr(short) == repr(whole)
+    (signer,), (message,) = whole.signers, whole.messages
+    assert message == Message("bank.send", (short.recipient[2:], ("QXC", short.amount)), 0)
+    assert signer == Signer(Address(short.sender[2:]), short.sequence, None, None)
+    assert whole.fee == Fee(short.fee_max, short.gas_limit, short.tip)
+    assert short.sender[:2] == short.recipient[:2] == ACCOUNT_RECORDS
+    assert (whole.lease, whole.memo) == (None, "")
+    assert short.amount > 0
+    return True
+
+
+plain_bodies: list[Any] = [
+    "tx",
+    "chain-1",
+    ((ALICE, 7, None, None),),
+    (("bank.send", (BOB, ("QXC", 5)), 0),),
+    (1_000, 500, 3),
+    100,
+    None,
+    "",
+]
+places = st.sampled_from(
+    [(n,) for n in range(8)] + [(2, 0)] + [(2, 0, n) for n in range(4)] + [(3, 0)] + [(3, 0, n) for n in range(3)]
+    + [(3, 0, 1, n) for n in range(2)] + [(3, 0, 1, 1, n) for n in range(2)] + [(4, n) for n in range(3)]
+)  # fmt: skip
+odd_values = st.sampled_from(
+    [0, 1, -1, 2**63, 2**64 - 1, 2**64, 2**128 - 1, 2**128, True, False, None, "", b"", "QXC", b"QXC", "abc", b"abc",
+     "abcd", b"abcd", ALICE, "bank.send", "bank.sent", "x" * 65, (), (1,), (1, 2, 3), ("QXC", 0), ("TEST", 1), b"x"]
+)  # fmt: skip
+
+
+def put(value: Any, place: tuple[int, ...], new: Any) -> Any:
+    if not place:
+        return new
+    return tuple(put(item, place[1:], new) if at == place[0] else item for at, item in enumerate(value))
+
+
+@given(place=places, new=odd_values | plain, signature=one_signature)
+def test_a_transfer_is_read_at_once_only_as_it_is_read_in_general(
+    place: tuple[int, ...], new: Any, signature: bytes
+) -> None:
+    body = encode(put(tuple(plain_bodies), place, new))
+    raw = assemble(body, [signature])
+    try:
+        decode_transaction(raw)
+    except ENTRY:
+        assert _read_transfer(raw) is None
+        return
+    reads_alike(raw)
+
+
+@given(data=st.data())
+def test_no_other_bytes_pass_for_a_transfer(data: st.DataObject) -> None:
+    raw = bytearray(assemble(encode(tuple(plain_bodies)), [bytes(64)]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 65))] = data.draw(
+            st.sampled_from([0, 1, 0x90, 0xC0, 0xCC, 0xD0, 0xD9]) | st.integers(0, 255)
+        )
+    try:
+        _decode_whole(bytes(raw))
+    except ENTRY:
+        assert _read_transfer(bytes(raw)) is None
+        return
+    reads_alike(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    "size", [b"\xcc\x05", b"\xd0\x05", b"\xcd\x00\x05", b"\xd1\x00\x05", b"\xc7\x01\x01\x05"]
+)
+def test_an_amount_in_another_form_is_no_transfer(size: bytes) -> None:
+    good = encode(tuple(plain_bodies))
+    assert good.count(b"QXC\x05") == 1
+    body = good.replace(b"QXC\x05", b"QXC" + size)
+    raw = assemble(body, [bytes(64)])
+    assert _read_transfer(raw) is None
+    with pytest.raises(MalformedBytes):
+        decode_transaction(raw)
+
+
+@pytest.mark.parametrize(
+    ("place", "new"),
+    [((1,), "c"), ((1,), "c" * 64), ((2, 0, 1), 2**64 - 1), ((3, 0, 1, 1, 1), 2**128 - 1), ((4, 0), 2**100), ((5,), 2**64 - 1)],
+)  # fmt: skip
+def test_plain_transfers_of_any_amount_are_read_at_once(place: tuple[int, ...], new: Any) -> None:
+    assert reads_alike(assemble(encode(put(tuple(plain_bodies), place, new)), [bytes(64)]))
+    assert type(decode_transaction(assemble(encode(tuple(plain_bodies)), [bytes(64)]))) is Transfer

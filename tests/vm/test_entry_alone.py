@@ -13,13 +13,22 @@ from defi_modules.bank import Bank
 from ledger.state import State
 from qenex.errors import QenexError
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, Account
-from qenex.transaction import Fee, Message, Signer, Transaction, assemble, decode_transaction, encode_body
+from qenex.transaction import (
+    Fee,
+    Message,
+    Signer,
+    Transaction,
+    Transfer,
+    assemble,
+    decode_transaction,
+    encode_body,
+)
 from qenex.types import QXC
 from tests.vm.chain import ACTORS, CHAIN_ID
 from vm import entry
 from vm.fees import MachineParams
 from vm.gas import gas_schedule
-from vm.machine import Machine
+from vm.machine import CheckState, Machine
 
 ALICE, BOB = ACTORS[:2]
 HEIGHT = 50
@@ -151,3 +160,57 @@ def test_the_usual_transaction_goes_the_short_way() -> None:
     assert entered is not None
     assert entered.keys == (long,)
     assert entered.intrinsic_gas == 250 + len(tx.raw) // 4 + 840
+
+
+@settings(max_examples=400)
+@given(case=cases())
+def test_admission_of_transfers_in_short_decides_as_in_general(case: Case) -> None:
+    tx = case.tx
+    if type(tx) is not Transfer:
+        return
+    machine = Machine([Bank])
+    for short in (True, False):
+        check = CheckState(machine, Records({}), CHAIN_ID, HEIGHT)
+        check.rules = case.rules
+        check._state.reset(Records(case.records))
+        check._values, _, check._base_get = check._state.parts()
+        if short:
+            key = check.key_of_transfer(tx)
+            admitted = check.admit_transfer(tx, ALICE.key)
+            written = dict(check._values)
+            continue
+        try:
+            keys, sequence = check.screen(tx)
+            expected = keys[0] if sequence == tx.sequence else None
+        except QenexError:
+            expected = None
+        assert key in (expected, None)
+        try:
+            entered = check.admit(tx)
+        except QenexError:
+            assert not admitted
+            assert not written
+        else:
+            # What was read of the long schemes is in the state elsewhere: they go the general way.
+            assert admitted == (entered.keys == (ALICE.key,))
+            assert key == ALICE.key or not admitted
+            assert written == (check._values if admitted else {})
+
+
+def test_usual_transfers_are_admitted_in_short_where_the_bank_is() -> None:
+    record = Account(3, 10**9, ALICE.key, 0, 0)
+    body = encode_body(
+        CHAIN_ID,
+        [Signer(ALICE.address, 3, None, None)],
+        [Message("bank.send", (BOB.address, (QXC, 1)), 0)],
+        Fee(10**6, 5_000, 0),
+        HEIGHT + 5,
+    )
+    tx = decode_transaction(assemble(body, [bytes(64)]))
+    assert isinstance(tx, Transfer)
+    for modules, admitted in (([Bank], True), ([], False)):
+        check = CheckState(
+            Machine(modules), Records({ACCOUNT_RECORDS + ALICE.address: record}), CHAIN_ID, HEIGHT
+        )
+        assert (check.key_of_transfer(tx) == ALICE.key) == admitted
+        assert check.admit_transfer(tx, ALICE.key) == admitted

@@ -1,0 +1,124 @@
+"""The short way of a plain transfer through a block.
+
+Nearly every transaction is one, and all of them do the same: entry, one message, two records, one event, a receipt.
+Here that stands in one function with everything a block has in common at hand, 5 us a transfer where the general
+way (`BlockExecution.execute`) takes 13. It decides nothing else than that way would: whatever is out of the ordinary,
+a refusal or a failure first of all, is left to it with nothing done. tests/vm/test_transfers.py holds the two against
+each other, record by record and byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ledger.state import MISSING
+from qenex.codec import pack
+from qenex.state_keys import ACCOUNT_RECORDS, FLAG_MODULE_ACCOUNT, Account
+from qenex.transaction import MAX_VALIDITY, TRANSFER, Transfer
+from qenex.types import QXC
+
+if TYPE_CHECKING:
+    from vm.execution import BlockExecution
+
+TRANSFERRED: Final = "bank.transferred"
+_new = tuple.__new__
+
+
+def _never(tx: Transfer) -> bool:
+    """For a machine without plain transfers, or with rules about every account record."""
+    return False
+
+
+def short_way(execution: BlockExecution) -> Callable[[Transfer], bool]:
+    """A function for one block: does a transfer and returns True, or does nothing and returns False."""
+    machine, state, rules = execution.machine, execution.state, execution.rules
+    spec = machine.registry.messages.get(TRANSFER)
+    if (
+        spec is None
+        or TRANSFERRED not in machine.registry.events
+        or ACCOUNT_RECORDS in machine.touched_invariants
+    ):
+        return _never
+    values, images, base_get = state.parts()
+    written, pause_key = values.get, machine.methods[TRANSFER][1]
+    closed = frozenset([ACCOUNT_RECORDS + address for address in machine.money.main_accounts])
+    schedule, inline, price, chain_id = rules.schedule, rules.inline, rules.price, rules.chain_id
+    height, last_height = rules.height, rules.height + MAX_VALIDITY
+    fixed_gas = schedule.transaction + spec.gas + schedule.event
+    bytes_per_gas = schedule.bytes_per_gas
+    max_gas, max_bytes = rules.params.max_block_gas, rules.params.max_block_bytes
+    receipts = execution.receipts.encoded
+    others = -1
+    is_open = False
+
+    def run(tx: Transfer) -> bool:
+        nonlocal others, is_open
+        if (
+            others != execution.others
+        ):  # a hook or another transaction ran: the module may be paused now, or no more
+            others = execution.others
+            is_open = state.get(pause_key) is None
+        sender, recipient, verified = tx.sender, tx.recipient, tx.verified
+        if not is_open or verified is None or sender == recipient or recipient in closed:
+            return False
+        if tx.chain_id != chain_id or not height <= tx.valid_until <= last_height:
+            return False
+
+        # Entry: sequence, key, fee. The signature was verified with the key that the record has now.
+        here = written(sender, MISSING)
+        payer = base_get(sender) if here is MISSING else here
+        if payer is None:
+            return False
+        sequence, balance, key, fee_tier, flags = payer
+        if (
+            sequence != tx.sequence
+            or fee_tier
+            or flags
+            or len(verified) != 1
+            or not key
+            or verified[0] != key
+        ):
+            return False
+        signature_gas = inline.get(key[0])
+        if signature_gas is None:
+            return False
+        amount, fee_max, gas_limit, tip = tx.amount, tx.fee_max, tx.gas_limit, tx.tip
+        size = len(tx.raw)
+        gas = fixed_gas + size // bytes_per_gas + signature_gas
+        gas_used, block_size = execution.gas_used, execution.size + size + 5
+        if gas > gas_limit or gas_used + gas_limit > max_gas or block_size > max_bytes:
+            return False
+        if gas_limit * price + tip > fee_max or fee_max + amount > balance:
+            return False
+
+        # The message: a new account would cost gas, a module's takes nothing.
+        there = written(recipient, MISSING)
+        payee = base_get(recipient) if there is MISSING else there
+        if payee is None or payee[4] & FLAG_MODULE_ACCOUNT:
+            return False
+        base_fee = gas * price
+        paid = base_fee + tip
+        payer_after = _new(Account, (sequence + 1, balance - amount - paid, key, 0, 0))
+        payee_sequence, payee_balance, payee_key, payee_tier, payee_flags = payee
+        payee_after = _new(
+            Account, (payee_sequence, payee_balance + amount, payee_key, payee_tier, payee_flags)
+        )
+        # Conservation, from old and new records as everywhere.
+        if payer_after[1] < 0 or payer_after[1] + payee_after[1] + paid != balance + payee_balance:
+            return False
+        fields = (sender[2:], recipient[2:], QXC, amount)
+        receipts.append(pack((tx.tx_id, 0, None, gas, paid, ((QXC, amount),), ((TRANSFERRED, fields),))))
+        if here is MISSING:
+            images[sender] = payer
+        values[sender] = payer_after
+        if there is MISSING:
+            images[recipient] = payee
+        values[recipient] = payee_after
+        execution.gas_used = gas_used + gas
+        execution.size = block_size
+        execution.base_fees += base_fee
+        execution.tips += tip
+        return True
+
+    return run
