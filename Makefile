@@ -18,7 +18,7 @@ TESTS ?= tests
 BENCH_ACCOUNTS ?= 20000
 BENCH_TRANSACTIONS ?= 5000
 
-.PHONY: help setup devnet test test-long lint format bench docs lock clean
+.PHONY: help setup devnet test test-long lint format bench bench-peers docs lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,16 @@ format: $(READY) ## rewrite the sources in the project's format
 bench: $(READY) ## benchmarks of the hot functions, then the pipeline in small
 	@$(BIN)/python -m pytest benchmarks --benchmark-only --timeout 900
 	@$(BIN)/python -m benchmarks.pipeline --accounts $(BENCH_ACCOUNTS) --transactions $(BENCH_TRANSACTIONS)
+
+# Packages that one peer needs stand together; one that cannot be installed is left out and told.
+PEERS := 'pyrevm>=0.3,<0.4' 'solders>=0.27,<0.30' 'py-evm>=0.12.1b1,<0.13 coincurve>=20,<22'
+bench-peers: $(READY) ## transfers by other programs beside ours, in one run; they go into .venv-peers
+	@test -x $(VENV)-peers/bin/python || $(BIN)/python -m venv $(VENV)-peers
+	@for peer in $(PEERS); do \
+	    $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary $$peer || \
+	        echo "bench-peers: $$peer cannot be installed here and is left out" >&2; \
+	done
+	@$(BIN)/python -m benchmarks.peers
 
 docs: $(READY) ## the documentation as HTML in docs/_build/html
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
