@@ -32,7 +32,9 @@ from p2p.limits import (
     PARTIAL_SECONDS,
     WORK_RATE,
     Bucket,
+    CommonWork,
     Rate,
+    Work,
 )
 from p2p.offences import Offence
 from qenex.errors import FrameInvalid, LimitExceeded, PeerMisbehaved, PeerRefused, QenexError, TooLarge
@@ -58,6 +60,7 @@ class Budgets(NamedTuple):
 
     partial: Budget
     queued: Budget
+    work: CommonWork
 
 
 @dataclass(slots=True)
@@ -131,7 +134,7 @@ class Connection:
         self._rates = {channel: Bucket(rate, now) for channel, rate in (rates or MESSAGE_RATES).items()}
         self._control_rate = Bucket(CONTROL_RATE, now)
         self._bytes_rate, self._frames_rate = Bucket(FRAME_BYTES_RATE, now), Bucket(FRAMES_RATE, now)
-        self._work_rate = Bucket(WORK_RATE, now)
+        self._work = Work(budgets.work, WORK_RATE, now)
         self._unfinished_since: float | None = None
         self._waiting = asyncio.Event()
         self._taken_in = not self.outbound
@@ -206,6 +209,7 @@ class Connection:
     async def _run(self) -> None:
         loops = (self._read(), self._write(), self._beat())
         self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
+        self._work.begin()
         try:
             done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             reasons = [task.result() for task in done if not task.cancelled()]
@@ -216,6 +220,7 @@ class Connection:
             self._queues.clear()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._assembler.close()
+            self._work.end()
             if not self.ready.done():
                 self.ready.set_exception(PeerRefused(self._reason or "stopped"))
                 self.ready.exception()  # nobody may be waiting
@@ -281,7 +286,7 @@ class Connection:
                     began = monotonic()
                     self._deliver(Channel(channel), payload)
                     ended = monotonic()
-                    debt = self._work_rate.borrow(ended, ended - began)
+                    debt = self._work.took(ended, ended - began, consensus=channel == Channel.CONSENSUS)
                     if debt > 0:
                         await asyncio.sleep(debt)  # the other peers' turn, and consensus's
 

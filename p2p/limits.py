@@ -77,6 +77,12 @@ FRAMES_RATE: Final = Rate(8_000, 8_000)
 
 WORK_RATE: Final = Rate(1.0, 0.25)
 """Seconds of the event loop that one peer's messages may take, whatever they are. What is beyond is not read for a while."""
+WORK_SURE: Final = Rate(0.2, 0.25)
+"""And that all peers together may in any case: each is sure of an equal part, which no other peer's messages can take."""
+WORK_CONSENSUS: Final = Rate(0.2, 0.2)
+"""Beyond that, for consensus messages of all peers together: whatever else peers send cannot delay these."""
+WORK_OTHERS: Final = Rate(0.2, 0.35)
+"""Beyond that, for all else. So a fifth of the time is always left, whatever peers do."""
 
 
 class Bucket:
@@ -113,6 +119,51 @@ class Bucket:
     def full(self) -> bool:
         """Whether nothing was taken since it last filled up: such a bucket says nothing."""
         return self.tokens >= self._rate.burst
+
+
+class CommonWork:
+    """The event loop's time for the messages of all peers of a node."""
+
+    __slots__ = ("consensus", "others", "peers")
+
+    def __init__(self, now: float) -> None:
+        self.peers = 0
+        """How many share it now."""
+        self.consensus = Bucket(WORK_CONSENSUS, now)
+        self.others = Bucket(WORK_OTHERS, now)
+
+
+class Work:
+    """One peer's part of it. `begin` and `end` say from when to when it has one."""
+
+    __slots__ = ("_at", "_common", "_own", "_sure")
+
+    def __init__(self, common: CommonWork, rate: Rate, now: float) -> None:
+        self._common = common
+        self._own = Bucket(rate, now)
+        self._sure = 0.0
+        self._at = now
+
+    def begin(self) -> None:
+        """The peer is there."""
+        self._common.peers += 1
+
+    def end(self) -> None:
+        """It has gone."""
+        self._common.peers -= 1
+
+    def took(self, now: float, seconds: float, *, consensus: bool) -> float:
+        """A message took so long: seconds for which nothing more of this peer is to be read."""
+        common = self._common
+        burst, each = WORK_SURE.burst / max(1, common.peers), WORK_SURE.per_second / max(1, common.peers)
+        self._sure = min(burst, self._sure + max(0.0, now - self._at) * each)
+        self._at = now
+        debt = self._own.borrow(now, seconds)
+        beyond = max(0.0, seconds - self._sure)
+        self._sure = max(0.0, self._sure - seconds)
+        if beyond:
+            debt = max(debt, (common.consensus if consensus else common.others).borrow(now, beyond))
+        return debt
 
 
 class KeyedBuckets:

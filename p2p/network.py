@@ -29,7 +29,7 @@ from p2p.connection import Budgets, Connection, WebSocket, hang_up, tune
 from p2p.frames import Assembler, Budget
 from p2p.handshake import About, Session
 from p2p.identity import NodeIdentity
-from p2p.limits import MAX_PARTIAL_TOTAL, MAX_QUEUED_TOTAL
+from p2p.limits import MAX_PARTIAL_TOTAL, MAX_QUEUED_TOTAL, CommonWork
 from p2p.link import Dialler, answer
 from p2p.listener import Listener
 from p2p.offences import Offence
@@ -89,7 +89,9 @@ class Network:
         self._table = PeerTable(identity.node_id, places, trusted)
         self._outbound = Outbound(identity.node_id, named, self._book, self._table, settings.backoff, random)
         self._exchange = pex.Exchange()
-        self._budgets = Budgets(Budget(MAX_PARTIAL_TOTAL, self._relieve), Budget(MAX_QUEUED_TOTAL))
+        self._budgets = Budgets(
+            Budget(MAX_PARTIAL_TOTAL, self._relieve), Budget(MAX_QUEUED_TOTAL), CommonWork(monotonic())
+        )
         self._isolated: frozenset[str] = frozenset()
         self._addresses: dict[str, PeerAddress] = {}
         self._unfinished: set[Connection] = set()
