@@ -483,7 +483,8 @@ class Engine:
         while True:
             if action.round == 0:
                 await self._rhythm.reason()
-            proposal = await self.blocks.build(self.evidence.pending(action.height))
+            evidence = self._application.evidence.select(self.evidence.pending(action.height))
+            proposal = await self.blocks.build(evidence)
             block = proposal.block
             if block.transactions or block.evidence or not alone or action.round or self._rhythm.pace.is_time:
                 break

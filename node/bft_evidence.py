@@ -22,14 +22,13 @@ from qenex.crypto import encode_address
 from qenex.errors import EvidenceInvalid, QenexError
 from qenex.hashing import hasher
 from qenex.types import U8, Bytes32, Length
+from vm.core import MAX_DOUBLE_VOTES
 
 log = logging.getLogger("qenex.engine")
 
 MAX_PENDING: Final = 64
-MAX_PER_VALIDATOR: Final = 4
-"""One piece is enough to punish a validator; a few more show that it was no accident. Who has nothing to lose any more
-could make evidence for ever, and blocks that cost nobody a fee: so many of a validator are waiting, or in blocks
-since the start, and no more are taken."""
+MAX_PER_VALIDATOR: Final = MAX_DOUBLE_VOTES
+"""So many of a validator are waiting, or in blocks since the start, and no more are taken."""
 MAX_PUNISHED: Final = 4 * MAX_VALIDATORS
 MAX_FILE: Final = 4 * MAX_COMMIT_SIZE
 VERSION: Final = 1

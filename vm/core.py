@@ -17,6 +17,10 @@ from vm.module import Module, internal, query
 from vm.registry import check_record
 from vm.rotation import Rotations, first_rotation, next_rotations
 
+MAX_DOUBLE_VOTES = 4
+"""Of one validator in blocks within the age of evidence. One is enough to punish; who has nothing left to lose can make more
+without end, and a proposer would fill its blocks with what costs nobody a fee."""
+
 ModuleName = Annotated[str, Length(1, 32)]
 ValidatorSet = Annotated[tuple[Validator, ...], Length(1, MAX_VALIDATORS)]
 
@@ -97,6 +101,8 @@ class Core(Module):
         8, key=(U64, Address, U32, U8), value=TimeNs
     )
     """By height, accused, round and type: the time of the block that had the evidence."""
+    accused = Map[Address, int](10, key=Address, value=U8)
+    """How many of these accuse a validator."""
 
     def validator_set(self) -> tuple[Validator, ...]:
         """The active validators in canonical order."""
@@ -128,10 +134,16 @@ class Core(Module):
     def record_evidence(self, evidence: Evidence, time: int) -> None:
         """A block of this `time` has the evidence: no later one may have it again."""
         self.double_votes.set(_place(evidence), time)
+        address = evidence.first.address
+        self.accused.set(address, min((self.accused.get(address) or 0) + 1, MAX_DOUBLE_VOTES))
 
     def has_evidence(self, evidence: Evidence) -> bool:
         """Whether a block had evidence of this double vote already."""
         return self.double_votes.get(_place(evidence)) is not None
+
+    def evidence_left(self, address: Address) -> int:
+        """How many double votes of a validator blocks may still have, until some are forgotten."""
+        return MAX_DOUBLE_VOTES - (self.accused.get(address) or 0)
 
     def end_block(self, ctx: Context) -> None:
         """The last hook: what changed about the validators; leases and double votes whose time has passed."""
@@ -144,6 +156,8 @@ class Core(Module):
             if ctx.block.time - time <= MAX_EVIDENCE_AGE_NS:
                 break
             self.double_votes.set(place, None)
+            left = (self.accused.get(place[1]) or 1) - 1
+            self.accused.set(place[1], left or None)
 
     def _forget_leases(self, ctx: Context) -> None:
         """At most `hook_items` a block."""

@@ -251,6 +251,12 @@ class Machine:
         scratch.state.reset(base)
         return scratch.core.has_evidence(evidence)
 
+    def evidence_left(self, base: Readable, address: Address) -> int:
+        """How many double votes of a validator blocks after `base` may still have."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return scratch.core.evidence_left(address)
+
     def price(self, base: Readable) -> int:
         """Base units of QXC per gas that the next block on `base` asks."""
         scratch = self.scratch

@@ -19,6 +19,7 @@ from tests.node.chain_helpers import (
     produce,
     seen_commit,
 )
+from vm.core import MAX_DOUBLE_VOTES
 
 A, B = b"a" * 32, b"b" * 32
 
@@ -115,6 +116,25 @@ def test_it_expires_with_the_unbonding_period_and_the_state_forgets_it(applicati
     assert count == 1
     produce(application, application.parent_time + MAX_EVIDENCE_AGE_NS + 1)
     assert not any(key[1] == 8 for key in _machine_keys(application))
+
+
+def test_blocks_have_no_more_against_one_validator_than_is_of_use(application: Application):
+    """A proposer could fill its blocks with double votes of one that has nothing left to lose."""
+    pieces = [double_vote(round=round) for round in range(MAX_DOUBLE_VOTES + 2)]
+    assert not with_evidence(application, *pieces[: MAX_DOUBLE_VOTES + 1])
+    assert application.evidence.select(pieces) == pieces[:MAX_DOUBLE_VOTES]
+    assert with_evidence(application, *pieces[: MAX_DOUBLE_VOTES - 1])
+    assert not with_evidence(application, *pieces[MAX_DOUBLE_VOTES - 1 : MAX_DOUBLE_VOTES + 1])
+    check(application, pieces[-1])
+    assert with_evidence(application, pieces[MAX_DOUBLE_VOTES - 1])
+    assert not with_evidence(application, pieces[-1])
+    assert application.evidence.select(pieces) == []
+    with pytest.raises(EvidenceExpired):
+        check(application, pieces[-1])
+    state, machine = application.ledger, application.machine
+    assert machine.evidence_left(state.committed, VALIDATOR.address) == 0
+    produce(application, application.parent_time + MAX_EVIDENCE_AGE_NS + 1)
+    assert machine.evidence_left(state.committed, VALIDATOR.address) == MAX_DOUBLE_VOTES, "all are forgotten"
 
 
 def _machine_keys(application: Application) -> list[bytes]:
