@@ -12,7 +12,7 @@ from node.application import Application
 from node.entrance import Entrance
 from node.gate import Gate
 from node.verifier import Verifier
-from qenex.errors import InvalidSignature, MalformedBytes, NodeBusy, ProcessFailed
+from qenex.errors import InvalidSignature, MalformedBytes, NodeBusy, ProcessFailed, QenexError
 from qenex.transaction import Transaction
 from tests.node.chain_helpers import Wallet, make_genesis, open_application, produce
 
@@ -25,6 +25,11 @@ def wallets() -> list[Wallet]:
 @pytest.fixture
 def application(tmp_path: Path, wallets: list[Wallet]) -> Application:
     return open_application(tmp_path, make_genesis(wallets))
+
+
+def kinds_of(answers: Sequence[Transaction | QenexError]) -> list[type]:
+    """Of errors their own types; transactions come in two forms."""
+    return [Transaction if isinstance(answer, Transaction) else type(answer) for answer in answers]
 
 
 def narrow(application: Application, places: int, spread: list[Transaction] | None = None) -> Entrance:
@@ -52,7 +57,7 @@ async def test_a_batch_is_admitted_in_its_order_and_each_refusal_is_its_own(
         two.transfer(one.address, 3),
     ]
     answers = await entrance.submit_many(raws)
-    kinds = [type(answer) for answer in answers]
+    kinds = kinds_of(answers)
     assert kinds == [Transaction, MalformedBytes, Transaction, InvalidSignature, Transaction]
     assert [tx.raw for tx in spread] == [raws[0], raws[2], raws[4]]
     assert len(entrance.gate) == 3
@@ -68,7 +73,7 @@ async def test_what_is_beyond_the_gate_is_refused_and_comes_in_when_a_block_was_
     entrance = narrow(application, 20)
     raws = [wallets[0].transfer(wallets[1].address, number + 1) for number in range(30)]
     answers = await entrance.submit_many(raws, "one")
-    assert [type(answer) for answer in answers] == [Transaction] * 20 + [NodeBusy] * 10
+    assert kinds_of(answers) == [Transaction] * 20 + [NodeBusy] * 10
     busy = answers[-1]
     assert isinstance(busy, NodeBusy)
     assert busy.retryable
@@ -82,7 +87,7 @@ async def test_what_is_beyond_the_gate_is_refused_and_comes_in_when_a_block_was_
         [answer.tx_id for answer in answers if isinstance(answer, Transaction)] + [other.tx_id]
     )
     again = await entrance.submit_many(raws[20:], "one")
-    assert [type(answer) for answer in again] == [Transaction] * 10
+    assert kinds_of(again) == [Transaction] * 10
 
 
 async def test_places_come_back_when_admission_refuses_or_fails(
