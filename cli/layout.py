@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
+_LONG_AGO = 10**9
+"""Seconds of 2001: a number of seconds below it is a duration."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OWN = re.compile(r"(\x1b\[(?:0|1|2|31|32|33|36)m)")
 """Colours and weights of `Style`; they can neither move the cursor nor hide text."""
@@ -125,6 +128,21 @@ def ago(seconds: int) -> str:
     return f"{max(seconds, 0)} s"
 
 
+def at_second(seconds: int) -> str:
+    """Return a time in seconds since 1970 as people read it, in UTC."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+
+
+def _field(name: str, value: object) -> str:
+    """A value by the name of its field: times in seconds since 1970 are told as such, too."""
+    if name.endswith("_s") and type(value) is int and value >= _LONG_AGO:
+        return f"{value} ({at_second(value)})"
+    return _scalar(value)
+
+
 def of_json(value: object, style: Style, *, depth: int = 0) -> str:
     """Return plain JSON data for people: objects as fields, lists of objects as tables where they fit."""
     margin = "  " * depth
@@ -139,7 +157,9 @@ def of_json(value: object, style: Style, *, depth: int = 0) -> str:
 
 def _object(value: dict[str, object], style: Style, depth: int) -> str:
     lines = []
-    plain = [(printable(str(name)), _scalar(item)) for name, item in value.items() if not _is_nested(item)]
+    plain = [
+        (printable(str(name)), _field(name, item)) for name, item in value.items() if not _is_nested(item)
+    ]
     if plain:
         lines.append(fields(plain, style, indent=2 * depth))
     for name, item in value.items():

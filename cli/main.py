@@ -18,6 +18,7 @@ from cli.lazy import Group
 from cli.output import (
     OutputFailed,
     Result,
+    as_commands,
     emit,
     envelope,
     error_text,
@@ -180,6 +181,7 @@ def _failed(
     app.progress_end()
     if isinstance(error, UsageError) and error.hint == UsageError.default_hint:
         error.hint = f"see `{app.command_path} --help`"
+    error.hint = as_commands(error.hint)
     if app.json:
         known = {"exit_code": int(exit_code), "elapsed_ms": app.elapsed_ms, **(meta or {})}
         write_json(envelope(data, errors=[error.to_dict()], warnings=app.warnings, meta=known), sys.stdout)

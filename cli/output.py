@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 """Of the envelope; raised when a field changes its meaning."""
+
+_METHOD: Final = re.compile(r"`([a-z]+)_([a-z]+(?:[A-Z][a-z0-9]*)+)`")
+_COMMANDS: Final = {"state_getAccount": "qenex query account", "tx_estimateFee": "--dry-run"}
+"""What is called otherwise here."""
 
 Text = str | Callable[[Style], str]
 """A result for people: text, or a function that lays it out for a stream with or without colour."""
@@ -107,6 +112,19 @@ def silence(stream: TextIO) -> None:
 def render(text: Text, style: Style) -> str:
     """Return a result's text for a stream."""
     return text if isinstance(text, str) else text(style)
+
+
+def as_commands(hint: str) -> str:
+    """Return a hint for who sits at the command line: RPC methods that it names become commands.
+
+    Errors are the same in RPC, SDK and here; `staking_listValidators` is `qenex staking list-validators`.
+    """
+
+    def command(match: re.Match[str]) -> str:
+        verb = re.sub("[A-Z]", lambda capital: f"-{capital[0].lower()}", match[2])
+        return f"`{_COMMANDS.get(match[0][1:-1], f'qenex {match[1]} {verb}')}`"
+
+    return _METHOD.sub(command, hint)
 
 
 def error_text(error: QenexError, style: Style) -> str:

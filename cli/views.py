@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 VIEWS: Final = {
     "amm.list_pools": "cli.amm_view:pools",
     "amm.get_pool": "cli.amm_view:pool",
+    "governance.get_proposal": "cli.governance_view:proposal",
+    "governance.list_proposals": "cli.governance_view:proposals",
+    "governance.get_module_parameters": "cli.governance_view:parameters",
     "lending.list_markets": "cli.lending_view:markets",
     "lending.get_market": "cli.lending_view:market",
     "lending.get_position": "cli.lending_view:position",

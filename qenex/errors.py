@@ -804,7 +804,7 @@ class ValueTooLarge(QenexError):
 
 class InvalidParameters(QenexError):
     code = 2012
-    default_hint = "name parameters as `machine_getParameters` or the genesis does, each within its range"
+    default_hint = "name parameters as `governance_getModuleParameters` does, each within its range"
 
 
 class UnknownModule(QenexError):
@@ -820,6 +820,11 @@ class NotPausable(QenexError):
 class UnknownAction(QenexError):
     code = 2015
     default_hint = "the error lists the module's actions; the governance pages show their arguments"
+
+
+class UpgradeNotPlanned(QenexError):
+    code = 2016
+    default_hint = "`machine_getUpgrade` tells what is planned"
 
 
 class ModuleFault(QenexError):

@@ -8,7 +8,7 @@ from ledger.collections import Item, Map, OrderedMap
 from qenex.block import MAX_EVIDENCE_AGE_NS, MAX_VALIDATORS, Evidence, Validator, order_validators
 from qenex.codec import codec_for
 from qenex.crypto.address import Address
-from qenex.errors import InvalidGenesis
+from qenex.errors import InvalidGenesis, UpgradeNotPlanned
 from qenex.state_keys import ModuleId
 from qenex.types import U8, U32, U64, U128, Amount, Bytes32, Denom, Length, TimeNs
 from vm.context import Context
@@ -50,10 +50,13 @@ class HookFailed(NamedTuple):
     code: U32
 
 
+UpgradeName = Annotated[str, Length(1, 64)]
+
+
 class Upgrade(NamedTuple):
     """From `height` on the rules of `protocol_version` hold; a program that does not know them stops before it."""
 
-    name: Annotated[str, Length(1, 64)]
+    name: UpgradeName
     height: U64
     protocol_version: U32
 
@@ -213,6 +216,18 @@ class Core(Module):
             module_id: the module's number.
         """
         return self.paused.get(module_id)
+
+    @internal(callers=("governance",), gas=100)
+    def govern_cancel_upgrade(self, ctx: Context, name: UpgradeName) -> None:
+        """Drop the planned upgrade, by governance. Raises UpgradeNotPlanned.
+
+        Args:
+            name: what it is called, so that no other one is dropped.
+        """
+        plan = self.upgrade.get()
+        if plan is None or plan.name != name:
+            raise UpgradeNotPlanned(f"no upgrade called {name!a} is planned")
+        self.upgrade.set(None)
 
     @query
     def get_upgrade(self, ctx: Context) -> Upgrade | None:

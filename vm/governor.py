@@ -143,15 +143,6 @@ class Governor:
         """From `height` on the rules of `protocol_version` hold: a program without them stops before it."""
         self._core.upgrade.set(Upgrade(name, height, protocol_version))
 
-    def cancel_upgrade(self) -> None:
-        """No upgrade is planned any more."""
-        self._core.upgrade.set(None)
-
-    @property
-    def upgrade(self) -> Upgrade | None:
-        """The planned one."""
-        return self._core.upgrade.get()
-
 
 def _no_float(text: str) -> Any:
     raise ValueError(f"{text[:20]} is no integer")

@@ -101,7 +101,8 @@ class Machine:
         core = self.modules["machine"]
         assert isinstance(core, Core)
         self.core = core
-        self.money = Money(self.state, tuple(self.modules), core.module_accounts)
+        objects = {name: module.objects for name, module in self.modules.items()}
+        self.money = Money(self.state, objects, core.module_accounts)
         parts = Parts(self.state, self.money, core.paused)
         give_handles(self.modules, self.registry, parts)
         give_governor(self.modules, self.registry, core, parts)

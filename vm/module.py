@@ -87,13 +87,15 @@ class Module:
 
     Subclasses state `id`, `name`, their `Params` record (each field with unit and range, defaults
     included; its docstring says what each means), their `events` (records; `Transferred` becomes
-    `name.transferred`), the modules they `uses`, and their collections as class attributes.
+    `name.transferred`), the modules they `uses`, and their collections as class attributes. `objects` are keys of
+    those that have an account from the start: like the module's own it takes no plain transfer.
     """
 
     id: ClassVar[int]
     name: ClassVar[str]
     uses: ClassVar[tuple[str, ...]] = ()
     events: ClassVar[tuple[type, ...]] = ()
+    objects: ClassVar[tuple[bytes, ...]] = ()
     Params: ClassVar[type] = NoParams
 
     parameters: Item[Any]

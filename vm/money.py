@@ -69,12 +69,18 @@ class Money:
 
     __slots__ = ("_owners", "_state", "main_accounts")
 
-    def __init__(self, state: State, module_names: tuple[str, ...], owners: Map[Address, str]) -> None:
+    def __init__(
+        self, state: State, objects: Mapping[str, tuple[bytes, ...]], owners: Map[Address, str]
+    ) -> None:
+        """`objects`: by module name, the keys of objects that have an account from the start."""
         self._state = state
         self._owners = owners
-        names = {member.name.lower(): None for member in ModuleId} | dict.fromkeys(module_names)
+        names = {member.name.lower(): None for member in ModuleId} | dict.fromkeys(objects)
         self.main_accounts = {module_address(name): name for name in names}
-        """Name of the module by its main account; also of modules that a later version may bring."""
+        """Name of the module by its main account, and by those of its `objects`; also of modules that a later version
+        may bring."""
+        for name, keys in objects.items():
+            self.main_accounts |= {module_address(name, key): name for key in keys}
 
     # -- reading --------------------------------------------------------------------------
 

@@ -66,10 +66,10 @@ from qenex.errors import (
 from qenex.state_keys import ModuleId
 from qenex.types import QXC, U32, U64, Between, Bps, Coin, Length
 from vm.context import Context
+from vm.core import UpgradeName
 from vm.module import message
 
 TREASURY: Final = module_address("governance")
-UpgradeName = Annotated[str, Length(1, 64)]
 Period = Annotated[int, Between(5, 30 * 86_400)]
 
 
@@ -401,10 +401,12 @@ class Governance(GovernanceGenesis):
             elif content.kind == ACTION:
                 module, _, action = content.module.partition(".")
                 self.governor.act(ctx, module, action, content.changes)
-            elif content.kind == PAUSE:
-                self.governor.pause(ctx, content.module)
-            elif content.kind == RESUME:
-                self.governor.resume(content.module)
+            elif content.kind in (PAUSE, RESUME):
+                self._forget_guardian_end(content.module)
+                if content.kind == PAUSE:
+                    self.governor.pause(ctx, content.module)
+                else:
+                    self.governor.resume(content.module)
             elif content.kind == SPEND:
                 self._spend(ctx, content)
             elif content.kind == UPGRADE:
@@ -414,6 +416,12 @@ class Governance(GovernanceGenesis):
         except QenexError as error:
             return error.code
         return 0
+
+    def _forget_guardian_end(self, module: str) -> None:
+        """What a vote says of a module outlives a pause of the guardian: its end must not end the vote's pause."""
+        pause = self.guardian_pauses.get(module)
+        if pause is not None:
+            self.guardian_ends.set((pause.until_s, module), None)
 
     def _spend(self, ctx: Context, content: Content) -> None:
         assert content.recipient is not None, "checked when it was proposed"

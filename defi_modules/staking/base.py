@@ -54,7 +54,8 @@ from vm.module import Module
 
 MAIN: Final = module_address("staking")
 """Holds all coins of the module; whose they are stands in the books."""
-LIQUID: Final = module_address("staking", b"liquid")
+POOL: Final = b"liquid"
+LIQUID: Final = module_address("staking", POOL)
 """In whose name the pool of liquid stake delegates. It never holds coins."""
 NEUTRAL_BPS: Final = 10_000
 HIGHEST: Final = (1 << 64) - 1
@@ -130,6 +131,7 @@ class StakingBase(Module):
     id = ModuleId.STAKING
     name = "staking"
     uses = ("machine", "accounts", "oracle")
+    objects = (POOL,)
     Params = StakingParams
 
     machine: Handle

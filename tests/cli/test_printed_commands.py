@@ -11,6 +11,8 @@ import pytest
 
 from cli.app import App
 from cli.main import root
+from cli.output import as_commands
+from qenex.errors import REGISTRY
 
 BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("users", "validators", "developers")
@@ -66,3 +68,21 @@ def test_every_printed_command_can_be_read(
 def test_a_command_that_there_is_not_is_noticed(command: str, home: Path) -> None:
     with pytest.raises(click.UsageError):
         parse(command.split())
+
+
+def test_hints_name_commands_that_there_are_and_no_methods_of_the_rpc(home: Path) -> None:
+    assert as_commands("`governance_getProposal` tells") == "`qenex governance get-proposal` tells"
+    named = 0
+    for error in REGISTRY.values():
+        hint = as_commands(error.default_hint)
+        assert not re.search(r"`[a-z]+_[a-z]+[A-Z]", hint), hint
+        for command in re.findall(r"`qenex ([a-z -]+)", hint):
+            group: click.Command = root
+            for word in command.split():
+                found = (
+                    group.get_command(click.Context(group), word) if isinstance(group, click.Group) else None
+                )
+                assert found is not None, f"{hint}: {word}"
+                group = found
+            named += 1
+    assert named > 25

@@ -42,6 +42,7 @@ from qenex.errors import (
     TooManyProposals,
     UnknownModule,
     UnknownProposal,
+    UpgradeNotPlanned,
 )
 from tests.vm.chain import ACTORS, Actor, Chain
 
@@ -298,6 +299,27 @@ def test_an_upgrade_is_planned_by_a_vote() -> None:
     assert chain.query("machine.get_upgrade") == ("two", 10**6, 2)
 
 
+def test_a_planned_upgrade_is_dropped_by_a_vote() -> None:
+    chain = Parliament()
+    action = ("machine", "govern_cancel_upgrade")
+    early = chain.gov(ALICE, "propose_action", *action, '{"name": "two"}', "no", DEPOSIT, True)
+    assert early.status == UpgradeNotPlanned.code, "it is tried when it is proposed"
+    number = chain.gov(ALICE, "propose_upgrade", "two", 10**6, 2, "more", DEPOSIT).results[0][0]
+    chain.vote(number, "yes", *KEYS)
+    chain.later(100)
+    chain.later(50)
+    assert chain.query("machine.get_upgrade") == ("two", 10**6, 2)
+    other = chain.gov(ALICE, "propose_action", *action, '{"name": "three"}', "no", DEPOSIT, True)
+    assert other.status == UpgradeNotPlanned.code
+    number = chain.gov(ALICE, "propose_action", *action, '{"name": "two"}', "no", DEPOSIT, True).results[0][0]
+    chain.vote(number, "yes", *KEYS)
+    chain.later(20)
+    assert chain.query("machine.get_upgrade") is not None
+    chain.later(10)
+    assert chain.query("machine.get_upgrade") is None
+    assert chain.problems() == []
+
+
 def test_deposits_votes_and_ids_refused_by_name() -> None:
     chain = Parliament(max_open=2)
     assert chain.gov(ALICE, "propose_text", "hi", ("QXC", 10 * QX - 1)).status == DepositTooSmall.code
@@ -343,6 +365,37 @@ def test_a_vote_resumes_what_the_guardian_paused() -> None:
     chain.later(10)
     assert chain.proposal(number).status == EXECUTED
     assert chain.do(BOB, "farming.stake", 1, 5, 0).status != ModulePaused.code
+
+
+def test_a_pause_by_vote_outlives_the_guardians() -> None:
+    chain = Parliament(guardian_pause_s=40)
+    number = chain.gov(ALICE, "propose_pause", "farming", False, "stop", DEPOSIT, True).results[0][0]
+    chain.vote(number, "yes", *KEYS)
+    assert chain.gov(DAVE, "guardian_pause", "farming").status == 0
+    chain.later(20)
+    chain.later(10)
+    assert chain.proposal(number).status == EXECUTED
+    chain.later(40)
+    assert chain.do(BOB, "farming.stake", 1, 5, 0).status == ModulePaused.code, (
+        "a vote ends what a vote began"
+    )
+    assert chain.problems() == []
+
+
+def test_what_a_vote_resumed_is_not_resumed_again_by_the_end_of_the_guardians_pause() -> None:
+    chain = Parliament(guardian_pause_s=100)
+    assert chain.gov(DAVE, "guardian_pause", "farming").status == 0
+    number = chain.gov(ALICE, "propose_pause", "farming", True, "go on", DEPOSIT, True).results[0][0]
+    chain.vote(number, "yes", *KEYS)
+    chain.later(20)
+    chain.later(10)
+    again = chain.gov(ALICE, "propose_pause", "farming", False, "stop", DEPOSIT, True).results[0][0]
+    chain.vote(again, "yes", *KEYS)
+    chain.later(20)
+    chain.later(10)
+    chain.later(60)
+    assert chain.do(BOB, "farming.stake", 1, 5, 0).status == ModulePaused.code
+    assert "governance.guardian_pause_ended" not in [e.name for e in chain.results[-2].end_events]
 
 
 # -- polls -----------------------------------------------------------------------------------------------
