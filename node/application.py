@@ -129,6 +129,7 @@ class Committed(NamedTuple):
     size: int
     result: BlockResult
     events: BlockEvents
+    tx_ids: Sequence[bytes]
 
     @property
     def eventful(self) -> bool:
@@ -531,13 +532,14 @@ class Application(SnapshotFace):
         executed, prepared = self._kept[name], run(self.build_tree_steps(name))
         result, height = executed.result, block.header.height
         block_bytes = encode_block(block)
+        tx_ids = [tx.tx_id for tx in executed.transactions]
         staged = self.ledger.stage(
             prepared,
             block_bytes=block_bytes,
             block_hash=name,
             header=block.header,
             seen_commit=seen_commit,
-            tx_ids=[tx.tx_id for tx in executed.transactions],
+            tx_ids=tx_ids,
             receipts=result.encoded_receipts,
             begin_events=result.begin_events,
             end_events=result.end_events,
@@ -555,12 +557,10 @@ class Application(SnapshotFace):
             executed.transactions, result.changes, self.ledger.committed, height + 1
         )
         events = BlockEvents(
-            height,
-            result.begin_events,
-            EventsOfReceipts(result.receipts),
-            result.end_events,
+            height, result.begin_events, EventsOfReceipts(result.receipts), result.end_events
         )
-        committed = Committed(height, name, block.header, seen_commit.round, len(block_bytes), result, events)
+        size = len(block_bytes)
+        committed = Committed(height, name, block.header, seen_commit.round, size, result, events, tx_ids)
         return Pending(staged, committed)
 
     def commit_end(self, pending: Pending) -> None:

@@ -14,7 +14,8 @@ set higher. The fastest of the last ten minutes, for more under way makes larger
 admit still more.
 
 The last quarter below the limit, and another one beyond it, are for callers who have less under way than their fair share
-of the limit: who sends little does not stand outside because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
+of the limit, and up to twice the limit there is a place or two for whoever has none: who sends little does not stand outside
+because others send too much. A transaction that is in no block after `FORGOTTEN` seconds counts no longer (it was
 dropped, or the fee has risen over it): what is stuck must not close the gate.
 
 Pure logic; the clock comes in, in monotonic seconds.
@@ -44,7 +45,7 @@ LEAST_WAIT: Final = 0.25
 LEAST: Final = 100
 """So many may be under way in any case."""
 LIGHT: Final = 2
-"""A fair share is not less."""
+"""So few of one caller come in up to twice the limit."""
 FORGOTTEN: Final = 10.0
 SLOW: Final = 4.0
 FASTEST_SECONDS: Final = 600.0
@@ -109,8 +110,10 @@ class Gate:
         if granted < wanted:
             own = self._of_caller.get(caller, 0)
             callers = len(self._of_caller) + (own == 0)
-            fair = max(LIGHT, limit // callers) - own - granted
+            fair = limit // callers - own - granted
             granted += max(0, min(wanted - granted, fair, limit + limit // 4 - used - granted))
+            few = LIGHT - own - granted  # also when the limit has just fallen below what is under way
+            granted += max(0, min(wanted - granted, few, 2 * limit - used - granted))
         if granted < wanted:
             self._refused_since = True
             self.refused += wanted - granted

@@ -423,7 +423,7 @@ class NodeNetwork:
 
     def block_committed(self, committed: Committed) -> None:
         """A block is final: what concerns earlier heights is of the past."""
-        self.entrance.committed([receipt.tx_id for receipt in committed.result.receipts])
+        self.entrance.committed(committed.tx_ids)
         self.flood.advance(committed.height + 1)
         self.proposals.advance(committed.height + 1)
         self._advance(committed.height)

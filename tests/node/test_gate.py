@@ -156,13 +156,23 @@ def test_a_flood_over_many_connections_leaves_room_for_who_sends_little():
     assert chain.granted["light"] == 10 * 60
 
 
-def test_a_flood_by_many_names_cannot_take_more_than_a_quarter_beyond_the_limit():
+def test_a_flood_by_many_names_cannot_take_more_than_twice_the_limit():
     chain = world(700)
     chain.run(10, {"flood": 20_000})
     limit = chain.gate.limit
     for number in range(10_000):
         chain.offer(f"name {number}", LIGHT)
-    assert len(chain.gate) <= limit + limit // 4
+    assert len(chain.gate) <= 2 * limit
+
+
+def test_one_transfer_comes_in_when_the_limit_has_just_fallen_below_what_is_under_way():
+    chain = world(2_000)
+    chain.run(10, {"flood": 20_000})
+    chain.rate = 100
+    chain.run(1.5, {"flood": 20_000})
+    assert len(chain.gate) > chain.gate.limit
+    assert chain.gate.ask("light", 5) == LIGHT
+    assert chain.gate.ask("flood", 5) == 0
 
 
 def test_what_is_stuck_is_forgotten_and_does_not_close_the_gate():

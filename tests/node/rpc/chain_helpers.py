@@ -90,7 +90,7 @@ class TestChain:
         self.caller = Caller(lambda cost: None)
 
     def _committed(self, committed: Committed) -> None:
-        self.entrance.committed([receipt.tx_id for receipt in committed.result.receipts])
+        self.entrance.committed(committed.tx_ids)
         self.bus.publish(committed.events)
         self.service.block_committed(committed.height)
 
