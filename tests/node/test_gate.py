@@ -169,7 +169,7 @@ def test_one_transfer_comes_in_when_the_limit_has_just_fallen_below_what_is_unde
     chain = world(2_000)
     chain.run(10, {"flood": 20_000})
     chain.rate = 100
-    chain.run(1.5, {"flood": 20_000})
+    chain.run(1, {"flood": 20_000})
     assert len(chain.gate) > chain.gate.limit
     assert chain.gate.ask("light", 5) == LIGHT
     assert chain.gate.ask("flood", 5) == 0
