@@ -7,7 +7,7 @@ checkpoint is the length of a list, and the log holds the old images that the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -97,7 +97,16 @@ class Committed:
     never reaches the store for a key whose write is under way.
     """
 
-    __slots__ = ("_codecs", "_get_bytes", "_half", "_iterate_bytes", "_old", "_pending", "_young")
+    __slots__ = (
+        "_codecs",
+        "_collections",
+        "_get_bytes",
+        "_half",
+        "_iterate_bytes",
+        "_old",
+        "_pending",
+        "_young",
+    )
 
     def __init__(
         self,
@@ -114,6 +123,8 @@ class Committed:
         self._young: dict[bytes, Value | None] = {}
         self._old: dict[bytes, Value | None] = {}
         self._pending: Mapping[bytes, Value | None] = {}
+        self._collections: dict[bytes, list[bytes]] | None = None
+        """Pending keys by their first two bytes, once somebody has asked."""
 
     def get(self, key: bytes) -> Value | None:
         """Decoded value of a state key in the newest version, or None."""
@@ -141,7 +152,22 @@ class Committed:
             (key, codec_of(self._codecs, key).decode(data))
             for key, data in self._iterate_bytes(start, stop, reverse)
         )
-        return merge_layers(stored, self._pending, self._pending, start, stop, reverse=reverse)
+        keys = self._pending_between(start, stop)
+        return merge_layers(stored, keys, self._pending, start, stop, reverse=reverse)
+
+    def _pending_between(self, start: bytes, stop: bytes) -> Collection[bytes]:
+        """The pending keys of the collection in which `start` and `stop` lie, or all if they lie in several.
+
+        A block of transfers has ten thousand, and asks several times for the few that are none of them.
+        """
+        after = int.from_bytes(start[:2], "big") + 1
+        if not self._pending or not 0xFF < after < 0xFFFF or stop > after.to_bytes(2, "big"):
+            return self._pending
+        if self._collections is None:
+            self._collections = {}
+            for key in self._pending:
+                self._collections.setdefault(key[:2], []).append(key)
+        return self._collections.get(start[:2], ())
 
     def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
         """Make a block's changes the newest version. See the class for `durable`."""
@@ -155,15 +181,17 @@ class Committed:
         if not durable:
             # One block is under way at a time: its changes are held as they are, not copied.
             self._pending = {**self._pending, **changes} if self._pending else changes
+            self._collections = None
 
     def settle(self) -> None:
         """All changes applied so far are in the store now."""
         self._pending = {}
+        self._collections = None
 
 
 def merge_layers(
     below: Iterator[tuple[bytes, Value]],
-    keys: Mapping[bytes, Any],
+    keys: Collection[bytes],
     values: Mapping[bytes, Value | None],
     start: bytes,
     stop: bytes,
@@ -313,6 +341,10 @@ class State:
             if key in values:
                 del values[key]
                 images.pop(key, None)
+
+    def items(self) -> ItemsView[bytes, Value | None]:
+        """Every key that stands written now with its value, in the order of `images`."""
+        return self._values.items()
 
     def settle(self) -> None:
         """End of all scopes: what was written can no longer be undone."""

@@ -356,9 +356,12 @@ class Admission:
         self.check.forget(closure)
         gone: list[Transaction] = []
         for tx in self._pending(closure):
+            if tx.witness_id not in self.mempool:
+                continue
+            if type(tx) is Transfer and tx.verified and self.check.admit_transfer(tx, tx.verified[0]):
+                continue
             try:
-                if tx.witness_id in self.mempool:
-                    self.check.admit(tx)
+                self.check.admit(tx)
             except QenexError as error:
                 log.debug("dropped", extra={"tx": tx.tx_id, "reason": error.name})
                 gone += self._drop(tx)

@@ -26,10 +26,10 @@ from typing import Final
 
 import msgpack
 
-from node.verifier_worker import HEADER_SIZE, Item, verify_item
+from node.verifier_worker import HEADER_SIZE, AnyItem, verify_item
 from qenex.errors import LimitExceeded, ProcessFailed
 from qenex.hashing import hasher
-from qenex.transaction import Transaction
+from qenex.transaction import Transaction, Transfer
 
 log = logging.getLogger("qenex.verifier")
 
@@ -55,13 +55,17 @@ _COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from node.verifier_work
 _fingerprint = hasher("qx.keys")
 
 
-def item_of(tx: Transaction, keys: tuple[bytes, ...]) -> Item:
+def item_of(tx: Transaction, keys: tuple[bytes, ...]) -> AnyItem:
     """What is to verify for a transaction under these keys (tag + public key per signer)."""
+    if type(tx) is Transfer and len(keys) == 1:
+        return tx.raw, keys[0]
     return tx.body_bytes, keys, tx.signatures
 
 
-def size_of(item: Item) -> int:
+def size_of(item: AnyItem) -> int:
     """Bytes that a waiting item holds. A body may have 200 bytes and its signatures 60 KiB."""
+    if len(item) == 2:
+        return len(item[0]) + len(item[1])
     message, keys, signatures = item
     if len(keys) == 1 == len(signatures) and type(signatures[0]) is bytes:
         return len(message) + len(keys[0]) + len(signatures[0])
@@ -119,7 +123,7 @@ class _Chunk:
 
     def __init__(
         self,
-        items: Sequence[Item],
+        items: Sequence[AnyItem],
         futures: Sequence[asyncio.Future[bool]],
         whole: asyncio.Future[None] | None,
         size: int,
@@ -191,7 +195,7 @@ class Verifier:
         self.verified = 0
         self.respawned = 0
         self._waiting: deque[_Chunk] = deque()
-        self._single_items: list[Item] = []
+        self._single_items: list[AnyItem] = []
         self._single_futures: list[asyncio.Future[bool]] = []
         self._single_bytes = 0
         self._in_order: deque[_Chunk] = deque()
@@ -245,7 +249,7 @@ class Verifier:
     # -- asking ----------------------------------------------------------------------------
 
     @staticmethod
-    def verify_now(items: Sequence[Item]) -> list[bool]:
+    def verify_now(items: Sequence[AnyItem]) -> list[bool]:
         """Verify here and now: for few items, or where no worker runs."""
         return [verify_item(item) for item in items]
 
@@ -272,7 +276,7 @@ class Verifier:
             self._remember(tx, keys)
         return valid
 
-    def verify_one(self, item: Item) -> asyncio.Future[bool]:
+    def verify_one(self, item: AnyItem) -> asyncio.Future[bool]:
         """Verify one item with others that come at the same time; answers come in the order of asking.
 
         Raises LimitExceeded at once when the queue is full; the future fails with ProcessFailed.
@@ -295,7 +299,7 @@ class Verifier:
             )
         return future
 
-    async def verify(self, items: Sequence[Item], *, wait: bool = True) -> list[bool]:
+    async def verify(self, items: Sequence[AnyItem], *, wait: bool = True) -> list[bool]:
         """Verify many items; the answer has their order.
 
         With `wait` it takes its place in the queue bit by bit, else raises LimitExceeded when there is
@@ -330,7 +334,7 @@ class Verifier:
             answer += chunk.answer or ()
         return answer
 
-    async def verify_urgent(self, items: Sequence[Item]) -> list[bool]:
+    async def verify_urgent(self, items: Sequence[AnyItem]) -> list[bool]:
         """Verify items whose number the caller bounds, before all that waits; the answer has their order.
 
         They take no part in the queue's bound: whoever floods the queue must not keep votes out. Raises
@@ -365,12 +369,15 @@ class Verifier:
         again. Admission does without: a block finds what waits by the pool, object and note together.
         """
         holds, add = self.cache.holds, self.cache.add
-        answer = [tx.verified == keys or holds(tx.witness_id, keys) for tx, keys in pairs]
+        if len(self.cache):
+            answer = [tx.verified == keys or holds(tx.witness_id, keys) for tx, keys in pairs]
+        else:
+            answer = [tx.verified == keys for tx, keys in pairs]
         if True not in answer:
             missing = pairs
         else:
             missing = [pair for pair, known in zip(pairs, answer, strict=True) if not known]
-        verdicts = iter(await self.verify([(tx.body_bytes, keys, tx.signatures) for tx, keys in missing]))
+        verdicts = iter(await self.verify([item_of(tx, keys) for tx, keys in missing]))
         for index, (tx, keys) in enumerate(pairs):
             if not answer[index] and next(verdicts):
                 tx.verified = keys  # `_remember`, without a call
@@ -379,7 +386,7 @@ class Verifier:
                 answer[index] = True
         return answer
 
-    async def _verify_here(self, items: Sequence[Item]) -> list[bool]:
+    async def _verify_here(self, items: Sequence[AnyItem]) -> list[bool]:
         answer: list[bool] = []
         for start in range(0, len(items), 64):
             answer += self.verify_now(items[start : start + 64])
@@ -480,7 +487,10 @@ class Verifier:
                 return
             del incoming[:end]
             worker.deaths = 0
-            self._answer(chunk, [bool(bitmap >> index & 1) for index in range(count)])
+            if bitmap + 1 == 1 << count:  # nearly always: all are valid
+                self._answer(chunk, [True] * count)
+            else:
+                self._answer(chunk, [bool(bitmap >> index & 1) for index in range(count)])
         self._dispatch()
 
     def _answer(self, chunk: _Chunk, answer: list[bool]) -> None:
@@ -549,11 +559,12 @@ class Verifier:
         self._dispatch()
 
 
-def _chunk_end(items: Sequence[Item], start: int) -> tuple[int, int]:
+def _chunk_end(items: Sequence[AnyItem], start: int) -> tuple[int, int]:
     """Where the chunk that begins at `start` ends, and the size of its items in bytes."""
     size = 0
     for index in range(start, min(start + CHUNK_ITEMS, len(items))):
-        size += size_of(items[index])
+        item = items[index]
+        size += len(item[0]) + len(item[1]) if len(item) == 2 else size_of(item)
         if size >= CHUNK_BYTES:
             return index + 1, size
     return min(start + CHUNK_ITEMS, len(items)), size

@@ -25,6 +25,8 @@ from qenex.crypto.schemes import SCHEMES_BY_TAG
 
 Item = tuple[bytes, Sequence[bytes], Sequence[object]]
 """Signed bytes; tag + public key per signer; one signature per signer, of a multisig key one tuple."""
+AnyItem = Item | tuple[bytes, bytes]
+"""Also of a plain transfer: its raw bytes, whose form is known, and the one key. They are taken apart here."""
 
 HEADER_SIZE: Final = 4
 MAX_FRAME: Final = 64 << 20
@@ -32,8 +34,14 @@ NICENESS: Final = 5
 """Execution before verification: on a full machine the queue waits, not the block."""
 
 
-def verify_item(item: Item) -> bool:
+def verify_item(item: AnyItem) -> bool:
     """Whether every signer's signature is valid. Total on bytes; anything ill-formed is invalid."""
+    if len(item) == 2:
+        raw, sole = item
+        if sole[:1] != b"\x01":
+            scheme = SCHEMES_BY_TAG.get(sole[0]) if sole else None
+            return scheme is not None and scheme.verify(sole[1:], raw[3:-67], raw[-64:])
+        return ed25519.verify(sole[1:], raw[3:-67], raw[-64:])
     message, keys, signatures = item
     count = len(keys)
     if count == 0 or count != len(signatures):
@@ -54,7 +62,7 @@ def verify_item(item: Item) -> bool:
     return True
 
 
-def verify_items(items: Sequence[Item]) -> bytes:
+def verify_items(items: Sequence[AnyItem]) -> bytes:
     """Bitmap of `verify_item` over `items`."""
     bits = 0
     for index, item in enumerate(items):

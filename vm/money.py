@@ -426,16 +426,27 @@ def check_block_conservation(state: State, images: Mapping[bytes, Value | None])
 
     Two keys a transfer, where walking through the journal would meet six. Raises ConservationViolated.
     """
-    _check_images(images, state.written, None)
+    native = 0
+    others: dict[bytes, Value | None] = {}
+    for (key, record), old in zip(state.items(), images.values(), strict=True):
+        if key[:2] != ACCOUNT_RECORDS:
+            others[key] = old
+            continue
+        new = 0 if record is None else record[1]
+        native += new if old is None else new - old[1]
+        if new < 0:
+            raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
+    _check_images(others, state.written, None, native)
 
 
 def _check_images(
     images: Mapping[bytes, Value | None],
     get: Callable[[bytes], Value | None],
     supplies: Container[str] | None,
+    native: int = 0,
 ) -> None:
+    """`native` is what QXC balances that are not among the images have changed by."""
     differences: dict[str, int] = {}
-    native = 0
     for key, old in images.items():
         prefix = key[:2]
         if prefix == ACCOUNT_RECORDS:

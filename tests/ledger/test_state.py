@@ -16,8 +16,11 @@ from qenex.errors import MalformedBytes
 from qenex.types import U64
 
 PREFIX = bytes((9, 1))
-CODECS = {PREFIX: RecordCodec(U64, 1, {})}
+BESIDE = bytes((9, 2))
+CODECS = {PREFIX: RecordCodec(U64, 1, {}), BESIDE: RecordCodec(U64, 1, {})}
 KEYS = st.sampled_from([PREFIX + bytes((n,)) for n in range(12)])
+TWO_COLLECTIONS = KEYS | st.sampled_from([BESIDE + bytes((n,)) for n in range(3)])
+ENDS = TWO_COLLECTIONS | st.sampled_from([b"", b"\x09", PREFIX, BESIDE, b"\x09\x03", b"\xff\xff\xff"])
 VALUES = st.one_of(st.none(), st.integers(0, 5))
 MAPS = st.dictionaries(KEYS, st.integers(0, 5))
 START, STOP = PREFIX, bytes((9, 2))
@@ -153,7 +156,7 @@ class CommittedMachine(RuleBasedStateMachine):
             if value is not None:
                 self.stored[key] = CODECS[PREFIX].encode(value)
 
-    @rule(changes=st.dictionaries(KEYS, VALUES), durable=st.booleans())
+    @rule(changes=st.dictionaries(TWO_COLLECTIONS, VALUES), durable=st.booleans())
     def apply(self, changes: dict[bytes, int | None], durable: bool) -> None:
         if durable and not self.lagging:
             self._store(changes)
@@ -169,14 +172,14 @@ class CommittedMachine(RuleBasedStateMachine):
         self.lagging = {}
         self.committed.settle()
 
-    @rule(key=KEYS)
+    @rule(key=TWO_COLLECTIONS)
     def read(self, key: bytes) -> None:
         assert self.committed.get(key) == self.model.get(key)
         before = self.reads
         assert self.committed.get(key) == self.model.get(key)
         assert self.reads == before, "present or absent, it is remembered"
 
-    @rule(keys=st.tuples(KEYS, KEYS), reverse=st.booleans())
+    @rule(keys=st.tuples(ENDS, ENDS), reverse=st.booleans())
     def page(self, keys: tuple[bytes, bytes], reverse: bool) -> None:
         low, high = min(keys), max(keys)
         found = list(self.committed.iterate(low, high, reverse=reverse))

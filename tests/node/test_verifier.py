@@ -17,7 +17,17 @@ from node.verifier import CHUNK_ITEMS, VerifiedCache, Verifier, item_of
 from node.verifier_worker import Item, verify_item
 from qenex.crypto import SCHEMES, key_bytes
 from qenex.errors import LimitExceeded, ProcessFailed
-from tests.node.pool_helpers import make
+from qenex.transaction import (
+    Fee,
+    Message,
+    Signer,
+    Transaction,
+    Transfer,
+    assemble,
+    decode_transaction,
+    encode_body,
+)
+from tests.node.pool_helpers import address, make
 
 ED = SCHEMES["ed25519"]
 PUBLIC, SECRET = ED.generate(bytes(32))
@@ -71,6 +81,31 @@ async def test_workers_say_what_inline_verification_says(verifier: Verifier):
     items = [signed(n, valid=n % 3 != 0) for n in range(3 * CHUNK_ITEMS + 7)]
     assert await verifier.verify(items) == [n % 3 != 0 for n in range(len(items))]
     assert verifier.queued == verifier.queued_bytes == 0
+
+
+def transfer(number: int, *, valid: bool = True) -> Transaction:
+    """A plain transfer, which travels to the workers as it came."""
+    message = Message("bank.send", (address(2), ("QXC", 1 + number)), 0)
+    body = encode_body("test-1", [Signer(address(1), number, None, None)], [message], Fee(10**9, 1_000, 0), 9)
+    tx = decode_transaction(assemble(body, [ED.sign(SECRET, body if valid else b"!" + body)]))
+    assert isinstance(tx, Transfer)
+    return tx
+
+
+async def test_transfers_are_judged_from_their_raw_bytes(verifier: Verifier):
+    other = SCHEMES["ed25519"].generate(bytes([1]) * 32)[0]
+    keys = [KEY, KEY, key_bytes(ED.tag, other), b"\xff" + PUBLIC, KEY[:-1], b"", b"\x02" + bytes(1312)]
+    verdicts = [True, False, False, False, False, False, False]
+    pairs = [(transfer(n, valid=n != 1), (key,)) for n, key in enumerate(keys)]
+    items = [item_of(tx, keys) for tx, keys in pairs]
+    assert {len(item) for item in items} == {2}
+    assert [verify_item(item) for item in items] == verdicts
+    assert [verify_item((tx.body_bytes, keys, tx.signatures)) for tx, keys in pairs] == verdicts
+    assert await verifier.verify_all(pairs) == verdicts
+    assert [tx.verified for tx, _ in pairs] == [(KEY,), *[None] * 6]
+    again = [(transfer(n), (KEY,)) for n in range(3)]
+    assert await verifier.verify_all(again) == [True] * 3
+    assert verifier.verified == 9, "the first was known by its raw bytes"
 
 
 async def test_single_items_are_gathered_and_answered_in_order(verifier: Verifier):
