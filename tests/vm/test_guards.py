@@ -9,6 +9,7 @@ import pytest
 from defi_modules.tokens import Tokens
 from defi_modules.tokens.module import token_denom
 from defi_modules.tokens.types import Controls
+from qenex.crypto import module_address
 from qenex.errors import (
     AccountFrozen,
     DebitNotAllowed,
@@ -34,6 +35,7 @@ from qenex.transaction import Fee, Message, Signer, assemble, decode_transaction
 from qenex.types import QXC
 from tests.defi_modules.tokens.lab import TokenChain
 from tests.vm.chain import ACTORS, CHAIN_ID, START, Actor, Chain, ref
+from tests.vm.lab import Lab, Vault
 from tests.vm.test_accounts import rotate
 from vm.guard import MAX_QUEUED, VAULT
 from vm.guards import DUE_ITEMS
@@ -267,6 +269,32 @@ def test_taking_back_and_sending_in_one_transaction_is_counted(chain: Chain) -> 
     assert chain.problems() == []
 
 
+def test_an_approval_makes_no_room_for_other_coins(chain: Chain) -> None:
+    number = queue(chain, 20 * LIMIT)
+    tx = chain.tx(
+        CAROL,
+        ("accounts.approve_queued", (ALICE.address, number)),
+        ("bank.send", (EVE.address, (QXC, 20 * LIMIT))),
+        others=[ALICE],
+        acting=[0, 1],
+    )
+    assert chain.run(tx)[0].status == GuardLimitExceeded.code
+
+
+def test_an_account_that_became_a_modules_is_not_paid() -> None:
+    chain = Chain(Lab, Vault)
+    assert guard(chain).status == 0
+    pool = module_address("lab", b"pool")
+    assert do(chain, ALICE, "accounts.queue_transfer", pool, (QXC, 5)).status == 0
+    assert do(chain, BOB, "lab.open", b"pool").status == 0
+    wait(chain)
+    (returned,) = [
+        e for r in chain.results for e in r.begin_events if e.name == "accounts.queued_transfer_returned"
+    ]
+    assert returned.fields == (ALICE.address, 1, RecipientClosed.code)
+    assert (chain.balance(pool), chain.balance(VAULT)) == (0, 0)
+
+
 def test_what_comes_in_beside_does_not_hide_what_leaves(chain: Chain) -> None:
     """An accomplice, or the account's own loan, cannot make the balance look unchanged."""
     tx = chain.tx(
@@ -406,8 +434,10 @@ def test_a_block_ends_a_thousand_entries_of_what_is_due_and_the_next_the_rest() 
     many = [Actor(number) for number in range(100, 100 + DUE_ITEMS // MAX_QUEUED + 2)]
     chain = Chain(actors=[*ACTORS, *many])
     chain.run(*[chain.tx(actor, ("accounts.set_guard", (CAROL.address, DELAY, FEES, ()))) for actor in many])
+    assert {r.status for r in chain.run(*[chain.tx(a, ("accounts.remove_guard", ())) for a in many])} == {0}
+    wait(chain, 10)
     pay = [("accounts.queue_transfer", (BOB.address, (QXC, 1 + number))) for number in range(MAX_QUEUED - 1)]
-    queued = [chain.tx(actor, *pay, ("accounts.remove_guard", ()), gas=4_000_000) for actor in many]
+    queued = [chain.tx(actor, *pay, gas=4_000_000) for actor in many]
     assert {receipt.status for receipt in chain.run(*queued)} == {0}
     waiting = [len(many) * MAX_QUEUED]
     while waiting[-1]:
@@ -416,7 +446,9 @@ def test_a_block_ends_a_thousand_entries_of_what_is_due_and_the_next_the_rest() 
             chain.query("accounts.get_guard", a.address) for a in many if chain.account(a.address).flags
         ]
         waiting.append(sum(len(found.queued) for found in guards))
-    assert waiting[-3:] == [len(many) * MAX_QUEUED, len(many) * MAX_QUEUED - DUE_ITEMS, 0]
+    whole = -(-DUE_ITEMS // MAX_QUEUED) * MAX_QUEUED
+    assert waiting[-3:] == [len(many) * MAX_QUEUED, len(many) * MAX_QUEUED - whole, 0]
+    assert chain.balance(BOB.address) == START, "removals end what waits beside them"
     assert chain.problems() == []
 
 
