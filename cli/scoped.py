@@ -16,6 +16,7 @@ from cli.passwords import PasswordSource
 from cli.signers import read_public_key
 from cli.submit import Choices, carry_out, sending_options
 from node.modules import make_machine
+from qenex.answers import TransactionReceipt
 from qenex.crypto.address import key_bytes
 from qenex.crypto.keystore import NAME
 from qenex.errors import KeyNotFound, UnknownMessage, UsageError
@@ -86,5 +87,12 @@ def add_scoped_key(
     with connected(app) as client:
         expires = client.sender.height(fresh=True) + expires_in
     arguments: dict[str, Any] = {"key": public, "messages": messages, "limits": read, "expires": expires}
-    done = f"{key[:70]} acts within its scope up to height {expires}."
+
+    def done(receipt: TransactionReceipt[Any]) -> str:
+        if any(event.name == "accounts.guarded_change_queued" for event in receipt.events):
+            return (
+                f"The account has a guard: {key[:70]} acts once its delay has passed, if nobody cancels it."
+            )
+        return f"{key[:70]} acts within its scope up to height {expires}."
+
     return carry_out(app, [("accounts.add_scoped_key", arguments)], choices, password, done)

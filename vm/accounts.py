@@ -54,14 +54,16 @@ from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Length
 from vm.context import Context
 from vm.fees import SCHEME_OFF, SCHEME_ON
 from vm.gas import gas_schedule
+from vm.guard import Queued, QueuedScope
 from vm.guard_types import GUARD_EVENTS, KeyRotated, Waiting
-from vm.guards import Guards
+from vm.guards import ROTATION, SCOPE, Guards
 from vm.module import internal, message, query
 from vm.registry import check_record
 from vm.scoped import (
     MAX_SCOPED_KEYS,
     MessageNames,
     ScopedKey,
+    ScopedKeyAdded,
     ScopedKeyCount,
     SpendingLimits,
     Spent,
@@ -82,15 +84,6 @@ class GenesisAccount(NamedTuple):
     key: PublicKeyBytes | None
     fee_tier: Bps
     flags: U8
-
-
-class ScopedKeyAdded(NamedTuple):
-    """A second key may act for an account within a scope, under this number."""
-
-    address: Address
-    number: U16
-    key: bytes
-    expires: U64
 
 
 class ScopedKeyRevoked(NamedTuple):
@@ -304,7 +297,7 @@ class Accounts(Guards):
             raise RotationNotAuthorised
         self._keep(new_key)
         if account.flags & FLAG_GUARDED:
-            return self._queue_rotation(ctx, short)
+            return self._queue_change(ctx, ROTATION, Queued(0, key=short))
         self._rotate(ctx, ctx.actor, short)
         return Waiting(0)
 
@@ -319,7 +312,7 @@ class Accounts(Guards):
     def add_scoped_key(
         self, ctx: Context, key: PublicKeyBytes, messages: MessageNames, limits: SpendingLimits, expires: U64
     ) -> ScopedKeyIndex:
-        """Let a second key act for this account, within a scope: for a bot, or an agent.
+        """Let a second key act for this account, within a scope: for a bot, or an agent. A guarded account's waits.
 
         What leaves the account by it, the fee included, counts against the limits; a denomination without a
         limit may not leave. The key counts its own sequence, from 0.
@@ -338,10 +331,12 @@ class Accounts(Guards):
         if count.registered >= MAX_SCOPED_KEYS or count.next >= 1 << 16:
             raise TooManyScopedKeys(f"{count.registered} scoped keys now, {count.next} ever")
         short = self._keep(key)
-        spent = tuple([Spent(ctx.time_s, 0) for _ in ordered])
-        self.scoped_keys.set((ctx.actor, count.next), ScopedKey(0, short, expires, names, ordered, spent))
         self.scoped_counts.set(ctx.actor, ScopedKeyCount(count.next + 1, count.registered + 1))
-        ctx.emit(ScopedKeyAdded(ctx.actor, count.next, short, expires))
+        scope = QueuedScope(count.next, short, expires, names, ordered)
+        if self.guards.get(ctx.actor) is None:
+            self._add_scope(ctx, ctx.actor, scope)
+        else:
+            self._queue_change(ctx, SCOPE, Queued(0, scope=scope))
         return ScopedKeyIndex(count.next)
 
     @message(gas=350)

@@ -18,7 +18,7 @@ from qenex.crypto.address import Address, module_address
 from qenex.errors import GuardFeeLimitExceeded, GuardFrozen, GuardLimitExceeded, InvalidGuard
 from qenex.state_keys import ModuleId
 from qenex.types import QXC_DECIMALS, U16, U64, Amount, Between, Coin, Denom, Length
-from vm.scoped import Spent
+from vm.scoped import MessageNames, SpendingLimits, Spent
 
 GUARDS: Final = bytes((ModuleId.ACCOUNTS, 5))
 """Guards: address -> Guard."""
@@ -69,13 +69,26 @@ class QueuedTransfer(NamedTuple):
     amount: Amount
 
 
+class QueuedScope(NamedTuple):
+    """A scoped key that waits, `key` as account records hold it; its `number` is set aside already."""
+
+    number: U16
+    key: bytes
+    expires: U64
+    messages: MessageNames
+    limits: SpendingLimits
+
+
 class Queued(NamedTuple):
-    """What waits until `due_s`: a transfer, a new key (as account records hold it), new terms, or, all nil, no guard."""
+    """What waits until `due_s`: a transfer, a new key (as account records hold it), new terms, a scoped key, or, all
+    nil, no guard.
+    """
 
     due_s: U64
-    transfer: QueuedTransfer | None
-    key: bytes | None
-    terms: GuardTerms | None
+    transfer: QueuedTransfer | None = None
+    key: bytes | None = None
+    terms: GuardTerms | None = None
+    scope: QueuedScope | None = None
 
 
 def guard_state_key(address: bytes) -> bytes:

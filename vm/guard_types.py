@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from qenex.crypto.address import Address
 from qenex.types import U32, U64, Amount, Denom
-from vm.guard import Guard, GuardTerms, Queued, QueuedTransfer
+from vm.guard import Guard, GuardTerms, Queued, QueuedScope, QueuedTransfer
 from vm.scoped import Spent
 
 
@@ -43,7 +43,7 @@ class GuardedTransferQueued(NamedTuple):
 
 
 class GuardedChangeQueued(NamedTuple):
-    """A rotation, another guard, or a guard's removal (`what`) waits until `due_s`."""
+    """A rotation, another guard, a guard's removal or a scoped key (`what`) waits until `due_s`."""
 
     address: Address
     number: U64
@@ -110,7 +110,7 @@ class Waiting(NamedTuple):
 
 
 class QueuedView(NamedTuple):
-    """What waits until `due_s`: a transfer, rotation, guard or removal, as `what` says."""
+    """What waits until `due_s`: a transfer, rotation, guard, removal or scoped key, as `what` says."""
 
     number: U64
     what: str
@@ -118,6 +118,7 @@ class QueuedView(NamedTuple):
     transfer: QueuedTransfer | None
     key: bytes | None
     terms: GuardTerms | None
+    scope: QueuedScope | None
 
 
 class GuardView(NamedTuple):

@@ -19,6 +19,7 @@ from qenex.errors import (
     GuardNotFound,
     InvalidGenesis,
     InvalidGuard,
+    InvalidScope,
     InvariantViolated,
     NotCanceller,
     QenexError,
@@ -37,6 +38,7 @@ from vm.guard import (
     Guard,
     GuardLimits,
     Queued,
+    QueuedScope,
     QueuedTransfer,
     make_terms,
     new_guard,
@@ -59,6 +61,7 @@ from vm.guard_types import (
 )
 from vm.module import Module, invariant, message, query
 from vm.registry import check_record
+from vm.scoped import MAX_SCOPED_KEYS, ScopedKey, ScopedKeyAdded, ScopedKeyCount, Spent, make_scope
 
 DUE_ITEMS: Final = 1_000
 """Entries that one block ends of what is due, the rest in the next: more than fit into a block's gas when they are queued."""
@@ -66,13 +69,15 @@ CANCEL_GAS: Final = 600
 """Cancelling one entry of the queue, whose coins go back."""
 THAW: Final = 0
 """Stands in `due` for the end of a freeze; what waits has numbers from 1."""
-ROTATION, TRANSFER, TERMS, REMOVAL = "rotation", "transfer", "guard", "removal"
+ROTATION, TRANSFER, TERMS, REMOVAL, SCOPE = "rotation", "transfer", "guard", "removal", "scoped key"
 
 
 class Guards(Module):
     """The half of `Accounts` that delays."""
 
     records: Map[Address, Account]
+    scoped_keys: OrderedMap[tuple[Address, int], ScopedKey]
+    scoped_counts: Map[Address, ScopedKeyCount]
 
     guards = Map[Address, Guard](5, key=Address, value=Guard)
     queued = OrderedMap[tuple[Address, int], Queued](6, key=(Address, U64), value=Queued)
@@ -108,14 +113,14 @@ class Guards(Module):
         if ctx.money.owner(canceller):
             raise InvalidGuard("a module's account signs nothing, so it cancels nothing")
         if self.guards.get(ctx.actor) is not None:
-            return self._queue_change(ctx, TERMS, Queued(0, None, None, terms))
+            return self._queue_change(ctx, TERMS, Queued(0, terms=terms))
         self._enforce(ctx, ctx.actor, new_guard(terms, ctx.time_s))
         return Waiting(0)
 
     @message(gas=600)
     def remove_guard(self, ctx: Context) -> Waiting:
         """Take this account's guard away once its delay has passed; what waits then goes back."""
-        return self._queue_change(ctx, REMOVAL, Queued(0, None, None, None))
+        return self._queue_change(ctx, REMOVAL, Queued(0))
 
     @message(gas=900)
     def queue_transfer(self, ctx: Context, to: Address, amount: Coin) -> Waiting:
@@ -132,7 +137,7 @@ class Guards(Module):
         ctx.money.lay_down(ctx, denom, value)
         self.held.set(denom, (self.held.get(denom) or 0) + value)
         due_s = ctx.time_s + guard.terms.delay_s
-        number = self._queue(ctx, guard, Queued(due_s, QueuedTransfer(to, denom, value), None, None))
+        number = self._queue(ctx, guard, Queued(due_s, QueuedTransfer(to, denom, value)))
         ctx.emit(GuardedTransferQueued(ctx.actor, number, to, denom, value, due_s))
         return Waiting(number)
 
@@ -235,9 +240,12 @@ class Guards(Module):
         ctx.emit(GuardedChangeQueued(ctx.actor, number, what, due_s))
         return Waiting(number)
 
-    def _queue_rotation(self, ctx: Context, key: bytes) -> Waiting:
-        """Let the acting account's new key, as records hold it, wait."""
-        return self._queue_change(ctx, ROTATION, Queued(0, None, key, None))
+    def _add_scope(self, ctx: Context, address: Address, scope: QueuedScope) -> None:
+        """Let a scoped key act whose number is set aside."""
+        number, key, expires, messages, limits = scope
+        spent = tuple([Spent(ctx.time_s, 0) for _ in limits])
+        self.scoped_keys.set((address, number), ScopedKey(0, key, expires, messages, limits, spent))
+        ctx.emit(ScopedKeyAdded(address, number, key, expires))
 
     def _forget(self, address: Address, number: int) -> Queued:
         """Take an entry out of the queue; the caller takes care of its coins."""
@@ -257,6 +265,10 @@ class Guards(Module):
         entry = self._forget(address, number)
         if entry.transfer is not None:
             self._take_back(ctx, address, entry.transfer)
+        if entry.scope is not None:  # its number is never used again, its place is free
+            count = self.scoped_counts.get(address)
+            assert count is not None
+            self.scoped_counts.set(address, count._replace(registered=count.registered - 1))
         ctx.emit(QueuedCancelled(address, number))
 
     def _waiting(self, address: Address) -> list[tuple[tuple[Address, int], Queued]]:
@@ -294,6 +306,8 @@ class Guards(Module):
             self._pay(ctx, address, number, entry.transfer)
         elif entry.key is not None:
             self._rotate(ctx, address, entry.key)
+        elif entry.scope is not None:
+            self._add_scope(ctx, address, entry.scope)
         elif entry.terms is not None:
             old = self._guard_of(address)
             self._enforce(ctx, address, new_guard(entry.terms, ctx.time_s, old.queued))
@@ -444,11 +458,12 @@ class Guards(Module):
                 f"{where}: limits ascend, with what was spent beside each; queued is counted"
             )
         for number, entry in queued:
-            kinds = [part for part in (entry.transfer, entry.key, entry.terms) if part is not None]
+            kinds = [part for part in entry[1:] if part is not None]
             if not 1 <= number <= last or len(kinds) > 1 or self.queued.get((address, number)) is not None:
                 raise InvalidGenesis(f"{where}: number {number} is wrong, or waits for two things")
             key = None if entry.key is None else import_key(entry.key, where)
-            self.queued.set((address, number), entry._replace(key=key))
+            scope = entry.scope and self._import_scope(address, entry.scope, import_key, where)
+            self.queued.set((address, number), entry._replace(key=key, scope=scope))
             self.due.set((entry.due_s, address, number), 1)
             if entry.transfer is not None:
                 _, denom, amount = entry.transfer
@@ -459,17 +474,28 @@ class Guards(Module):
             self.due.set((guard.frozen_until_s, address, THAW), 1)
             self._set_flag(address, FLAG_FROZEN, on=True)
 
+    def _import_scope(
+        self, address: Address, scope: QueuedScope, import_key: Callable[[bytes, str], bytes], where: str
+    ) -> QueuedScope:
+        count = self.scoped_counts.get(address)
+        taken = self.scoped_keys.get((address, scope.number)) is not None
+        if count is None or taken or scope.number >= count.next or count.registered >= MAX_SCOPED_KEYS:
+            raise InvalidGenesis(
+                f"{where}: its account's scoped_counts leaves no place for scoped key {scope.number}"
+            )
+        try:
+            made = make_scope(scope.messages, scope.limits)
+        except InvalidScope as error:
+            raise InvalidGenesis(f"{where}: {error.message}") from None
+        self.scoped_counts.set(address, count._replace(registered=count.registered + 1))
+        return QueuedScope(scope.number, import_key(scope.key, where), scope.expires, *made)
+
     def export_guards(self, whole: Callable[[bytes], bytes]) -> dict[str, Any]:
         """Inverse of `import_guards`; empty where there never was a guard. `whole` undoes `import_key`."""
         codec = codec_for(GenesisGuard)
         listed = []
         for address, guard in self.guards.scan():
-            waiting = tuple(
-                [
-                    (number, entry._replace(key=None if entry.key is None else whole(entry.key)))
-                    for (_, number), entry in self._waiting(address)
-                ]
-            )
+            waiting = tuple([(n, _with_whole_keys(entry, whole)) for (_, n), entry in self._waiting(address)])
             listed.append(codec.to_json(GenesisGuard(address, guard, waiting), "qx"))
         last = self.queued_ids.last()
         return {"guards": listed, "last_number": last} if listed or last else {}
@@ -480,4 +506,14 @@ def _kind(entry: Queued) -> str:
         return TRANSFER
     if entry.key is not None:
         return ROTATION
+    if entry.scope is not None:
+        return SCOPE
     return REMOVAL if entry.terms is None else TERMS
+
+
+def _with_whole_keys(entry: Queued, whole: Callable[[bytes], bytes]) -> Queued:
+    scope = entry.scope
+    return entry._replace(
+        key=None if entry.key is None else whole(entry.key),
+        scope=None if scope is None else scope._replace(key=whole(scope.key)),
+    )

@@ -65,8 +65,17 @@ class ScopedKey(NamedTuple):
     spent: tuple[Spent, ...]
 
 
+class ScopedKeyAdded(NamedTuple):
+    """A second key may act for an account within a scope, under this number."""
+
+    address: Address
+    number: U16
+    key: bytes
+    expires: U64
+
+
 class ScopedKeyCount(NamedTuple):
-    """Scoped keys of an account: the next index, and how many there are."""
+    """Scoped keys of an account: the next index, and how many there are, those that wait included."""
 
     next: U64
     registered: U16

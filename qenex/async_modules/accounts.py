@@ -48,7 +48,8 @@ class AsyncAccounts(AsyncModuleFace):
         expires: int | Reference,
         **options: Unpack[TransactionOptions],
     ) -> AsyncPending[ScopedKeyIndex]:
-        """Let a second key act for this account, within a scope: for a bot, or an agent.
+        """Let a second key act for this account, within a scope: for a bot, or an agent. A guarded
+        account's waits.
 
         What leaves the account by it, the fee included, counts against the limits; a denomination
         without a

@@ -102,8 +102,22 @@ class QueuedTransfer(NamedTuple):
         return to_plain(self, prefix)
 
 
+class QueuedScope(NamedTuple):
+    """A scoped key that waits, `key` as account records hold it; its `number` is set aside already."""
+
+    number: U16
+    key: bytes
+    expires: U64
+    messages: Annotated[tuple[Annotated[str, Length(3, 64)], ...], Length(1, 32)]
+    limits: Annotated[tuple[SpendingLimit, ...], Length(0, 16)]
+
+    def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
+        """Plain JSON; addresses take the network's prefix."""
+        return to_plain(self, prefix)
+
+
 class QueuedView(NamedTuple):
-    """What waits until `due_s`: a transfer, rotation, guard or removal, as `what` says."""
+    """What waits until `due_s`: a transfer, rotation, guard, removal or scoped key, as `what` says."""
 
     number: U64
     what: str
@@ -111,6 +125,7 @@ class QueuedView(NamedTuple):
     transfer: QueuedTransfer | None
     key: bytes | None
     terms: GuardTerms | None
+    scope: QueuedScope | None
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""
@@ -236,7 +251,7 @@ class GuardedTransferQueued(NamedTuple):
 
 
 class GuardedChangeQueued(NamedTuple):
-    """A rotation, another guard, or a guard's removal (`what`) waits until `due_s`."""
+    """A rotation, another guard, a guard's removal or a scoped key (`what`) waits until `due_s`."""
 
     address: Address
     number: U64
@@ -461,7 +476,8 @@ class Accounts(ModuleFace):
         expires: int | Reference,
         **options: Unpack[TransactionOptions],
     ) -> Pending[ScopedKeyIndex]:
-        """Let a second key act for this account, within a scope: for a bot, or an agent.
+        """Let a second key act for this account, within a scope: for a bot, or an agent. A guarded
+        account's waits.
 
         What leaves the account by it, the fee included, counts against the limits; a denomination
         without a

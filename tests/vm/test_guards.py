@@ -28,6 +28,7 @@ from qenex.errors import (
     QueueFull,
     RecipientClosed,
     RecipientNotListed,
+    ScopedKeyNotFound,
     WrongSequence,
 )
 from qenex.state_keys import FLAG_GUARDED
@@ -307,15 +308,44 @@ def test_what_comes_in_beside_does_not_hide_what_leaves(chain: Chain) -> None:
     assert chain.run(tx)[0].status == GuardLimitExceeded.code
 
 
-def test_scoped_keys_are_bound_too(chain: Chain) -> None:
-    bot = Actor(68)
-    scope = (bot.key, ("bank.send",), ((QXC, 10**15, 100),), 10_000)
-    assert do(chain, ALICE, "accounts.add_scoped_key", *scope).status == 0
-    messages = [Message("bank.send", (EVE.address, (QXC, 2 * LIMIT)), 0)]
-    signer = Signer(ALICE.address, 0, None, 0)
+BOT, LONG_BOT = Actor(68), Actor(69, "ml-dsa-44")
+SCOPE = (BOT.key, ("bank.send",), ((QXC, 10**15, 100),), 10_000)
+
+
+def by_bot(chain: Chain, number: int, amount: int) -> Any:
+    """A transfer by Alice's scoped key."""
+    sequence = chain.query("accounts.get_scoped_key", ALICE.address, number).sequence
+    messages = [Message("bank.send", (EVE.address, (QXC, amount)), 0)]
+    signer = Signer(ALICE.address, sequence, None, number)
     body = encode_body(CHAIN_ID, [signer], messages, Fee(10**7, 100_000, 0), chain.height + 9)
-    receipt = chain.run(decode_transaction(assemble(body, [bot.sign(body)])))[0]
-    assert receipt.status == GuardLimitExceeded.code
+    return chain.run(decode_transaction(assemble(body, [BOT.sign(body)])))[0]
+
+
+def test_scoped_keys_from_before_are_bound_too() -> None:
+    chain = Chain()
+    assert do(chain, ALICE, "accounts.add_scoped_key", *SCOPE).results[0].number == 0
+    assert guard(chain).status == 0
+    assert by_bot(chain, 0, 2 * LIMIT).status == GuardLimitExceeded.code
+    assert by_bot(chain, 0, LIMIT).status == 0
+
+
+def test_a_scoped_key_of_a_guarded_account_waits_and_can_be_cancelled(chain: Chain) -> None:
+    """Else a thief would leave one behind, which drains the account once its guard is taken away."""
+    for number in range(MAX_QUEUED):
+        assert do(chain, ALICE, "accounts.add_scoped_key", *SCOPE).results[0].number == number
+    assert {waiting.what for waiting in view(chain).queued} == {"scoped key"}
+    with pytest.raises(ScopedKeyNotFound):
+        by_bot(chain, 0, 1)
+    assert chain.problems() == []
+    assert do(chain, CAROL, "accounts.cancel_queued", ALICE.address, None).status == 0
+    for _ in range(2):
+        assert do(chain, ALICE, "accounts.add_scoped_key", *SCOPE).status == 0, "their places are free again"
+    assert do(chain, ALICE, "accounts.cancel_queued", ALICE.address, None).status == 0
+    wait(chain)
+    keys = chain.query("accounts.get_scoped_keys", ALICE.address).keys
+    assert [key.number for key in keys] == [MAX_QUEUED, MAX_QUEUED + 1], "numbers are never used again"
+    assert by_bot(chain, MAX_QUEUED, 5).status == 0
+    assert chain.problems() == []
 
 
 def test_fees_drain_no_more_than_their_limit(chain: Chain) -> None:
@@ -456,6 +486,7 @@ def test_guards_survive_a_genesis_round_trip(chain: Chain) -> None:
     queue(chain, 30 * LIMIT, to=BOB)
     chain.send_block(ALICE, rotate(chain, ALICE, Actor(67, "ml-dsa-44")))
     assert chain.run(chain.send(ALICE, BOB.address, 9))[0].status == 0
+    assert do(chain, ALICE, "accounts.add_scoped_key", LONG_BOT.key, *SCOPE[1:]).status == 0
     assert guard(chain, DAVE).status == 0
     assert do(chain, CAROL, "accounts.freeze", DAVE.address, 2).status == 0
     modules = chain.machine.export_genesis(chain.base)["modules"]
@@ -469,5 +500,6 @@ def test_guards_survive_a_genesis_round_trip(chain: Chain) -> None:
     wait(again)
     assert again.balance(BOB.address) == START + 30 * LIMIT + 9
     assert again.account(ALICE.address).key[0] == Actor(67, "ml-dsa-44").key[0]
+    assert again.query("accounts.get_scoped_key", ALICE.address, 0).public_key == LONG_BOT.key
     assert again.problems() == []
     assert again.account(DAVE.address).flags == FLAG_GUARDED, "the freeze has ended"
