@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -424,6 +425,17 @@ def test_a_poll_has_one_budget_for_each_identity() -> None:
 # -- histories ---------------------------------------------------------------------------------------------
 
 
+def slow_outcome(votes: dict[str, int], total: int) -> int:
+    """What a vote comes to, by exact fractions."""
+    voted = sum(votes.values())
+    opinions = voted - votes["abstain"]
+    if not voted or Fraction(voted, total) < Fraction(334, 1_000):
+        return NO_QUORUM
+    if Fraction(votes["veto"], voted) > Fraction(334, 1_000):
+        return VETOED
+    return QUEUED if opinions and Fraction(votes["yes"], opinions) > Fraction(1, 2) else REJECTED
+
+
 @given(data=st.data())
 def test_tallies_equal_a_slow_reference_over_random_votes(data: st.DataObject) -> None:
     chain = Parliament()
@@ -452,6 +464,24 @@ def test_tallies_equal_a_slow_reference_over_random_votes(data: st.DataObject) -
     assert tuple(chain.proposal(number).tally) == tuple(expected.values())
     chain.later(100)
     assert chain.problems() == []
+    total = sum([amount for parts in delegated.values() for _, amount in parts])
+    assert chain.proposal(number).status == slow_outcome(expected, total)
+    assert chain.balance(TREASURY) == (10 * QX if chain.proposal(number).status in (QUEUED, VETOED) else 0)
+    if chain.proposal(number).status == QUEUED:
+        objected: list[Actor] = []
+        for voter in data.draw(st.permutations([*KEYS, *people]))[: data.draw(st.integers(0, 6))]:
+            if chain.gov(voter, "object", number).status == 0:
+                objected.append(voter)
+            against = [
+                amount
+                for owner, parts in delegated.items()
+                for validator, amount in parts
+                if owner in objected or validator in objected
+            ]
+            assert chain.proposal(number).objections == sum(against)
+            cancelled = Fraction(sum(against), total) > Fraction(334, 1_000)
+            assert chain.proposal(number).status == (CANCELLED if cancelled else QUEUED)
+        assert chain.problems() == []
     exported = chain.machine.export_genesis(chain.base)
     modules = {"governance": exported["modules"]["governance"]}
     assert modules["governance"]["last_proposal"] == 1

@@ -48,6 +48,9 @@ class Reference:
         self.boost: dict[tuple[Actor, Actor], Fraction] = {}
         self.earned: dict[tuple[Actor, Actor], Fraction] = {}
         self.commission: dict[Actor, Fraction] = dict.fromkeys(VALIDATORS, Fraction(0))
+        self.by_shares: dict[tuple[Actor, Actor], Fraction] = {}
+        """What was earned by the shares that the chain has written down: nobody gets more than that by any fraction."""
+        self.allotted = Fraction(0)
 
     def total(self, validator: Actor) -> Fraction:
         return sum([units for key, units in self.units.items() if key[1] is validator], Fraction(0))
@@ -63,8 +66,12 @@ class Reference:
     def stake(self, key: tuple[Actor, Actor]) -> Fraction:
         return self.units[key] * self.tokens[key[1]] / self.total(key[1])
 
-    def rewards(self, amount: Fraction, powers: dict[Actor, int]) -> None:
+    def rewards(
+        self, amount: Fraction, powers: dict[Actor, int], written: dict[tuple[Actor, Actor], int]
+    ) -> None:
+        """Hand out `amount`; `written` are the weights of delegations as the chain has them."""
         total = sum(powers.values())
+        self.allotted += amount
         for validator, power in powers.items():
             part = amount * power / total
             self.commission[validator] += part * COMMISSION / 10_000
@@ -78,6 +85,10 @@ class Reference:
             for key, weight in weights.items():
                 if whole:
                     self.earned[key] = self.earned.get(key, Fraction(0)) + part * weight / whole
+            noted = {key: weight for key, weight in written.items() if key[1] is validator}
+            for key, shares in noted.items():
+                share = part * shares / sum(noted.values())
+                self.by_shares[key] = self.by_shares.get(key, Fraction(0)) + share
 
 
 actions = st.one_of(
@@ -168,6 +179,70 @@ def test_value_is_conserved_to_the_unit_whatever_happens(
         assert chain.query("staking.list_unbondings", who.address, None, None).items == ()
 
 
+def weights(chain: StakeChain, keys: list[tuple[Actor, Actor]]) -> dict[tuple[Actor, Actor], int]:
+    """What delegations weigh when rewards are divided, as the chain has written it down."""
+    found = {}
+    for who, validator in keys:
+        told = chain.query("staking.get_delegation", who.address, validator.address).delegation
+        found[who, validator] = told.shares * told.boost_bps
+    return found
+
+
+leavings = st.lists(
+    st.one_of(
+        st.tuples(st.just("leave"), st.sampled_from(PEOPLE), st.sampled_from(VALIDATORS), st.integers(1, 50 * QX)),
+        st.tuples(st.just("double"), st.just(ALICE), st.sampled_from(VALIDATORS), st.integers(0, 9)),
+        st.tuples(st.just("blocks"), st.just(ALICE), st.just(VAL1), st.integers(1, 3)),
+    ),
+    min_size=2,
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(history=leavings, slash_bps=st.sampled_from([1, 500, 3_333, 9_999, 10_000]))
+def test_a_slash_spares_no_entry_begun_since_the_offence_and_takes_no_other_and_never_more_than_there_is(
+    history: list[tuple[str, Actor, Actor, int]], slash_bps: int
+) -> None:
+    chain = StakeChain(double_sign_bps=slash_bps, min_inflation_bps=0, max_inflation_bps=0)
+    for who in PEOPLE:
+        for validator in VALIDATORS:
+            chain.ok(who, "delegate", validator.address, 60 * QX)
+    left: list[tuple[Actor, Actor, int, int]] = []
+    offences: dict[Actor, tuple[int, int]] = {}
+    for name, who, validator, value in history:
+        if name == "leave":
+            if chain.do(who, "undelegate", validator.address, value).status == 0:
+                left.append((who, validator, value, chain.height))
+        elif name == "double":
+            offence = max(1, chain.height - value)
+            tokens = chain.query("staking.get_validator", validator.address).validator.tokens
+            chain.double_vote(validator, offence)
+            after = chain.query("staking.get_validator", validator.address).validator.tokens
+            if validator in offences:
+                assert after == tokens, "once for each validator"
+            else:
+                assert after == tokens - -(-tokens * slash_bps // 10_000) >= 0
+                offences[validator] = (offence, chain.height)
+        else:
+            for _ in range(value):
+                chain.run()
+    expected: dict[Actor, list[int]] = {who: [] for who in PEOPLE}
+    for who, validator, amount, height in left:
+        offence, slashed = offences.get(validator, (1 << 62, 0))
+        answers = offence <= height < slashed
+        expected[who].append(amount - -(-amount * slash_bps // 10_000) if answers else amount)
+    for who in PEOPLE:
+        told = chain.query("staking.list_unbondings", who.address, None, None).items
+        assert [entry.pays for entry in told] == expected[who]
+    before = {who: chain.balance(who.address) for who in PEOPLE}
+    chain.pass_time(UNBONDING + 1)
+    chain.run()
+    for who in PEOPLE:
+        assert chain.balance(who.address) - before[who] == sum(expected[who])
+    chain.check()
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(
@@ -193,7 +268,7 @@ def test_nobody_gets_more_than_the_exact_result_and_hardly_less(
     def step(action: Any) -> None:
         """One block; the reference is told what was divided in it, by the powers and stakes before it."""
         before, powers = chain.books(), {v: chain.powers().get(v.address, 0) for v in VALIDATORS}
-        supply, held = chain.supply(), chain.balance(MAIN)
+        supply, held, written = chain.supply(), chain.balance(MAIN), weights(chain, list(exact.units))
         action()
         fees = held - sum([before.bonded, before.unbonding, before.rewards, before.community, before.liquid])
         after = chain.books()
@@ -202,7 +277,7 @@ def test_nobody_gets_more_than_the_exact_result_and_hardly_less(
         rate = inflation_rate(before.bonded, supply, 500, 2_000, 10_000)
         new, _ = minted(supply, rate, after.accrued_ns - before.accrued_ns, before.inflation_carry)
         amount = new + fees
-        exact.rewards(Fraction(amount - amount * TAX // 10_000), powers)
+        exact.rewards(Fraction(amount - amount * TAX // 10_000), powers, written)
 
     for name, who, validator, value in history:
         if name == "delegate":
@@ -229,6 +304,7 @@ def test_nobody_gets_more_than_the_exact_result_and_hardly_less(
     for who, validator in exact.units:
         stake, found = exact.stake((who, validator)), chain.tokens(who, validator)
         assert stake - 1 - ROOM < found <= stake + ROOM
+    paid = 0
     for who, validator in exact.units:
         before = chain.balance(who.address)
         step(lambda w=who, v=validator: chain.do(w, "withdraw_rewards", v.address))
@@ -236,10 +312,14 @@ def test_nobody_gets_more_than_the_exact_result_and_hardly_less(
         got = 0 if receipt.status else chain.balance(who.address) - before + receipt.fee
         earned = exact.earned.get((who, validator), Fraction(0))
         assert earned - 1 - ROOM < got <= earned + ROOM
+        assert got <= exact.by_shares.get((who, validator), Fraction(0)), "by no fraction of a unit more"
+        paid += got
     for validator in VALIDATORS[:2]:
         before = chain.balance(validator.address)
         step(lambda v=validator: chain.do(v, "withdraw_commission"))
         (receipt,) = chain.results[-1].receipts
         got = 0 if receipt.status else chain.balance(validator.address) - before + receipt.fee
-        assert exact.commission[validator] - 1 - ROOM < got <= exact.commission[validator] + ROOM
+        assert exact.commission[validator] - 1 - ROOM < got <= exact.commission[validator]
+        paid += got
+    assert paid <= exact.allotted, "never more than was allotted"
     chain.check()

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from defi_modules.oracle import Oracle
-from defi_modules.staking import Staking
+from defi_modules.staking import MAIN, Staking
 from defi_modules.staking.math import SHARE
 from qenex import errors
 from qenex.block import Receipt
+from qenex.crypto import encode_address
 from qenex.types import QXC
 from tests.defi_modules.staking.lab import (
     ALICE,
@@ -27,7 +28,7 @@ from tests.defi_modules.staking.lab import (
     Snapshots,
     StakeChain,
 )
-from tests.vm.chain import VALIDATOR, Chain
+from tests.vm.chain import VALIDATOR, Actor, Chain
 
 
 def test_a_delegation_brings_shares_and_power() -> None:
@@ -354,6 +355,47 @@ def test_exported_genesis_begins_with_the_same_stake() -> None:
     assert again.machine.export_genesis(again.base) == exported
     assert again.problems() == []
     assert again.supply() == chain.supply(QXC)
+
+
+def test_ten_thousand_entries_over_at_once_are_paid_by_counts_and_none_is_lost() -> None:
+    """Bounded work in each block, whatever has gathered: the queue is the cursor."""
+    count, items = 10_000, 300
+    chain = StakeChain(hook_items=items)
+    exported = chain.machine.export_genesis(chain.base)
+    modules = exported["modules"]
+    validator = encode_address(VAL1.address)
+    people = [Actor(5_000 + number) for number in range(7)]
+    modules["staking"]["unbondings"] = [
+        {
+            "delegator": encode_address(people[number % 7].address),
+            "id": number + 1,
+            "unbonding": {
+                "validator": validator, "amount": str(QX + number), "height": 1,
+                "completes_s": chain.time // 10**9 + number % 3, "origin": None,
+            },
+        }
+        for number in range(count)
+    ]  # fmt: skip
+    total = sum([QX + number for number in range(count)])
+    modules["staking"]["last_entry"] = count
+    modules["staking"]["books"]["unbonding"] = str(total)
+    held = next(b for b in modules["bank"]["balances"] if b["address"] == encode_address(MAIN))
+    held["amount"] = str(int(held["amount"]) + total)
+    later = Chain(
+        Oracle, Staking, Snapshots, actors=[], data=modules, parameters=exported["parameters"],
+        validators=[(v.address, v.key, v.power) for v in chain.machine.validators(chain.base)],
+    )  # fmt: skip
+    later.time = chain.time + 10 * 10**9
+    paid: list[int] = []
+    while not paid or paid[-1]:
+        later.run()
+        paid.append(
+            len([e for e in later.results[-1].end_events if e.name == "staking.undelegation_completed"])
+        )
+    assert paid == [items] * (count // items) + [count % items, 0]
+    assert sum([later.balance(person.address) for person in people]) == total
+    assert later.faults == []
+    assert later.problems() == []
 
 
 def test_entries_over_at_once_are_paid_over_several_blocks_and_none_is_lost() -> None:
