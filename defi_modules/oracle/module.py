@@ -47,6 +47,7 @@ from vm.context import Context
 from vm.module import Module, internal, invariant, message, query
 from vm.registry import check_record
 
+FIRST_WINDOW: Final = 1
 READERS: Final = ("lending", "amm", "staking", "governance", "farming")
 MaxAge = Annotated[int, Between(1, 86_400)]
 MaxSpread = Annotated[int, Between(0, 10_000)]
@@ -150,7 +151,7 @@ class Oracle(Module):
         if len({item.symbol for item in prices}) != len(prices):
             raise InvalidPrice("a feed is there twice")
         clock = self.clock.get()
-        window = 0 if clock is None else clock.window
+        window = FIRST_WINDOW if clock is None else clock.window
         told = 0
         for symbol, mantissa, exponent in prices:
             ctx.gas.use(150)
@@ -284,7 +285,7 @@ class Oracle(Module):
         """Count the window that is over, and close the period that is over."""
         clock = self.clock.get()
         if clock is None:
-            self.clock.set(Clock(1, ctx.time_s, ctx.time_s))
+            self.clock.set(Clock(FIRST_WINDOW, ctx.time_s, ctx.time_s))
             return
         if ctx.time_s - clock.window_s < params.window_s:
             return

@@ -191,6 +191,40 @@ def test_delegators_speak_for_themselves_before_or_after_their_validator() -> No
     assert chain.problems() == []
 
 
+def test_what_was_delegated_in_the_block_before_a_proposal_votes() -> None:
+    chain = Parliament()
+    assert chain.do(BOB, "staking.delegate", VAL1.address, 500 * QX).status == 0
+    number = chain.propose()
+    assert chain.proposal().total_power == 3_500 * QX
+    chain.vote(number, "no", BOB)
+    assert chain.proposal().tally == (0, 500 * QX, 0, 0)
+
+
+def test_a_vote_in_the_block_that_ends_the_vote_is_too_late() -> None:
+    chain = Parliament()
+    number = chain.propose()
+    chain.vote(number, "yes", VAL1, VAL2)
+    chain.time = chain.proposal().voting_end_s * 10**9 - 2 * 10**8
+    chain.vote(number, "abstain", VAL3)
+    chain.time = chain.proposal().voting_end_s * 10**9
+    assert chain.gov(BOB, "vote", number, "veto").status == ProposalNotOpen.code, (
+        "its own hook comes after it"
+    )
+    assert chain.proposal().status == QUEUED
+
+
+def test_objections_of_exactly_the_veto_do_not_cancel() -> None:
+    chain = Parliament(veto_bps=2_500)
+    assert chain.do(BOB, "staking.delegate", VAL1.address, 1_000 * QX).status == 0
+    number = chain.propose()
+    chain.vote(number, "yes", VAL1, VAL2)
+    chain.later(100)
+    assert chain.gov(VAL3, "object", number).status == 0
+    assert chain.proposal().status == QUEUED, "a quarter is not more than a quarter"
+    assert chain.gov(BOB, "object", number).status == 0
+    assert chain.proposal().status == CANCELLED
+
+
 def test_what_is_delegated_after_a_proposal_is_visible_votes_on_nothing() -> None:
     """Flash-loan voting: power is from before."""
     chain = Parliament()

@@ -74,6 +74,47 @@ def test_the_price_is_the_median_by_power_and_a_reader_says_what_it_accepts() ->
     assert chain.problems() == []
 
 
+def test_an_uncertainty_is_rounded_up_and_an_age_counts_to_the_second() -> None:
+    chain = Prices()
+    chain.report(ALICE, 3)
+    chain.report(BOB, 4)
+    assert chain.price().spread_bps == 3_334, "a third of the price"
+    assert chain.refused(max_spread=3_333) is PriceUncertain
+    assert chain.price(max_spread=3_334).price == 3 * 10**8
+    made = chain.price().time_s
+    chain.time = (made + 30) * 10**9
+    chain.run()
+    age = chain.price().age_s
+    assert chain.price(max_age=age).age_s == age
+    assert chain.refused(max_age=age - 1) is PriceStale
+
+
+def test_who_misses_as_much_as_it_may_is_not_named() -> None:
+    chain = Prices(max_missed_bps=10_000)
+    named = []
+    for _ in range(16):
+        chain.time += 5 * 10**9
+        chain.run(chain.tx(ALICE, ("oracle.report", (((FEED, 100, 0),),))))
+        named += [e for e in chain.results[-1].end_events if e.name == "oracle.reports_missed"]
+    assert named == []
+    missed = {r.validator: r.diligence.missed for r in chain.query("oracle.list_reporters")}
+    assert missed[CAROL.address] > 0
+
+
+def test_a_feeder_that_lacks_a_feed_misses_every_window() -> None:
+    chain = Prices(feed_json(min_reports=1), feed_json("BTC/USD", min_reports=1))
+    for _ in range(6):
+        chain.time += 5 * 10**9
+        chain.run(
+            chain.tx(ALICE, ("oracle.report", (((FEED, 100, 0),),))),
+            chain.tx(BOB, ("oracle.report", (((FEED, 100, 0), ("BTC/USD", 5, 4)),))),
+        )
+    diligence = {r.validator: r.diligence for r in chain.query("oracle.list_reporters")}
+    assert diligence[ALICE.address].missed == diligence[ALICE.address].windows > 3
+    assert diligence[BOB.address].missed <= 1
+    assert chain.price(symbol=FEED).price == 100 * 10**8, "what it has is used all the same"
+
+
 def test_only_active_validators_and_their_feeders_report() -> None:
     chain = Prices()
     assert chain.report(DAVE, 100).status == NotReporter.code
