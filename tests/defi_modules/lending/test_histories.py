@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -42,7 +43,9 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bank = Bank(
-            terms(A), terms(B, reserve_factor_bps=0, bonus_bps=11_000), terms(C, adaptive_speed=50, optimal_bps=5_000),
+            terms(A, group=1), terms(B, reserve_factor_bps=0, bonus_bps=11_000, group=1),
+            terms(C, adaptive_speed=50, optimal_bps=5_000, outflow_bps=500),
+            groups=({"number": 1, "ltv_bps": 8_500, "threshold_bps": 8_800, "bonus_bps": 10_400},),
             keeper_items=2, min_debt_base=0,
         )  # fmt: skip
         self.bank.must(ALICE, *[supply(denom, 10_000 * ONE) for denom in (A, B, C)])
@@ -50,7 +53,8 @@ class Histories(RuleBasedStateMachine):
         self.bank.must(
             CAROL, supply(B, 9_000 * ONE, collateral=True), supply(C, 3_000 * ONE, collateral=True)
         )
-        self.bank.must(CAROL, borrow(A, 6_000 * ONE), borrow(C, 1_000 * ONE))
+        self.bank.must(CAROL, borrow(A, 6_000 * ONE), borrow(C, 600 * ONE))
+        self.line: list[tuple[Actor, str, int]] = []
         self.prices = dict.fromkeys((A, B, C), 100)
         self.indexes = {denom: self.bank.market(denom).state.index_ray for denom in (A, B, C)}
 
@@ -64,9 +68,25 @@ class Histories(RuleBasedStateMachine):
     def supplies(self, actor: Actor, denom: str, amount: int, collateral: bool) -> None:
         self.ask(actor, supply(denom, amount, collateral=collateral))
 
-    @rule(actor=USERS, denom=DENOMS, amount=PARTS, collateral=st.booleans())
-    def withdraws(self, actor: Actor, denom: str, amount: int | None, collateral: bool) -> None:
-        if self.ask(actor, withdraw(denom, amount, collateral=collateral)) == 0 and collateral:
+    @rule(actor=USERS, denom=DENOMS, amount=PARTS, collateral=st.booleans(), queue=st.booleans())
+    def withdraws(self, actor: Actor, denom: str, amount: int | None, collateral: bool, queue: bool) -> None:
+        if self.ask(actor, withdraw(denom, amount, collateral=collateral, queue=queue)):
+            return
+        result: Any = self.bank.results[-1].receipts[0].results[0]
+        if result.waits:
+            self.line.append((actor, denom, result.waits))
+        if collateral:
+            self.healthy(actor)
+
+    @precondition(lambda self: self.line)
+    @rule(first=st.booleans())
+    def cancels_what_waits(self, first: bool) -> None:
+        actor, denom, number = self.line.pop(0 if first else -1)
+        self.ask(actor, ("lending.cancel_withdrawal", (denom, number)))
+
+    @rule(actor=USERS, group=st.sampled_from([0, 1]))
+    def chooses_a_group(self, actor: Actor, group: int) -> None:
+        if self.ask(actor, ("lending.choose_group", (group,))) == 0:
             self.healthy(actor)
 
     @rule(actor=USERS, denom=DENOMS, amount=AMOUNTS)
@@ -140,6 +160,8 @@ class Histories(RuleBasedStateMachine):
     def the_books_are_right(self) -> None:
         assert self.bank.faults == []
         assert self.bank.problems() == []
+        hooks = (*self.bank.results[-1].begin_events, *self.bank.results[-1].end_events)
+        assert not [event for event in hooks if event.name == "machine.hook_failed"]
         for denom, before in self.indexes.items():
             info = self.bank.market(denom)
             state = info.state
@@ -154,5 +176,8 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150 if os.environ.get("QENEX_LONG") else 30,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )

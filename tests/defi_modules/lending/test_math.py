@@ -100,6 +100,33 @@ def test_health_is_collateral_by_threshold_over_debt() -> None:
     assert health_factor(5, 8_000, 0) == NO_DEBT_HEALTH
 
 
+def test_health_is_that_of_aaves_documentation() -> None:
+    """10,000 supplied at a threshold of 80%, 6,000 borrowed: 1.333 (aave.com/docs/developers/liquidations)."""
+    assert health_factor(10_000 * BASE_UNIT, 8_000, 6_000 * BASE_UNIT) == 1_333_333_333_333_333_333
+
+
+@given(
+    st.integers(1, 10**24), st.integers(1, 10**13), st.integers(1, 10**13), st.sampled_from([0, 6, 8, 9, 18]),
+    st.sampled_from([0, 6, 8, 9, 18]), st.integers(10_000, 12_000),
+)  # fmt: skip
+def test_what_is_seized_is_aaves_formula_rounded_for_the_position(
+    repay: int, debt_price: int, collateral_price: int, debt_digits: int, digits: int, bonus: int
+) -> None:
+    """`debtAssetPrice * debtToCover * liquidationBonus / collateralPrice`, in units of each asset."""
+    exact = Fraction(debt_price * repay * bonus * 10**digits, collateral_price * 10_000 * 10**debt_digits)
+    enough = int(exact) + 1
+    arguments = (repay, debt_price, 10**debt_digits, enough, collateral_price, 10**digits, bonus, 1_000)
+    done = liquidation(*arguments)
+    assert done.repaid == repay
+    assert exact - 3 < done.seized <= exact
+    short = done.seized // 2
+    less = liquidation(*arguments[:3], short, *arguments[4:])
+    assert less.seized == short
+    assert less.repaid <= repay
+    owed_for = Fraction(short * collateral_price * 10_000 * 10**debt_digits, debt_price * bonus * 10**digits)
+    assert less.repaid == repay or owed_for <= less.repaid < owed_for + 1, "all of it, for what it pays"
+
+
 def test_liquidation_amounts_with_the_bonus_and_the_protocols_part() -> None:
     # 1,000 at 1.00 repaid, collateral at 2,000 with 18 decimals, bonus 5%, protocol 10% of the bonus.
     done = liquidation(1_000 * 10**6, BASE_UNIT, 10**6, 10**18, 2_000 * BASE_UNIT, 10**18, 10_500, 1_000)
