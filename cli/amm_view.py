@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.app import App
 from cli.coins import Coins, ratio, units
-from cli.layout import Style, fields, table
+from cli.layout import Style, at_second, fields, table
+from qenex.errors import QenexError
 
 if TYPE_CHECKING:
     from qenex.client import QenexClient
@@ -29,8 +30,8 @@ def _scaled(coins: Coins, first: str, second: str, numerator: int, denominator: 
     return ratio(numerator * 10**up, denominator * 10**down)
 
 
-def _price(coins: Coins, pool: Any) -> str:
-    """What one whole first coin is worth in the second, by the curve's present state."""
+def _price(client: QenexClient, coins: Coins, pool: Any) -> str:
+    """What one whole first coin is worth in the second: by the curve's present state, a stable one's by the last block."""
     first, second = pool["denoms"][:2]
     if int(pool["curve"]) == 3:
         root = int(pool["sqrt_price"])
@@ -38,7 +39,21 @@ def _price(coins: Coins, pool: Any) -> str:
     if int(pool["curve"]) == 1:
         held = [int(amount) for amount in pool["reserves"]]
         return _scaled(coins, first, second, held[1], held[0])
-    return "see get-statistics"
+    try:
+        told: Any = client.call("amm_getStatistics", pool=pool["pool"])
+    except QenexError:
+        return "-"
+    return _told(coins, pool["denoms"], told["price"])
+
+
+def _told(coins: Coins, denoms: list[str], price: object) -> str:
+    """A published price (Q96 of base units) of the first coin in the second, in whole coins."""
+    return _scaled(coins, denoms[0], denoms[1], int(str(price)), Q96) if int(str(price)) else "-"
+
+
+def _denoms(client: QenexClient, number: object) -> list[str]:
+    found: Any = client.call("amm_getPool", pool=number)
+    return [str(denom) for denom in found["denoms"]]
 
 
 def _fee(pool: Any) -> str:
@@ -58,7 +73,7 @@ def pools(app: App, client: QenexClient, found: Any) -> Laid:
                 coins.amount(held, denom)
                 for held, denom in zip(pool["reserves"], pool["denoms"], strict=True)
             ),
-            _price(coins, pool),
+            _price(client, coins, pool),
         ]
         for pool in found["items"]
     ]
@@ -87,10 +102,8 @@ def pool(app: App, client: QenexClient, found: Any) -> Laid:
             "\n".join(coins.amount(*pair) for pair in zip(found["protocol"], denoms, strict=True)),
         ),
     ]
-    if curve != 2:
-        rows.append(
-            ("price", f"1 {coins.symbol(denoms[0])} = {_price(coins, found)} {coins.symbol(denoms[1])}")
-        )
+    price = _price(client, coins, found)
+    rows.append(("price", f"1 {coins.symbol(denoms[0])} = {price} {coins.symbol(denoms[1])}"))
     if curve == 2:
         rows.append(("amplification", str(found["amplification"])))
     if curve == 3:
@@ -100,3 +113,44 @@ def pool(app: App, client: QenexClient, found: Any) -> Laid:
         rows.append(("shares", str(found["shares"])))
     rows.append(("account", str(found["account"])))
     return lambda style: fields(rows, style)
+
+
+def statistics(app: App, client: QenexClient, found: Any, given: Mapping[str, Any]) -> Laid:
+    """A pool in figures."""
+    coins, denoms = Coins(client), _denoms(client, given["pool"])
+
+    def amounts(name: str) -> str:
+        return "\n".join(coins.amount(*pair) for pair in zip(found[name], denoms, strict=True))
+
+    price = _told(coins, denoms, found["price"])
+    rows = [
+        ("price", f"1 {coins.symbol(denoms[0])} = {price} {coins.symbol(denoms[1])}"),
+        ("holds", amounts("reserves")),
+        ("came in ever", amounts("volumes")),
+        ("in 24 hours", amounts("volumes_day")),
+        ("beyond its books", amounts("dust")),
+    ]
+    return lambda style: fields(rows, style)
+
+
+def average_price(app: App, client: QenexClient, found: Any, given: Mapping[str, Any]) -> Laid:
+    """A mean price in whole coins."""
+    coins, pair = Coins(client), [str(given["denom"]), str(given["quote_denom"])]
+    price = _told(coins, pair, found)
+    said = f"1 {coins.symbol(pair[0])} = {price} {coins.symbol(pair[1])}, the mean of {given['window_s']} s"
+    return lambda style: said
+
+
+def candles(app: App, client: QenexClient, found: Any, given: Mapping[str, Any]) -> Laid:
+    """Prices over time, in whole coins."""
+    coins, denoms = Coins(client), _denoms(client, given["pool"])
+    rows = [
+        [
+            at_second(int(candle["start_s"])),
+            *[_told(coins, denoms, candle[name]) for name in ("open", "high", "low", "close")],
+            " + ".join(coins.amount(*pair) for pair in zip(candle["volumes"], denoms, strict=True)),
+        ]
+        for candle in found["items"]
+    ]
+    header = ("from", "open", "high", "low", "close", "came in")
+    return lambda style: table(header, rows, style, right=(1, 2, 3, 4)) if rows else "no trades yet"

@@ -211,7 +211,7 @@ def _query_command(spec: QuerySpec) -> click.Command:
                 found = client.call(method, **prefix_params, **extra)
             except QenexError as error:
                 raise unanswered(error) from None
-            laid = None if prove else layout(app, client, spec.name, found)
+            laid = None if prove else layout(app, client, spec.name, found, prefix_params)
 
         def text_of(style: Style) -> str:
             if laid is not None:

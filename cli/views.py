@@ -31,6 +31,12 @@ VIEWS: Final = {
     "lending.list_liquidatable": "cli.lending_view:risks",
 }
 """By query: where what lays its answer out is found."""
+WITH_ARGUMENTS: Final = {
+    "amm.get_average_price": "cli.amm_view:average_price",
+    "amm.get_candles": "cli.amm_view:candles",
+    "amm.get_statistics": "cli.amm_view:statistics",
+}
+"""The same, of answers that say too little without the question."""
 PREVIEWED: Final = frozenset({
     "lending.supply", "lending.withdraw", "lending.borrow", "lending.repay", "lending.collateral_on",
     "lending.collateral_off", "lending.choose_group",
@@ -38,14 +44,18 @@ PREVIEWED: Final = frozenset({
 """Messages of which more is shown before they are signed than what they cost."""
 
 
-def layout(app: App, client: QenexClient, query: str, found: Any) -> Callable[[Style], str] | None:
-    """What lays out the answer of a query; None where plain fields do, or for programs."""
-    place = VIEWS.get(query)
+def layout(
+    app: App, client: QenexClient, query: str, found: Any, given: Mapping[str, Any]
+) -> Callable[[Style], str] | None:
+    """What lays out the answer of a query with these arguments; None where plain fields do, or for programs."""
+    place = VIEWS.get(query) or WITH_ARGUMENTS.get(query)
     if place is None or app.json:
         return None
     module, _, name = place.partition(":")
+    extra = [given] if query in WITH_ARGUMENTS else []
     try:
-        laid: Callable[[Style], str] = getattr(importlib.import_module(module), name)(app, client, found)
+        view = getattr(importlib.import_module(module), name)
+        laid: Callable[[Style], str] = view(app, client, found, *extra)
     except (QenexError, KeyError, TypeError, ValueError):
         return None  # another version's node: its answer is shown as it is
     return laid

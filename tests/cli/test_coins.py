@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from cli.amm_view import pool, pools
+from cli.amm_view import average_price, candles, pool, pools, statistics
 from cli.app import App
 from cli.coins import Coins, base_value, bps, percent, ratio, units
 from cli.layout import PLAIN
 from cli.lending_view import health_text, market, markets
+from cli.views import layout
 from qenex.client import QenexClient
+from tests.qenex.fake_node import FakeNode
 
 WAD = 10**18
 NOBODY = QenexClient("http://127.0.0.1:1")
@@ -88,6 +90,50 @@ def test_pools_are_told_by_the_name_of_their_curve_and_prices_in_whole_coins() -
     assert "tick" in one
     assert "amplification" in pool(App(), NOBODY, a_pool(curve=2, amplification=100))(PLAIN)
     assert pools(App(), NOBODY, {"items": [], "next_cursor": None})(PLAIN) == "no pools"
+
+
+def test_prices_that_the_chain_tells_by_base_units_are_shown_in_whole_coins() -> None:
+    gold = "tokens/" + "a" * 32
+    node = FakeNode()
+    node.tell["tokens_getToken"] = {"token": {"symbol": "GOLD\x1b[2J", "decimals": 6}}
+    node.tell["amm_getPool"] = {"denoms": ["QXC", gold]}
+    one = 1 << 96  # a base unit of one for a base unit of the other: 1,000 GOLD for a QXC
+    node.tell["amm_getStatistics"] = {"price": str(one)}
+    given = {"pool": 3, "denom": gold, "quote_denom": "QXC", "window_s": 60}
+    figures = {
+        "price": str(one // 4), "reserves": ["1500000000", "7"], "volumes": ["0", "0"], "volumes_day": ["0", "1000000"],
+        "dust": ["0", "0"],
+    }  # fmt: skip
+    candle = {
+        "start_s": 0,
+        "open": str(one),
+        "high": str(one * 2),
+        "low": str(one),
+        "close": "0",
+        "volumes": ["1", "0"],
+    }
+    try:
+        with QenexClient(node.url) as client:
+            stable = pools(
+                App(), client, {"items": [a_pool(curve=2, denoms=["QXC", gold])], "next_cursor": None}
+            )
+            assert stable(PLAIN).split("\n")[1].endswith("1,000")
+            told = statistics(App(), client, figures, given)(PLAIN)
+            assert "= 250 GOLD" in told
+            assert "1.5 QXC" in told
+            assert "1 GOLD" in told
+            assert "\x1b" not in told, "a token's name steers no terminal"
+            assert "= 0.001 QXC" in average_price(App(), client, str(one), given)(PLAIN)
+            assert "2,000" in candles(App(), client, {"items": [candle]}, given)(PLAIN)
+            assert candles(App(), client, {"items": []}, given)(PLAIN) == "no trades yet"
+            assert layout(App(), client, "amm.get_statistics", figures, given) is not None
+            assert layout(App(json=True), client, "amm.get_statistics", figures, given) is None
+            assert layout(App(), client, "amm.get_statistics", {}, given) is None, (
+                "an answer of another shape"
+            )
+            assert layout(App(), client, "bank.get_supply", "1", {}) is None
+    finally:
+        node.close()
 
 
 def test_symbols_are_told_where_there_are_some() -> None:
