@@ -15,6 +15,7 @@ import click
 from cli.app import App, pass_app
 from cli.chain import connected, with_name
 from cli.exit_codes import ExitCode, Stopped
+from cli.guards import with_canceller
 from cli.home import client_settings, keyring_of, pinned_chain_id, write_whole
 from cli.keys import open_password
 from cli.layout import Style, fields, table
@@ -349,11 +350,5 @@ def rotate(
         return carry_out(
             app, [("accounts.rotate_key", arguments)], choices, password, done, sequence=sequence
         )
-    whose = {"address": proposal.address}
-    messages: list[tuple[str, dict[str, Any]]] = [
-        ("accounts.cancel_queued", whose),
-        ("accounts.freeze", {**whose, "seconds": 0}),
-        ("accounts.rotate_key", arguments),
-        ("accounts.approve_queued", {**whose, "number": {"$": [2, "number"]}}),
-    ]
+    messages = with_canceller(proposal.address, ("accounts.rotate_key", arguments))
     return carry_out(app, messages, choices, password, done, acting=(None, None, account, None))

@@ -48,8 +48,8 @@ class Home:
         return done["errors"][0] if expect else done["data"]
 
 
-def guard_of(net: Devnet) -> Any:
-    return net.cli("accounts", "get-guard", "alice")["data"]
+def guard_of(net: Devnet, who: str = "alice") -> Any:
+    return net.cli("accounts", "get-guard", who)["data"]
 
 
 @pytest.fixture
@@ -197,3 +197,12 @@ def test_a_stolen_key_is_replaced_by_owner_and_canceller_together(
     grace = ("accounts", "get-account", "grace")
     net.wait_for("the new key", lambda: net.cli(*grace)["data"]["public_key"] == new)
     assert balance(net, "grace") > 999_000 * 10**9
+
+    other = tmp_path / "other.json"  # and the guardian's key is not trusted any more either
+    terms = ("accounts", "set-guard", "ivan", "--delay", "60", "--account", "grace", "--from", address)
+    net.cli(*terms, "--unsigned", str(other))
+    owner.cli("keys", "set-account", "grace-new", net.cli("keys", "address", "grace")["data"]["address"])
+    half = guardian.sign("tx sign", other, "guardian")["file"]
+    net.cli("tx", "broadcast", owner.sign("tx sign", Path(half), "grace-new")["file"])
+    ivan = net.cli("keys", "address", "ivan")["data"]["address"]
+    net.wait_for("the new canceller", lambda: guard_of(net, "grace")["terms"]["canceller"] == ivan)
