@@ -236,6 +236,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "verifier": {"workers": arguments.workers},
         "node": {"log_level": arguments.log_level},
         "database": {"history": 100},
+        "engine": {"min_interval_ms": arguments.min_interval},
     }
     command = [*python_node()] if arguments.command is None else arguments.command.split()
     with (
@@ -281,6 +282,7 @@ def main() -> int:
     parser.add_argument("--idle", type=float, default=15.0, help="seconds of idling; 0 leaves it out")
     parser.add_argument("--light", type=int, default=60, help="transfers one at a time; 0 leaves them out")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes of each node")
+    parser.add_argument("--min-interval", type=int, default=20, help="least ms between two blocks")
     parser.add_argument("--command", help="instead of `python -m node`")
     parser.add_argument("--log-level", default="warning")
     parser.add_argument("--keep-logs", help="folder for the nodes' logs")
