@@ -150,6 +150,17 @@ class Lending(Queries):
             if sums[number] != [market.held_shares, market.scaled_debt, market.isolated_debt]:
                 raise InvariantViolated(f"positions in market {number} add up to {sums[number]}")
 
+    @invariant()
+    def ramps_have_their_next_step(self, ctx: Context) -> None:
+        """What is on its way, and nothing else, stands in the order of steps; what waits has shares."""
+        expected = [
+            (ramp.next_s, OF_MARKET, number) for number, ramp in self.ramps.scan() if ramp.began_s
+        ] + [(ramp.next_s, OF_GROUP, number) for number, ramp in self.group_ramps.scan()]
+        if sorted(expected) != [key for key, _ in self.steps.scan()]:
+            raise InvariantViolated("the order of steps is not that of the ramps")
+        if any(not waiting.shares for _, waiting in self.waiting.scan()):
+            raise InvariantViolated("a withdrawal of nothing waits")
+
     # -- genesis -------------------------------------------------------------------------------
 
     def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from qenex.errors import (
     NotLendingAuthority,
     OutflowLimitReached,
     PriceStale,
+    PriceUncertain,
     QenexError,
     ReserveTooSmall,
     SupplyCapReached,
@@ -44,6 +45,7 @@ from tests.defi_modules.lending.lab import (
     CAROL,
     DAVE,
     ERIN,
+    FEEDS,
     ONE,
     RAY,
     SEED,
@@ -54,6 +56,7 @@ from tests.defi_modules.lending.lab import (
     C,
     D,
     borrow,
+    liquidate,
     repay,
     supply,
     terms,
@@ -277,6 +280,28 @@ def test_stale_price_stops_borrowing_and_withdrawing_collateral_and_never_repayi
     bank.must(ALICE, withdraw(B, ONE))
     bank.must(BOB, repay(B))
     bank.must(BOB, withdraw(A, collateral=True)), "without debt no price is asked for"
+
+
+def test_an_uncertain_price_stops_what_a_stale_one_stops() -> None:
+    price = {
+        "price": str(10**8),
+        "spread": str(4 * 10**6),
+        "time_s": 1_700_000_000,
+        "reports": 3,
+        "power": "10",
+    }
+    listed = {"terms": [terms(denom) for denom in (A, B, C, D)]}
+    prices = [{"symbol": FEEDS[denom], "price": price} for denom in (A, B, C, D)]
+    bank = Bank(data={"lending": listed, "oracle": {"prices": prices}}, keeper_items=0)
+    bank.indebted(lent=1_000 * ONE)
+    certain = bank.market(A).terms._replace(max_spread_bps=300)
+    bank.must(ERIN, ("lending.list_market", (certain,)))
+    assert not bank.position(BOB).priced
+    for message in (borrow(B, ONE), withdraw(A, ONE, collateral=True), ("lending.choose_group", (0,))):
+        bank.refused(PriceUncertain, BOB, message)
+    bank.refused(PriceUncertain, CAROL, liquidate(BOB))
+    bank.must(BOB, supply(A, ONE, collateral=True))
+    bank.must(BOB, repay(B))
 
 
 def test_single_actions_are_paused_and_interest_goes_on() -> None:
