@@ -152,7 +152,8 @@ class Gate:
         error = NodeBusy(
             f"{waiting} transactions that were submitted here wait for a block: {waiting / rate:.1f} s of work"
         )
-        error.__dict__["details"] = {"retry_after_ms": math.ceil(seconds * 1_000)}
+        error.retry_after_ms = math.ceil(seconds * 1_000)
+        error.__dict__["details"] = {"retry_after_ms": error.retry_after_ms}
         return error
 
     def committed(self, tx_ids: Iterable[bytes]) -> None:

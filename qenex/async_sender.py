@@ -40,6 +40,7 @@ from qenex.errors import (
     InvalidArguments,
     InvalidResponse,
     LimitExceeded,
+    NodeBusy,
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
@@ -368,7 +369,7 @@ class AsyncSender:
     async def submit(self, transaction: Transaction) -> AsyncPending[Any]:
         """Submit a signed transaction once. Raises as `send`.
 
-        Where the sender has the allowed number of transactions waiting, waits for room.
+        Where the sender has the allowed number of transactions waiting, or the node as many as it takes, waits for room.
         """
         pending: AsyncPending[Any] = AsyncPending(self, transaction)
         give_up = time.monotonic() + DEFAULT_WAIT
@@ -382,10 +383,15 @@ class AsyncSender:
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
                 answer = {"hash": pending.hash}
-            except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
+            except (
+                TooManyPending,
+                LimitExceeded,
+                NodeBusy,
+            ) as error:  # before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
-                await self._connection.pause(pause)
+                told = error.retry_after_ms / 1_000 if isinstance(error, NodeBusy) else 0.0
+                await self._connection.pause(min(max(pause, told), LONGEST_PAUSE))
                 pause = min(2 * pause, LONGEST_PAUSE)
             except (ConnectionLost, InvalidResponse, InternalError) as error:
                 self._forget(transaction.signers)

@@ -732,6 +732,9 @@ class NodeBusy(QenexError):
     retryable = True
     default_hint = "send it again after `retry_after_ms` of the error's data, or to another node"
 
+    retry_after_ms: int = 0
+    """Milliseconds after which there may be room, as the node told."""
+
 
 class GuardedAccountFrozen(QenexError):
     code = 1048

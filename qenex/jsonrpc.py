@@ -10,13 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
-from qenex.errors import InvalidResponse, NodeUnreachable, QenexError, error_from_code
+from qenex.errors import InvalidResponse, NodeBusy, NodeUnreachable, QenexError, error_from_code
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or lists and string-keyed dicts of these: what a node sent, unchecked."""
 
 MAX_ANSWER_SIZE: Final = 16 * 1024 * 1024
 """Bytes of the longest answer that is read; a block of 4 MiB is 8 MiB of hex."""
+
+LONGEST_WAIT_MS: Final = 3_600_000
+"""What a busy node may tell its callers to wait."""
 
 MAX_DEPTH: Final = 64
 """Nested arrays and objects in an answer."""
@@ -97,13 +100,17 @@ def error_from_json(error: Json) -> QenexError:
         raise InvalidResponse("the answer's error is no JSON-RPC error")
     data = error.get("data")
     details: dict[str, Json] = data if isinstance(data, dict) else error
-    return error_from_code(
+    typed = error_from_code(
         error["code"],
         clean_text(error.get("message")),
         name=clean_text(details.get("name")),
         hint=clean_text(details.get("hint")),
         retryable=details.get("retryable") is True,
     )
+    wait = details.get("retry_after_ms")
+    if isinstance(typed, NodeBusy) and type(wait) is int and 0 <= wait <= LONGEST_WAIT_MS:
+        typed.retry_after_ms = wait
+    return typed
 
 
 def http_failure(status: int, body: bytes) -> QenexError:

@@ -41,6 +41,7 @@ from qenex.errors import (
     InvalidArguments,
     InvalidResponse,
     LimitExceeded,
+    NodeBusy,
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
@@ -369,7 +370,7 @@ class Sender:
     def submit(self, transaction: Transaction) -> Pending[Any]:
         """Submit a signed transaction once. Raises as `send`.
 
-        Where the sender has the allowed number of transactions waiting, waits for room.
+        Where the sender has the allowed number of transactions waiting, or the node as many as it takes, waits for room.
         """
         pending: Pending[Any] = Pending(self, transaction)
         give_up = time.monotonic() + DEFAULT_WAIT
@@ -381,10 +382,15 @@ class Sender:
                 answer = answer if answer is not None else {}
             except AlreadyKnown:
                 answer = {"hash": pending.hash}
-            except (TooManyPending, LimitExceeded):  # refused before anything happened: wait for room
+            except (
+                TooManyPending,
+                LimitExceeded,
+                NodeBusy,
+            ) as error:  # before anything happened: wait for room
                 if time.monotonic() > give_up:
                     raise
-                self._connection.pause(pause)
+                told = error.retry_after_ms / 1_000 if isinstance(error, NodeBusy) else 0.0
+                self._connection.pause(min(max(pause, told), LONGEST_PAUSE))
                 pause = min(2 * pause, LONGEST_PAUSE)
             except (ConnectionLost, InvalidResponse, InternalError) as error:
                 self._forget(transaction.signers)

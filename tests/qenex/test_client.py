@@ -26,6 +26,7 @@ from qenex.errors import (
     InvalidReference,
     InvalidResponse,
     LimitExceeded,
+    NodeBusy,
     NodeUnreachable,
     NotFound,
     OutcomeUnknown,
@@ -42,7 +43,7 @@ from qenex.errors import (
     WrongSequence,
     WrongSignatureCount,
 )
-from qenex.jsonrpc import MAX_ANSWER_SIZE
+from qenex.jsonrpc import MAX_ANSWER_SIZE, error_from_json
 from qenex.modules.bank import Sent, Transferred
 from qenex.sender import Signatory
 from qenex.transaction import Fee
@@ -185,9 +186,19 @@ def test_a_refusal_uses_up_no_sequence(node: FakeNode, client: QenexClient) -> N
 
 
 def test_a_full_queue_is_waited_for(node: FakeNode, client: QenexClient) -> None:
-    node.tell["tx_submit"] = [TooManyPending("64"), LimitExceeded("slow down"), TooManyPending("64")]
+    node.tell["tx_submit"] = [TooManyPending("64"), LimitExceeded("slow down"), NodeBusy("1,000 wait")]
     assert client.bank.send(ALICE, to=BOB, amount="1QXC").wait().ok
     assert node.count("tx_submit") == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"), [(250, 250), (-1, 0), (10**9, 0), ("250", 0), (True, 0), (None, 0)]
+)
+def test_a_busy_node_says_when_to_come_again_and_nonsense_is_not_waited_for(told: object, taken: int) -> None:
+    data = {"name": "node_busy", "hint": "", "retryable": True, "retry_after_ms": told}
+    error = error_from_json({"code": NodeBusy.code, "message": "busy", "data": data})
+    assert isinstance(error, NodeBusy)
+    assert error.retry_after_ms == taken
 
 
 def test_several_messages_and_signers_make_one_transaction(node: FakeNode, client: QenexClient) -> None:
