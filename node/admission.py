@@ -19,7 +19,7 @@ from contextlib import suppress
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
 from node.pool_parts import address_of_lane
-from node.steps import Slice, Steps
+from node.steps import EACH, Slice, Steps
 from node.verifier import Verifier
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -198,7 +198,7 @@ class Admission:
         answers: list[Transaction | QenexError] = []
         turn = Slice()
         admitted = self.admitted
-        for item in group:
+        for number, item in enumerate(group):
             try:
                 if isinstance(item, QenexError):
                     raise item
@@ -209,7 +209,7 @@ class Admission:
             except QenexError as error:
                 self.refused += 1
                 answers.append(error)
-            if turn.over():
+            if number % EACH == 0 and turn.over():
                 self._tell(admitted)
                 admitted = self.admitted
                 await asyncio.sleep(0)
@@ -225,7 +225,7 @@ class Admission:
         """Everything cheap, and the keys to verify with. Takes nothing."""
         tx = decode_transaction(raw)
         mempool = self.mempool
-        if type(tx) is Transfer and self._is_plain(tx):
+        if type(tx) is Transfer and mempool.welcomes(tx) and not (self._dirty and self._is_dirty(tx)):
             key = self.check.key_of_transfer(tx)
             if key is not None:
                 return tx, (key,)
@@ -247,9 +247,9 @@ class Admission:
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
         return tx, keys
 
-    def _is_plain(self, tx: Transfer) -> bool:
-        """Whether the pool welcomes a transfer and its sender is not to be rechecked first."""
-        return self.mempool.welcomes(tx) and not (self._dirty and Address(tx.sender[2:]) in self._dirty)
+    def _is_dirty(self, tx: Transfer) -> bool:
+        """Whether its sender has to be rechecked first."""
+        return tx.sender[2:] in self._dirty
 
     def _keys_without_pending(self, tx: Transaction) -> tuple[bytes, ...]:
         """Keys of what replaces a sender's first transaction, and so carries his key again."""
@@ -263,7 +263,12 @@ class Admission:
     def _admit(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
         """Take a place with a transaction whose signatures are valid under `keys`."""
         mempool = self.mempool
-        if type(tx) is Transfer and self._is_plain(tx) and self.check.admit_transfer(tx, keys[0]):
+        if (
+            type(tx) is Transfer
+            and mempool.welcomes(tx)
+            and not (self._dirty and self._is_dirty(tx))
+            and self.check.admit_transfer(tx, keys[0])
+        ):
             mempool.place_transfer(tx)
             self.admitted += 1
             return
@@ -395,7 +400,7 @@ class Admission:
 
     def block_committed(
         self,
-        transactions: Iterable[Transaction],
+        transactions: Sequence[Transaction],
         changes: Mapping[bytes, object],
         base: Readable,
         next_height: int,

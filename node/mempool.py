@@ -13,7 +13,7 @@ The price of a transaction is `(tip << 128) // gas_limit`: two distinct fraction
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from node.pool_order import Order
@@ -420,16 +420,21 @@ class Mempool:
         entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
         return [] if entry is None else [gone.tx for gone in self._drop(entry)]
 
-    def include(self, transactions: Iterable[Transaction]) -> list[Transaction]:
+    def include(self, transactions: Sequence[Transaction]) -> list[Transaction]:
         """A block took these. Returns other pending transactions that this made impossible.
 
         Included ones leave from the front of their lanes; a pending one whose sequence another
         transaction used goes, and its followers stay only if their sequences still join on.
         """
         impossible: list[Transaction] = []
-        queues, by_witness, by_tx, remember = self._queues, self._by_witness, self._by_tx, self._included.add
+        queues, by_witness, by_tx, remember = (
+            self._queues,
+            self._by_witness,
+            self._by_tx,
+            self._included.add_all,
+        )
+        remember([tx.tx_id for tx in transactions])
         for tx in transactions:
-            remember(tx.tx_id)
             entry = by_witness.get(tx.witness_id)
             if entry is None:
                 for lane, sequence in lanes_of(tx):

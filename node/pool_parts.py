@@ -162,3 +162,13 @@ class Remembered:
             self.old = self.young
             self.young = set()
         self.young.add(item)
+
+    def add_all(self, items: Sequence[bytes]) -> None:
+        """Remember them; at most all of the older generation is forgotten, so that the last of them are known."""
+        half = self._half
+        for at in range(0, len(items), half):
+            part = items[at : at + half]
+            if len(self.young) + len(part) > half:
+                self.old = self.young
+                self.young = set()
+            self.young.update(part)

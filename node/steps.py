@@ -12,6 +12,9 @@ T = TypeVar("T")
 SLICE_SECONDS: Final = 0.004
 """A slice ends soon after this, so that votes and requests never wait longer than about 5 ms."""
 
+EACH: Final = 8
+"""Where an item takes some microseconds the clock is looked at after so many: a look costs 0.1 us."""
+
 Steps = Generator[None, None, T]
 
 

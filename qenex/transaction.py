@@ -8,6 +8,7 @@ what is signed. Raw: `[body bin, signatures]`. `tx_id` names the body, `witness_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from sys import intern
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -17,7 +18,7 @@ from qenex.codec import Plain, encode, pack, unpack_ext
 from qenex.crypto.address import Address
 from qenex.crypto.multisig import MAX_DESCRIPTOR_SIZE, MAX_MEMBERS, MULTISIG_TAG
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
-from qenex.hashing import hasher
+from qenex.hashing import HASH_SIZE, hasher
 from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.types import MAX_AMOUNT, QXC, U8, U16, U64, Amount
 
@@ -49,6 +50,8 @@ one signature of 256 bytes or more, whose length has two bytes."""
 
 transaction_hash = hasher("qx.tx")
 witness_hash = hasher("qx.witness")
+_transaction_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tx").copy
+_witness_state = blake2b(digest_size=HASH_SIZE, person=b"qx.witness").copy
 
 Signature: TypeAlias = bytes | tuple[bytes | None, ...]
 """One signer's signature; for a k-of-n key the members' signatures in member order."""
@@ -399,8 +402,13 @@ def _read_transfer(raw: bytes) -> Transfer | None:
     tx.valid_until = valid_until
     tx.plan = tx.verified = None
     tx._whole = None
-    tx.tx_id = transaction_hash(body)
-    tx.witness_id = witness_hash(raw)
+    # The bodies of the two hashers stand here: a quarter cheaper without a call.
+    state = _transaction_state()
+    state.update(body)
+    tx.tx_id = state.digest()
+    state = _witness_state()
+    state.update(raw)
+    tx.witness_id = state.digest()
     return tx
 
 

@@ -287,6 +287,11 @@ def test_remembered_identifiers_are_bounded():
     assert len(remembered.young) + len(remembered.old) <= 100
     assert (999).to_bytes(32, "big") in remembered
     assert (0).to_bytes(32, "big") not in remembered
+    for count in (0, 3, 49, 50, 51, 260):
+        items = [bytes((count >> 8, count & 255)) + number.to_bytes(30, "big") for number in range(count)]
+        remembered.add_all(items)
+        assert len(remembered.young) + len(remembered.old) <= 100
+        assert all(item in remembered for item in items[-50:])
 
 
 def plain(sender: int, sequence: int, number: int, valid_until: int, tip: int = 0) -> Transfer:
