@@ -302,10 +302,10 @@ class Tokens(Locks, Module):
         Args:
             payments: up to 500, each with its recipient and coins.
         """
-        use, pay, emit, payer = ctx.gas.use, ctx.money.pay, ctx.emit, ctx.actor
-        for to, (denom, value) in payments:
-            use(100)
-            emit(_new(Paid, (payer, to, denom, pay(ctx, to, denom, value))))
+        ctx.gas.use(100 * len(payments))
+        emit, payer = ctx.emit, ctx.actor
+        for (to, (denom, _)), received in zip(payments, ctx.money.pay_each(ctx, payments), strict=True):
+            emit(_new(Paid, (payer, to, denom, received)))
 
     # -- reading -----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qenex.crypto import Address, module_address
@@ -361,3 +361,49 @@ def test_random_blocks_conserve_every_denomination(blocks: list[list[dict[str, A
         assert chain.supply(denom) == supply
         assert supply == sum(n for (_, d), n in model.balances.items() if d == denom)
     assert chain.problems() == []
+
+
+# -- payments to many --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    payments=st.lists(
+        st.tuples(
+            st.sampled_from(
+                (ALICE.address, BOB.address, NOBODY, module_address("vault"), module_address("lab", b"pool"))
+            ),
+            st.tuples(
+                st.sampled_from((QXC, QXC, QXC, TOKEN)), st.sampled_from((1, 5, 7, 0, START // 2, 1_000))
+            ),
+        ),
+        max_size=8,
+    ),
+    likely=st.booleans(),
+)
+def test_several_payments_at_once_are_the_same_one_by_one(
+    chain: Chain, payments: list[tuple[Address, tuple[str, int]]], likely: bool
+) -> None:
+    if likely:  # nothing but what is usual: the way that writes the payer once
+        payments = [(to, (QXC, amount or 1)) for to, (_, amount) in payments if to in (BOB.address, NOBODY)]
+    if not chain.results:
+        chain.send_block(ALICE, ("lab.make", (10,)), ("lab.open", (b"pool",)))
+    chain.begin()
+    machine, outcomes = chain.machine, []
+    ctx, money, state = machine.context, machine.money, machine.state
+    ctx.actor, ctx.module = ALICE.address, "bank"
+    mark = state.mark()
+    for way in (
+        lambda: money.pay_each(ctx, payments),
+        lambda: [money.pay(ctx, to, denom, amount) for to, (denom, amount) in payments],
+    ):
+        answer: Any
+        try:
+            answer = way()
+        except QenexError as error:
+            answer = type(error)
+        else:
+            answer = answer, state.changes(), state.touched(mark)
+        outcomes.append(answer)
+        state.revert(mark)
+    assert outcomes[0] == outcomes[1]
