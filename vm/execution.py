@@ -172,16 +172,21 @@ class BlockExecution:
         get, methods = state.get, machine.methods
         plan: tuple[Step, ...] = tx.plan or plan_of(machine.registry, tx)  # type: ignore[assignment]  # an object to qenex
         self._failed: int | None = 0
+        before = ""
         for index, (spec, args, has_references, signer) in enumerate(plan):
             self._failed = index
             ctx.gas.use(spec.gas)
             method, pause_key = methods[spec.name]
-            if not spec.exit and get(pause_key) is not None:
-                raise ModulePaused(f"module {spec.module} is paused")
+            module = spec.module
+            # Governance alone pauses modules, and never itself: among one module's messages nothing can have changed.
+            if module != before and not spec.exit:
+                if get(pause_key) is not None:
+                    raise ModulePaused(f"module {module} is paused")
+                before = module
             if has_references:
                 args = _resolve(args, plan, results)
             ctx.actor = signers[signer].address
-            ctx.module = spec.module
+            ctx.module = module
             results.append(method(ctx, *args))
         self._failed = None
         if ctx.debts:
