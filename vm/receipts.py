@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from ledger.blocks import decode_receipt
+import msgpack
+
 from qenex.block import Event, Receipt
+from qenex.codec import unpack_ext
 from qenex.transaction import TRANSFER
 from vm.registry import Registry
+
+_new = tuple.__new__
 
 
 class Receipts(Sequence[Receipt]):
@@ -54,15 +58,18 @@ class Receipts(Sequence[Receipt]):
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def _read(self, encoded: bytes) -> Receipt:
-        """A plain transfer's receipt, with results and events of their declared types."""
-        receipt, registry = decode_receipt(encoded), self._registry
-        check = registry.message(TRANSFER).result_codec.check
-        return receipt._replace(
-            results=tuple([check(result) for result in receipt.results]),
-            events=tuple(
-                [
-                    Event(event.name, registry.events[event.name].codec.check(event.fields))
-                    for event in receipt.events
-                ]
-            ),
+        """A plain transfer's receipt, with results and events of their declared types. The bytes are our own."""
+        tx_id, status, failed, gas_used, fee, results, events = msgpack.unpackb(
+            encoded, use_list=False, ext_hook=unpack_ext
+        )
+        registry = self._registry
+        result_type = registry.messages[TRANSFER].result
+        return Receipt(
+            tx_id,
+            status,
+            failed,
+            gas_used,
+            fee,
+            tuple([_new(result_type, result) for result in results]),
+            tuple([Event(name, _new(registry.events[name].record, fields)) for name, fields in events]),
         )
