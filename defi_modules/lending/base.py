@@ -48,6 +48,8 @@ from vm.module import Module
 VIRTUAL_SHARES: Final = 10**6
 VIRTUAL_ASSETS: Final = 1
 """A market behaves as if these had been supplied before anybody came (OpenZeppelin's and Morpho's offset)."""
+DAY_WINDOWS: Final = 24
+"""Windows of outflow that are looked at together."""
 TOUCH_GAS: Final = 120
 """Bringing one more market up to date."""
 
@@ -170,30 +172,42 @@ class LendingBase(Module):
             )
         if terms.outflow_bps < BASIS_POINTS:
             market = self.in_window(ctx, market)
-            limit = self.outflow_limit(terms, market)
-            if market.outflow + amount > limit:
+            room = self.outflow_room(terms, market)
+            if amount > room:
                 raise OutflowLimitReached(
-                    f"{limit} base units of {terms.denom} may leave in {self.params.outflow_window_s} seconds, "
-                    f"{market.outflow} have left"
+                    f"{max(0, room)} base units of {terms.denom} may leave before "
+                    f"{market.outflow_s + self.params.outflow_window_s} (seconds since 1970)"
                 )
-            market = market._replace(outflow=market.outflow + amount)
+            market = market._replace(outflow=market.outflow + amount, day_outflow=market.day_outflow + amount)
         return market._replace(cash=market.cash - amount)
 
     def in_window(self, ctx: Context, market: Market) -> Market:
-        """The market with a new window of outflow, if the last one is over."""
-        if ctx.time_s - market.outflow_s < self.params.outflow_window_s:
-            return market
-        return market._replace(outflow_s=ctx.time_s, outflow=0)
+        """The market with new windows of outflow, if the last ones are over."""
+        window = self.params.outflow_window_s
+        if ctx.time_s - market.outflow_s >= window:
+            market = market._replace(outflow_s=ctx.time_s, outflow=0)
+        if ctx.time_s - market.day_outflow_s >= DAY_WINDOWS * window:
+            market = market._replace(day_outflow_s=ctx.time_s, day_outflow=0)
+        return market
 
     @staticmethod
     def outflow_limit(terms: Terms, market: Market) -> int:
         """Base units that may leave in a window; floor."""
         return mul_div(market.assets, terms.outflow_bps, BASIS_POINTS, round_up=False)
 
+    def outflow_room(self, terms: Terms, market: Market) -> int:
+        """Base units that may still leave now, in the windows that run."""
+        limit, windows = self.outflow_limit(terms, market), int(self.params.outflow_day_windows)
+        return min(limit - market.outflow, limit * windows - market.day_outflow)
+
     @staticmethod
     def arrive(market: Market, amount: int) -> Market:
-        """The market with so much more cash, which the caller has taken; it makes room in the window's outflow."""
-        return market._replace(cash=market.cash + amount, outflow=max(0, market.outflow - amount))
+        """The market with so much more cash, which the caller has taken; it makes room in the windows' outflow."""
+        return market._replace(
+            cash=market.cash + amount,
+            outflow=max(0, market.outflow - amount),
+            day_outflow=max(0, market.day_outflow - amount),
+        )
 
     # -- positions ---------------------------------------------------------------------------
 

@@ -283,7 +283,7 @@ class Governing(Ramping):
             self.list_small(number, terms)
         account = self.market_account(number)
         empty = Market(
-            account, 0, ctx.time_s, 0, 0, 0, 0, 0, RAY, terms.base_ray, 0, 0, RAY, 0, 0, 0, 0, 0, 0, 0
+            account, 0, ctx.time_s, 0, 0, 0, 0, 0, RAY, terms.base_ray, 0, 0, RAY, 0, 0, 0, 0, 0, 0, 0, 0, 0
         )
         self.markets.set(number, empty)
         return number

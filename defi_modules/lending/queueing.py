@@ -112,7 +112,7 @@ class Queueing(Risking):
             market = self.in_window(ctx, market)
             room = market.cash
             if terms.outflow_bps < BASIS_POINTS:
-                room = min(room, self.outflow_limit(terms, market) - market.outflow)
+                room = min(room, self.outflow_room(terms, market))
             if room <= 0:
                 break
             shares, paid = entry.shares, self.assets_for(market, entry.shares)

@@ -54,8 +54,8 @@ class LendingParams(NamedTuple):
     is raised. At a block's end at most `keeper_items` positions whose health is at most `keeper_health_bps` basis points
     are liquidated for the reserve, at most `keeper_pairs` pairs of assets are looked at, and nothing is begun once
     `keeper_gas` is used. Changed risks and rates of a market move in `ramp_s` seconds, caps that rise in `growth_s`; a new
-    market begins at `start_bps` of its caps. Outflow is counted for `outflow_window_s` seconds; a block pays at most
-    `queue_items` of the withdrawals that wait for it.
+    market begins at `start_bps` of its caps. Outflow is counted for `outflow_window_s` seconds, and in 24 such windows together
+    it is at most `outflow_day_windows` times what one allows; a block pays at most `queue_items` of the withdrawals that wait.
     """
 
     authority: Address | None = None
@@ -69,6 +69,7 @@ class LendingParams(NamedTuple):
     growth_s: Annotated[int, Between(60, 365 * 86_400)] = 30 * 86_400
     start_bps: Annotated[int, Between(1, 10_000)] = 1_000
     outflow_window_s: Annotated[int, Between(60, 7 * 86_400)] = 3_600
+    outflow_day_windows: Annotated[int, Between(1, 24)] = 4
     queue_items: Annotated[int, Between(1, 100)] = 20
 
 
@@ -162,7 +163,7 @@ class Market(NamedTuple):
     `index_ray` is the debt; `held_shares` lie in the market's account (collateral, and the seed's `seed_shares`).
     `isolated_debt` is booked against this market's asset as isolated collateral, in hundredths of whole units. `bad_debt`
     is all that was ever written off, `bad_covered` what the reserve bore of it. `outflow` base units net left in the window
-    that began at `outflow_s`. `held_shares` counts those that wait in the queue as well.
+    that began at `outflow_s`, `day_outflow` in the 24 windows that began at `day_outflow_s`. `held_shares` counts those that wait in the queue as well.
     """
 
     account: Address
@@ -185,6 +186,8 @@ class Market(NamedTuple):
     bad_covered: U128
     outflow_s: Seconds
     outflow: Amount
+    day_outflow_s: Seconds
+    day_outflow: Amount
 
 
 class Entry(NamedTuple):

@@ -185,7 +185,8 @@ class Market(NamedTuple):
     units. `bad_debt`
     is all that was ever written off, `bad_covered` what the reserve bore of it. `outflow` base units
     net left in the window
-    that began at `outflow_s`. `held_shares` counts those that wait in the queue as well.
+    that began at `outflow_s`, `day_outflow` in the 24 windows that began at `day_outflow_s`.
+    `held_shares` counts those that wait in the queue as well.
     """
 
     account: Address
@@ -208,6 +209,8 @@ class Market(NamedTuple):
     bad_covered: Annotated[int, Unsigned(bits=128)]
     outflow_s: Annotated[int, Between(0, 1099511627775)]
     outflow: Amount
+    day_outflow_s: Annotated[int, Between(0, 1099511627775)]
+    day_outflow: Amount
 
     def to_dict(self, prefix: str = PREFIX) -> dict[str, Json]:
         """Plain JSON; addresses take the network's prefix."""

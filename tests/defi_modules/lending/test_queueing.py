@@ -36,7 +36,7 @@ SHARE = 10**6
 
 def limited(**parameters: int) -> Bank:
     """A tenth of what is supplied of A may leave in an hour; Alice supplied 10,000, Bob 1,000."""
-    bank = Bank(terms(A, outflow_bps=1_000), **parameters)
+    bank = Bank(terms(A, outflow_bps=1_000), **{"outflow_day_windows": 24, **parameters})
     bank.must(ALICE, supply(A, 10_000 * ONE))
     bank.must(BOB, supply(A, 1_000 * ONE))
     return bank
@@ -150,7 +150,7 @@ def test_dust_cannot_make_the_line_long_and_nothing_is_queued_that_is_not_there(
 
 
 def test_a_block_pays_a_bounded_number_and_the_rest_in_the_next() -> None:
-    bank = Bank(terms(A, outflow_bps=9_000), queue_items=2)
+    bank = Bank(terms(A, outflow_bps=9_000), queue_items=2, outflow_day_windows=24)
     bank.must(ALICE, supply(A, 10_000 * ONE))
     bank.must(ALICE, withdraw(A, 9_000 * ONE))
     for _ in range(5):
@@ -186,6 +186,31 @@ def test_the_window_is_a_ranged_parameter(window: int) -> None:
     bank.refused(OutflowLimitReached, ALICE, withdraw(A, 500 * ONE))
     bank.wait(3)
     bank.must(ALICE, withdraw(A, 500 * ONE))
+
+
+def test_a_day_allows_less_than_all_its_hours() -> None:
+    bank = limited(outflow_day_windows=2)
+    began = bank.time // 10**9
+    for _ in range(2):
+        bank.must(ALICE, withdraw(A, 900 * ONE))
+        bank.wait(3_601)
+    bank.refused(OutflowLimitReached, ALICE, withdraw(A, 300 * ONE))
+    bank.must(ALICE, withdraw(A, 300 * ONE, queue=True))
+    assert waiting(bank) == [(1, 300 * ONE)]
+    bank.wait(86_400 - (bank.time // 10**9 - began) - 60)
+    assert waiting(bank), "not before the day is over"
+    bank.wait(3_600)
+    assert waiting(bank) == []
+    bank.must(ALICE, withdraw(A, 500 * ONE))
+
+
+def test_what_comes_in_makes_room_in_the_day_as_well() -> None:
+    bank = limited(outflow_day_windows=1)
+    bank.must(ALICE, withdraw(A, 1_000 * ONE))
+    bank.wait(3_601)
+    bank.refused(OutflowLimitReached, ALICE, withdraw(A, 500 * ONE))
+    bank.must(BOB, supply(A, 400 * ONE))
+    bank.must(ALICE, withdraw(A, 400 * ONE))
 
 
 def test_a_borrower_counts_against_the_same_limit_and_what_comes_in_makes_room() -> None:
