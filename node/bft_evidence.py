@@ -28,7 +28,7 @@ log = logging.getLogger("qenex.engine")
 
 MAX_PENDING: Final = 64
 MAX_PER_VALIDATOR: Final = MAX_DOUBLE_VOTES
-"""So many of a validator are waiting, or in blocks since the start, and no more are taken."""
+"""So many of a validator are waiting, or in blocks since the start, and no more are taken but for earlier offences."""
 MAX_PUNISHED: Final = 4 * MAX_VALIDATORS
 MAX_FILE: Final = 4 * MAX_COMMIT_SIZE
 VERSION: Final = 1
@@ -59,8 +59,8 @@ class EvidencePool:
         self._gossip = gossip
         self._spawn = spawn
         self._pieces: dict[tuple[int, bytes, int, int], Evidence] = {}
-        self._punished: dict[bytes, int] = {}
-        """Pieces in blocks since the start, by the accused."""
+        self._punished: dict[bytes, tuple[int, int]] = {}
+        """Pieces in blocks since the start and the lowest of their heights, by the accused."""
         self._dirty = False
         self._saving: asyncio.Task[None] | None = None
         self.committed = 0
@@ -98,14 +98,18 @@ class EvidencePool:
         place = place_of(piece)
         if place in self._pieces:
             return False
-        accused = self._punished.get(place[1], 0)
-        accused += sum([other[1] == place[1] for other in self._pieces])
-        if len(self._pieces) >= MAX_PENDING or accused >= MAX_PER_VALIDATOR:
+        same = sorted([other for other in self._pieces if other[1] == place[1]])
+        count, earliest = self._punished.get(place[1]) or (0, place[0] + 1)
+        if count + len(same) >= MAX_PER_VALIDATOR and place[0] >= min([earliest, *[at for at, *_ in same]]):
             return (
                 False  # before any signature: who votes twice can make more evidence than anybody can verify
             )
+        if len(self._pieces) >= MAX_PENDING and len(same) < MAX_PER_VALIDATOR:
+            return False
         if not own:
             self._check(piece)
+        if len(same) >= MAX_PER_VALIDATOR:
+            del self._pieces[same[-1]]  # an earlier offence reaches further: it takes the last one's place
         self._pieces[place] = piece
         self._save()
         return True
@@ -138,16 +142,16 @@ class EvidencePool:
         return bool(fresh)
 
     def pending(self, height: int | None = None) -> list[Evidence]:
-        """What a block of `height` can take, at most MAX_EVIDENCE pieces; without a height, all there is."""
+        """What a block of `height` can take, the earliest first, at most MAX_EVIDENCE pieces; without a height, all there is."""
         if height is None:
             return list(self._pieces.values())
-        ripe = [piece for place, piece in self._pieces.items() if place[0] < height]
-        return ripe[:MAX_EVIDENCE]
+        ripe = sorted([place for place in self._pieces if place[0] < height], key=lambda place: place[0])
+        return [self._pieces[place] for place in ripe[:MAX_EVIDENCE]]
 
     def block_committed(self, height: int, evidence: Sequence[Evidence]) -> None:
         """The block of `height` was decided: what it has, and what no block may have any more, goes."""
         for piece in evidence:
-            self._count(piece.first.address)
+            self._count(piece.first.address, piece.first.height)
             if self._pieces.pop(place_of(piece), None) is not None:
                 self.committed += 1
                 self._save()
@@ -163,8 +167,9 @@ class EvidencePool:
         if ours:
             self._gossip.send_evidence(ours)
 
-    def _count(self, accused: bytes) -> None:
-        self._punished[accused] = self._punished.pop(accused, 0) + 1
+    def _count(self, accused: bytes, height: int) -> None:
+        count, earliest = self._punished.pop(accused, (0, height))
+        self._punished[accused] = count + 1, min(earliest, height)
         if len(self._punished) > MAX_PUNISHED:
             del self._punished[next(iter(self._punished))]
 

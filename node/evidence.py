@@ -9,7 +9,6 @@ from consensus.evidence import check_evidence as check_piece
 from ledger.store import Ledger
 from node.validation import Rejected, Then, VerifyAll, check_evidence
 from qenex.block import MAX_EVIDENCE_AGE_NS, Block, Evidence, Validator
-from qenex.crypto.address import Address
 from qenex.errors import EvidenceExpired, EvidenceInvalid, NotFound, Pruned
 from vm.machine import Machine
 
@@ -40,7 +39,7 @@ class EvidenceRules:
             if self._machine.has_evidence(self._ledger.committed, piece):
                 raise Rejected("a block has this evidence already")
         if len(self.select(block.evidence)) < len(block.evidence):
-            raise Rejected("there is evidence enough against this validator")
+            raise Rejected("there is evidence enough against a validator, or staking is paused")
         check_evidence(
             block.evidence,
             chain_id=header.chain_id,
@@ -52,17 +51,8 @@ class EvidenceRules:
         )
 
     def select(self, pieces: Sequence[Evidence]) -> list[Evidence]:
-        """Those of `pieces`, in their order, that are not more of one validator than blocks may still have."""
-        left: dict[Address, int] = {}
-        chosen = []
-        for piece in pieces:
-            address = piece.first.address
-            if address not in left:
-                left[address] = self._machine.evidence_left(self._ledger.committed, address)
-            if left[address] > 0:
-                left[address] -= 1
-                chosen.append(piece)
-        return chosen
+        """Those of `pieces`, in their order, that are not more of one validator than the next block may have."""
+        return self._machine.select_evidence(self._ledger.committed, pieces)
 
     def _then(self, height: int) -> Then | None:
         """Validators and time of an earlier height, if both are kept here. The last block's write may be under way."""
@@ -89,7 +79,7 @@ class EvidenceRules:
         check_age(piece, height=height, time=time, voted_time=then.time, unbonding_ns=MAX_EVIDENCE_AGE_NS)
         if self._machine.has_evidence(self._ledger.committed, piece):
             raise EvidenceExpired("a block has this evidence already")
-        if not self.select([piece]):
+        if self._machine.is_told(self._ledger.committed, piece):
             raise EvidenceExpired("there is evidence enough against this validator")
         verify_all = self._newest()[1]
 

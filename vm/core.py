@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 from ledger.collections import Item, Map, OrderedMap
@@ -19,7 +20,10 @@ from vm.rotation import Rotations, first_rotation, next_rotations
 
 MAX_DOUBLE_VOTES = 4
 """Of one validator in blocks within the age of evidence. One is enough to punish; who has nothing left to lose can make more
-without end, and a proposer would fill its blocks with what costs nobody a fee."""
+without end, and a proposer would fill its blocks with what costs nobody a fee. Beyond these a block may have one that is of
+an earlier height than all before: stake answers from the first offence on, so later ones must not keep that one out."""
+PUNISHES = ModuleId.STAKING
+"""While this module is paused no block has evidence: it would count as told, and nobody be punished."""
 
 ModuleName = Annotated[str, Length(1, 32)]
 ValidatorSet = Annotated[tuple[Validator, ...], Length(1, MAX_VALIDATORS)]
@@ -48,6 +52,13 @@ class HookFailed(NamedTuple):
     module: ModuleName
     hook: ModuleName
     code: U32
+
+
+class Accused(NamedTuple):
+    """`pieces` of evidence against a validator are in blocks, the first offence of height `earliest`."""
+
+    pieces: U32
+    earliest: U64
 
 
 UpgradeName = Annotated[str, Length(1, 64)]
@@ -104,7 +115,7 @@ class Core(Module):
         8, key=(U64, Address, U32, U8), value=TimeNs
     )
     """By height, accused, round and type: the time of the block that had the evidence."""
-    accused = Map[Address, int](10, key=Address, value=U8)
+    accused = Map[Address, Accused](10, key=Address, value=Accused)
     """How many of these accuse a validator."""
 
     def validator_set(self) -> tuple[Validator, ...]:
@@ -137,16 +148,40 @@ class Core(Module):
     def record_evidence(self, evidence: Evidence, time: int) -> None:
         """A block of this `time` has the evidence: no later one may have it again."""
         self.double_votes.set(_place(evidence), time)
-        address = evidence.first.address
-        self.accused.set(address, min((self.accused.get(address) or 0) + 1, MAX_DOUBLE_VOTES))
+        address, height = evidence.first.address, evidence.first.height
+        count, earliest = self.accused.get(address) or (0, height)
+        self.accused.set(address, Accused(count + 1, min(earliest, height)))
 
     def has_evidence(self, evidence: Evidence) -> bool:
         """Whether a block had evidence of this double vote already."""
         return self.double_votes.get(_place(evidence)) is not None
 
-    def evidence_left(self, address: Address) -> int:
-        """How many double votes of a validator blocks may still have, until some are forgotten."""
-        return MAX_DOUBLE_VOTES - (self.accused.get(address) or 0)
+    def select_evidence(self, pieces: Sequence[Evidence]) -> list[Evidence]:
+        """Those of `pieces`, in their order, that the next block may have as far as other pieces matter."""
+        if self.paused.get(int(PUNISHES)) is not None:
+            return []
+        told: dict[Address, Accused] = {}
+        beyond: dict[Address, None] = {}
+        chosen = []
+        for piece in pieces:
+            address, height = piece.first.address, piece.first.height
+            count, earliest = told.get(address) or self.accused.get(address) or (0, height)
+            if count >= MAX_DOUBLE_VOTES:
+                if address in beyond or height >= earliest:
+                    continue
+                beyond[address] = None
+            told[address] = Accused(count + 1, min(earliest, height))
+            chosen.append(piece)
+        return chosen
+
+    def is_told(self, evidence: Evidence) -> bool:
+        """Whether blocks have double votes enough of this validator, none of them later than this one."""
+        accused = self.accused.get(evidence.first.address)
+        return (
+            accused is not None
+            and accused.pieces >= MAX_DOUBLE_VOTES
+            and evidence.first.height >= accused.earliest
+        )
 
     def end_block(self, ctx: Context) -> None:
         """The last hook: what changed about the validators; leases and double votes whose time has passed."""
@@ -159,8 +194,11 @@ class Core(Module):
             if ctx.block.time - time <= MAX_EVIDENCE_AGE_NS:
                 break
             self.double_votes.set(place, None)
-            left = (self.accused.get(place[1]) or 1) - 1
-            self.accused.set(place[1], left or None)
+            accused = self.accused.get(place[1])
+            if accused is not None:
+                self.accused.set(
+                    place[1], accused._replace(pieces=accused.pieces - 1) if accused.pieces > 1 else None
+                )
 
     def _forget_leases(self, ctx: Context) -> None:
         """At most `hook_items` a block."""

@@ -252,11 +252,17 @@ class Machine:
         scratch.state.reset(base)
         return scratch.core.has_evidence(evidence)
 
-    def evidence_left(self, base: Readable, address: Address) -> int:
-        """How many double votes of a validator blocks after `base` may still have."""
+    def select_evidence(self, base: Readable, pieces: Sequence[Evidence]) -> list[Evidence]:
+        """Those of `pieces`, in their order, that the block after `base` may have as far as other pieces matter."""
         scratch = self.scratch
         scratch.state.reset(base)
-        return scratch.core.evidence_left(address)
+        return scratch.core.select_evidence(pieces)
+
+    def is_told(self, base: Readable, evidence: Evidence) -> bool:
+        """Whether blocks up to `base` have double votes enough of this validator, none later than this one."""
+        scratch = self.scratch
+        scratch.state.reset(base)
+        return scratch.core.is_told(evidence)
 
     def price(self, base: Readable) -> int:
         """Base units of QXC per gas that the next block on `base` asks."""

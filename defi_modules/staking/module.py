@@ -92,13 +92,17 @@ class Staking(GenesisPart):
     def a_validator_without_shares_has_no_tokens(
         self, ctx: Context, address: Address, old: ValidatorRecord | None, new: ValidatorRecord | None
     ) -> None:
-        """Tokens belong to shares; a tombstone stays."""
+        """Tokens belong to shares; a tombstone stays, but for an earlier offence that comes to light."""
         if new is None or (not new.shares and new.tokens):
             raise InvariantViolated("a validator has tokens that belong to nobody, or is gone")
+        if old is None or old.tombstone is None:
+            return
+        now, before = new.tombstone, old.tombstone
         if (
-            old is not None
-            and old.tombstone is not None
-            and (new.tombstone != old.tombstone or not new.jailed)
+            not new.jailed
+            or now is None
+            or now[1:] != before[1:]
+            or now.offence_height > before.offence_height
         ):
             raise InvariantViolated("a tombstone was moved")
 

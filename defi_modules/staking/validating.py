@@ -232,19 +232,34 @@ class Validating(Delegating):
         ctx.emit(ValidatorJailed(address, reason, until_s))
 
     def punish_double_vote(self, ctx: Context, evidence: Evidence) -> None:
-        """Slash, jail for ever, and have what left since the offence reached. Once for each validator."""
+        """Slash, jail for ever, and have what left since the offence reached. Once for each validator.
+
+        Where an earlier offence comes to light, what left since that one is reached as well: else who votes twice, takes
+        the stake out and votes twice again would be judged by the second.
+        """
         address, height = evidence.first.address, evidence.first.height
         validator = self.validators.get(address)
-        if validator is None or validator.tombstone is not None:
+        if validator is None:
+            return
+        told = validator.tombstone
+        if told is not None:
+            if height < told.offence_height:
+                earlier = validator._replace(tombstone=told._replace(offence_height=height))
+                self.put_validator(ctx, address, earlier)
+                self._reach(address)
             return
         slash_bps = self.params.double_sign_bps
         self.slash(ctx, address, DOUBLE_VOTE, height, slash_bps)
         tombstone = Tombstone(height, ctx.height, slash_bps)
         self.put_validator(ctx, address, self.validator_of(address)._replace(tombstone=tombstone))
         self.jail(ctx, address, DOUBLE_VOTE, ctx.time_s)
+        self._reach(address)
+        ctx.emit(ValidatorTombstoned(address, height))
+
+    def _reach(self, address: Address) -> None:
+        """Have stake looked at that left a tombstoned validator for others, from its first entry on."""
         if self.redelegations_from.page(prefix=bytes(address), limit=1):
             self.slash_queue.set(address, 0)
-        ctx.emit(ValidatorTombstoned(address, height))
 
     def note_absent(self, ctx: Context, address: Address) -> None:
         """One commit without the validator's vote. Too many in a window: jailed and slashed lightly.

@@ -40,10 +40,12 @@ A, B = b"a" * 32, b"b" * 32
 
 
 @functools.cache  # signing anew gives other bytes
-def vote(number: int, block: bytes | None, *, type: int = PRECOMMIT, round: int = 0) -> SignedVote:
+def vote(
+    number: int, block: bytes | None, *, type: int = PRECOMMIT, round: int = 0, height: int = 5
+) -> SignedVote:
     key = KEYS[number]
-    message = vote_sign_bytes(CHAIN, type, 5, round, block)
-    return SignedVote(key.address, type, 5, round, block, key.sign(message))
+    message = vote_sign_bytes(CHAIN, type, height, round, block)
+    return SignedVote(key.address, type, height, round, block, key.sign(message))
 
 
 def commit_of(count: int) -> Commit:
@@ -121,8 +123,8 @@ class Pool:
         return task
 
 
-def double_vote(number: int, round: int = 0) -> Evidence:
-    return make_evidence(vote(number, A, round=round), vote(number, B, round=round))
+def double_vote(number: int, round: int = 0, height: int = 5) -> Evidence:
+    return make_evidence(*[vote(number, block, round=round, height=height) for block in (A, B)])
 
 
 async def test_evidence_outlives_a_restart_and_leaves_with_a_block_or_with_time(tmp_path: Path):
@@ -158,6 +160,21 @@ async def test_one_validators_evidence_fills_no_pool_and_a_damaged_file_is_no_en
     again = Pool(tmp_path)
     again.pool.load()
     assert len(again.pool) == 0
+
+
+async def test_evidence_of_an_earlier_offence_takes_the_place_of_later_ones(tmp_path: Path):
+    """Whoever votes twice could fill his places in the pool before the offence comes to light for which most stake answers."""
+    made = Pool(tmp_path)
+    later = [double_vote(1, height=6, round=n) for n in range(MAX_PER_VALIDATOR)]
+    assert all(made.pool.add(piece) for piece in later)
+    earlier = double_vote(1, height=5)
+    assert made.pool.add(earlier)
+    assert made.pool.pending(7) == [earlier, *later[:-1]], "the earliest first"
+    assert not made.pool.add(later[-1])
+    assert not made.pool.add(double_vote(1, height=5, round=1)), "no earlier one"
+    made.pool.block_committed(7, [earlier, *later[:-1]])
+    assert made.pool.add(double_vote(1, height=4)), "the chain's rules say whether a block may have it"
+    await made.pool.close()
 
 
 async def test_who_has_nothing_to_lose_makes_no_blocks_of_evidence_for_ever(tmp_path: Path):

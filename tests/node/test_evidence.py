@@ -19,7 +19,7 @@ from tests.node.chain_helpers import (
     produce,
     seen_commit,
 )
-from vm.core import MAX_DOUBLE_VOTES
+from vm.core import MAX_DOUBLE_VOTES, PUNISHES, Pause
 
 A, B = b"a" * 32, b"b" * 32
 
@@ -132,9 +132,38 @@ def test_blocks_have_no_more_against_one_validator_than_is_of_use(application: A
     with pytest.raises(EvidenceExpired):
         check(application, pieces[-1])
     state, machine = application.ledger, application.machine
-    assert machine.evidence_left(state.committed, VALIDATOR.address) == 0
     produce(application, application.parent_time + MAX_EVIDENCE_AGE_NS + 1)
-    assert machine.evidence_left(state.committed, VALIDATOR.address) == MAX_DOUBLE_VOTES, "all are forgotten"
+    assert machine.select_evidence(state.committed, pieces) == pieces[:MAX_DOUBLE_VOTES], "all are forgotten"
+
+
+def test_later_offences_do_not_keep_an_earlier_one_out(application: Application):
+    """Stake answers from the first offence on, so its author would tell of later ones until no more are taken."""
+    later = [double_vote(height=3, round=round) for round in range(MAX_DOUBLE_VOTES)]
+    assert with_evidence(application, *later)
+    earlier = [double_vote(height=2, round=round) for round in range(2)]
+    for piece in earlier:
+        check(application, piece)
+    assert application.evidence.select([double_vote(height=3, round=9), *earlier]) == earlier[:1]
+    first = double_vote(height=1)
+    assert application.evidence.select([earlier[0], first]) == earlier[:1], "one a block"
+    assert not with_evidence(application, *earlier)
+    assert with_evidence(application, earlier[0])
+    assert not with_evidence(application, earlier[1]), "no earlier one"
+    assert with_evidence(application, first)
+    assert application.evidence.select([double_vote(height=1, round=1)]) == []
+
+
+def test_no_block_has_evidence_while_those_who_punish_are_paused(application: Application):
+    """It would count as told, and nobody be punished for it."""
+    piece, core = double_vote(), application.machine.core
+    changes = {core.paused.key_of(int(PUNISHES)): Pause(1, 1)}
+    application.ledger.committed.apply(changes)
+    check(application, piece)
+    assert application.evidence.select([piece]) == []
+    assert not with_evidence(application, piece)
+    application.ledger.committed.apply(dict.fromkeys(changes))
+    assert application.evidence.select([piece]) == [piece]
+    assert with_evidence(application, piece)
 
 
 def _machine_keys(application: Application) -> list[bytes]:

@@ -70,6 +70,32 @@ def test_what_left_since_the_offence_is_reached_and_what_left_before_is_not() ->
     chain.check()
 
 
+def test_a_second_offence_does_not_hide_stake_from_the_first() -> None:
+    """Vote twice in secret, take the stake out, vote twice again and have that told first."""
+    chain = StakeChain()
+    chain.ok(ALICE, "delegate", VAL1.address, 900 * QX)
+    chain.ok(ALICE, "undelegate", VAL1.address, 50 * QX)
+    offence = chain.height + 1
+    chain.ok(ALICE, "undelegate", VAL1.address, 200 * QX)
+    chain.ok(ALICE, "redelegate", VAL1.address, VAL2.address, 300 * QX)
+    chain.run()
+    chain.double_vote(VAL1, chain.height)
+    tokens, (told,) = chain.tokens(VAL1, VAL1), chain.events("validator_slashed")
+    waiting = chain.query("staking.list_unbondings", ALICE.address, None, None).items
+    assert [entry.pays for entry in waiting] == [50 * QX, 200 * QX]
+    assert told.offence_height > offence
+    for _ in range(2):
+        chain.double_vote(VAL1, offence)
+        waiting = chain.query("staking.list_unbondings", ALICE.address, None, None).items
+        assert [entry.pays for entry in waiting] == [50 * QX, kept(200 * QX)]
+        assert chain.tokens(ALICE, VAL2) == kept(300 * QX)
+    assert chain.tokens(VAL1, VAL1) == tokens, "what stayed is slashed once"
+    chain.double_vote(VAL1, chain.height)
+    waiting = chain.query("staking.list_unbondings", ALICE.address, None, None).items
+    assert [entry.pays for entry in waiting] == [50 * QX, kept(200 * QX)], "nor does a third"
+    chain.check()
+
+
 def test_redelegation_does_not_dodge_a_slash() -> None:
     chain = StakeChain()
     for actor in (ALICE, BOB, CAROL):
