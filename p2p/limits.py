@@ -159,11 +159,16 @@ class Work:
         self._sure = min(burst, self._sure + max(0.0, now - self._at) * each)
         self._at = now
         debt = self._own.borrow(now, seconds)
-        beyond = max(0.0, seconds - self._sure)
-        self._sure = max(0.0, self._sure - seconds)
-        if beyond:
-            debt = max(debt, (common.consensus if consensus else common.others).borrow(now, beyond))
-        return debt
+        self._sure -= seconds
+        if self._sure >= 0.0:
+            return debt
+        bucket, beyond = common.consensus if consensus else common.others, -self._sure
+        shared, alone = bucket.borrow(now, beyond), beyond / each
+        if shared <= alone:
+            self._sure = 0.0
+            return max(debt, shared)
+        bucket.tokens += beyond  # others owe so much there that its own part pays sooner
+        return max(debt, alone)
 
 
 class KeyedBuckets:

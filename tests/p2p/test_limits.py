@@ -68,6 +68,22 @@ def test_a_quiet_peer_keeps_its_sure_part_under_a_flood_of_its_own_kind() -> Non
     assert votes.late <= 0.05
 
 
+def test_who_takes_a_little_more_than_its_part_waits_for_that_and_not_for_what_a_flood_owes() -> None:
+    common = CommonWork(0.0)
+    flood = [Peer(common, 0.08, consensus=False) for _ in range(39)]
+    light = Peer(common, 0.0005, consensus=False)
+    lasted, waits = run([*flood, light], 10.0), 0.0
+    before = light.used
+    while lasted < 100.0:
+        lasted = run([*flood, light], lasted + 0.02)
+        waits = max(waits, light.read_after - lasted)
+    part = WORK_SURE.per_second / 40
+    assert waits <= light.cost / part + 0.01
+    assert (light.used - before) / (lasted - 10.0) >= part * 0.98
+    total = sum(peer.used for peer in flood) + light.used
+    assert total / lasted <= WORK_SURE.per_second + WORK_OTHERS.per_second + 0.05
+
+
 def test_one_peer_alone_has_a_quarter_as_before_and_parts_come_back_when_peers_go() -> None:
     common = CommonWork(0.0)
     one = Peer(common, 0.01, consensus=False)
