@@ -69,7 +69,10 @@ class Gate:
         self._entering = 0
         """Places given to what is being verified."""
         self._early: set[bytes] = set()
-        """What blocks took while something was: its admission may not have been told yet."""
+        self._early_before: set[bytes] = set()
+        """What blocks took while something was, for `FORGOTTEN` seconds at least and twice that at most: its admission may
+        not have been told yet. Under load something is verified at every moment, so that is no end."""
+        self._early_since = 0.0
         self._of_caller: dict[str, int] = {}
         self._rate = FIRST_RATE
         self._samples: deque[tuple[float, int]] = deque()
@@ -127,7 +130,8 @@ class Gate:
     def entered(self, caller: str, tx_id: bytes) -> None:
         """A transaction for which there was a place was admitted."""
         now = self._clock()
-        if tx_id in self._early or tx_id in self._under_way:  # or another signature of it took its place
+        early = tx_id in self._early or tx_id in self._early_before
+        if early or tx_id in self._under_way:  # or another signature of it took its place
             self.left(caller)
             return
         self._enter(1)
@@ -144,6 +148,7 @@ class Gate:
         self._entering -= count
         if not self._entering:
             self._early.clear()
+            self._early_before.clear()
 
     def refusal(self) -> NodeBusy:
         """What a caller for whom there is no place is told."""
@@ -161,6 +166,8 @@ class Gate:
         now = self._clock()
         if self._entering:
             tx_ids = list(tx_ids)
+            if now - self._early_since > FORGOTTEN:
+                self._early_before, self._early, self._early_since = self._early, set(), now
             self._early.update(tx_ids)
         take, own, first = self._under_way.pop, 0, now
         for tx_id in tx_ids:

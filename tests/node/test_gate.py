@@ -218,3 +218,19 @@ def test_a_refusal_says_when_to_come_again():
     assert error.name == "node_busy"
     assert 100 <= error.__dict__["details"]["retry_after_ms"] <= 2_000
     assert "500 transactions" in error.message
+
+
+def test_what_blocks_took_is_forgotten_though_something_is_verified_at_every_moment() -> None:
+    """Overlapping calls leave no moment in which nothing is verified: what is remembered meanwhile has to end."""
+    clock = Clock()
+    gate = Gate(clock)
+    assert gate.ask("busy", 1) == 1
+    for block in range(1_000):
+        assert gate.ask("busy", 1) == 1  # the next call comes before the one before it is over
+        gate.left("busy")
+        gate.committed([block.to_bytes(32, "big")])
+        clock.now += 0.1
+        assert len(gate._early) + len(gate._early_before) <= 2 * FORGOTTEN / 0.1 + 2
+    assert gate.ask("late", 1) == 1
+    gate.entered("late", (999 - int(FORGOTTEN / 0.2)).to_bytes(32, "big"))
+    assert len(gate) == 1, "a block had it while it was verified"
