@@ -148,16 +148,16 @@ def _start(app: App, net: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: i
     from cli import devnet_nodes as processes
 
     for attempt in range(1, processes.ATTEMPTS + 1):
-        net = processes.with_ports(net, stopped, rpc_port)
+        net = processes.with_ports(net, stopped, rpc_port, any_other=attempt > 1)
         names = [node.name for node in stopped]
         waiting = [node for node in net.nodes if node.name in names]
         if waiting:
             app.progress(f"starting {_count(len(waiting))}, RPC on port {net.nodes[0].rpc_port} ...")
         try:
             lost = processes.start_together(net, waiting)
-        except ProcessFailed:
+        except ProcessFailed as failure:
             # Somebody may have taken a port between the choice and the start.
-            if attempt == processes.ATTEMPTS or not processes.may_have_lost_a_port(net):
+            if attempt == processes.ATTEMPTS or not processes.may_have_lost_a_port(net, failure):
                 raise
         else:
             for name, error in lost.items():

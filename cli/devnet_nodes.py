@@ -50,10 +50,13 @@ def client_of(node: DevnetNode, *, timeout: float = ANSWER_SECONDS, token: str =
 # -- ports -------------------------------------------------------------------------------------
 
 
-def with_ports(devnet: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: int | None) -> DevnetHome:
+def with_ports(
+    devnet: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: int | None, *, any_other: bool = False
+) -> DevnetHome:
     """The devnet with free ports for its stopped nodes: those used before, the default ones, or any.
 
-    `rpc_port` is what the user wants for the first node. Raises AddressInUse when that is taken.
+    `rpc_port` is what the user wants for the first node. With `any_other` the system chooses the rest: somebody else was
+    faster on one, and may be so again where both try the same. Raises AddressInUse when `rpc_port` is taken.
     """
     taken: list[int] = []
     for node in devnet.nodes:
@@ -66,9 +69,9 @@ def with_ports(devnet: DevnetHome, stopped: Sequence[DevnetNode], rpc_port: int 
             continue
         wanted = rpc_port if number == 0 else None
         base = DEFAULT_RPC_PORT if rpc_port is None else rpc_port
-        rpc = _free_port(wanted, [node.rpc_port, base + number], taken)
+        rpc = _free_port(wanted, [] if any_other else [node.rpc_port, base + number], taken)
         taken.append(rpc)
-        p2p = _free_port(None, [node.p2p_port, DEFAULT_P2P_PORT + number], taken)
+        p2p = _free_port(None, [] if any_other else [node.p2p_port, DEFAULT_P2P_PORT + number], taken)
         taken.append(p2p)
         devnet = devnet.with_node(replace(node, rpc_port=rpc, p2p_port=p2p))
     return devnet
@@ -127,7 +130,7 @@ def start_together(devnet: DevnetHome, stopped: Sequence[DevnetNode]) -> dict[st
                 _await_node(devnet, node, time.monotonic() + READY_SECONDS, written, with_block=True)
             except _Ended as ended:
                 lost[node.name] = ended
-                if 3 * len(lost) >= len(devnet.nodes) or may_have_lost_a_port(devnet):
+                if 3 * len(lost) >= len(devnet.nodes) or may_have_lost_a_port(devnet, ended):
                     raise
     except BaseException:
         for node in stopped:
@@ -170,9 +173,9 @@ def _await_node(
             time.sleep(POLL_SECONDS)
 
 
-def may_have_lost_a_port(devnet: DevnetHome) -> bool:
-    """Whether a port that was chosen for a node is taken by somebody now."""
-    return any(
+def may_have_lost_a_port(devnet: DevnetHome, error: ProcessFailed) -> bool:
+    """Whether a node's last words tell of a taken port, or one that was chosen is taken by somebody now."""
+    return AddressInUse.name in error.message or any(
         node.running() is None and not (is_free(HOST, node.rpc_port) and is_free(HOST, node.p2p_port))
         for node in devnet.nodes
     )

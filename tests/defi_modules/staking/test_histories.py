@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from defi_modules.staking.base import MAIN
-from defi_modules.staking.math import inflation_rate, minted
+from defi_modules.staking.math import SCALE, inflation_rate, minted
 from tests.defi_modules.staking.lab import (
     ALICE,
     BOB,
@@ -314,6 +314,8 @@ def test_nobody_gets_more_than_the_exact_result_and_hardly_less(
         assert earned - 1 - ROOM < got <= earned + ROOM
         assert got <= exact.by_shares.get((who, validator), Fraction(0)), "by no fraction of a unit more"
         paid += got
+        booked = chain.query("staking.get_validator", validator.address).validator.commission
+        assert Fraction(booked, SCALE) <= exact.commission[validator], "not by 2^-96 of a unit"
     for validator in VALIDATORS[:2]:
         before = chain.balance(validator.address)
         step(lambda v=validator: chain.do(v, "withdraw_commission"))

@@ -303,6 +303,11 @@ def test_power_is_known_as_it_was() -> None:
     assert ask("power", ALICE.address, last).results == (200 * QX,)
     assert ask("whole", VAL2.address, first).results == ((STAKE, 3 * STAKE + 500 * QX),)
     assert ask("whole", VAL2.address, last).results == ((STAKE + 200 * QX, 3 * STAKE + 200 * QX),)
+    moved = last - 1
+    assert ask("whole", VAL2.address, moved).results == ((STAKE + 200 * QX, 3 * STAKE + 500 * QX),), (
+        "that block's change"
+    )
+    assert ask("whole", VAL2.address, moved - 1).results == ((STAKE, 3 * STAKE + 500 * QX),)
     assert ask("power", ALICE.address, chain.height + 1).status == errors.HeightNotKept.code
     chain.check()
 
