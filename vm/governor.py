@@ -148,11 +148,18 @@ def _no_float(text: str) -> Any:
     raise ValueError(f"{text[:20]} is no integer")
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise ValueError("a name stands twice in an object")  # which of the two was voted on?
+    return given
+
+
 def _object_of(text: str, what: str) -> dict[str, Any]:
     if len(text.encode()) > MAX_CHANGES:
         raise InvalidParameters(f"{what} of more than {MAX_CHANGES} bytes")
     try:
-        given = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
+        given = json.loads(text, parse_float=_no_float, parse_constant=_no_float, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InvalidParameters(f"the {what} are no JSON: {str(error)[:80]}") from None
     if not isinstance(given, dict) or not given:

@@ -45,6 +45,8 @@ from qenex.errors import (
     GroupViolated,
     InvalidMarketTerms,
     MarketNotListed,
+    ModulePaused,
+    NoObservation,
     NotLendingAuthority,
     PriceStale,
     PriceUncertain,
@@ -59,6 +61,8 @@ from vm.module import internal, message
 GOVERNORS: Final = ("governance",)
 FEED_STEP_BPS: Final = 200
 """An open market takes another feed while the two tell prices at most so far apart."""
+DEAD_S: Final = 86_400
+"""A feed without a price for so many seconds is no hindrance to another one."""
 
 
 class Governing(Ramping):
@@ -250,9 +254,12 @@ class Governing(Ramping):
         return number
 
     def _check_feed(self, ctx: Context, terms: Terms) -> None:
-        """Raise UnknownFeed; a price that is stale now may be told again."""
+        """Raise UnknownFeed, PoolNotFound or DenominationNotInPool; a price that is not there now may be told later."""
         with suppress(PriceStale, PriceUncertain):
             self.feed_price(ctx, terms)
+        if terms.mean_price is not None:
+            with suppress(PriceStale, PriceUncertain, NoObservation, ModulePaused):
+                self.mean_price(ctx, terms, terms.mean_price)
 
     def _check_open(self, ctx: Context, before: Terms, terms: Terms, group: Group | None) -> None:
         """What may not change at once under positions that rest on it."""
@@ -266,8 +273,9 @@ class Governing(Ramping):
         if before.feed != terms.feed:
             after = self.feed_price(ctx, terms)
             try:
-                present = self.feed_price(ctx, before)
-            except (PriceStale, PriceUncertain):
+                # Whatever age the terms accept: a vote before this one may have made it short.
+                present = self.oracle.read(ctx, before.feed, DEAD_S, BASIS_POINTS).price
+            except PriceStale:
                 return  # the old feed tells nothing that could be contradicted
             if abs(after - present) * BASIS_POINTS > FEED_STEP_BPS * present:
                 raise FeedsDisagree(f"{before.feed} tells {present}, {terms.feed} tells {after}")

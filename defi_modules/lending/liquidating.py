@@ -105,7 +105,8 @@ class Liquidating(Borrowing):
             plan.repaid if c_number == d_number else 0
         ):
             raise MarketIlliquid(f"{c_market.cash} {collateral} are there; receipt shares can be received")
-        ctx.money.transfer(ctx, ctx.actor, d_market.account, debt, plan.repaid)
+        if plan.repaid:
+            ctx.money.transfer(ctx, ctx.actor, d_market.account, debt, plan.repaid)
         market, debt_entry = reduced(
             self.arrive(d_market, plan.repaid),
             plan.debt,
@@ -161,8 +162,11 @@ class Liquidating(Borrowing):
             if least is None:
                 raise TargetHealthTooHigh(f"bonus and threshold of {c_terms.denom} do not allow it")
             repay = min(repay, least)
+        if not c_base:
+            # Nobody pays for what is worth nothing: it goes to the reserve, or a share of dust would hide a bad debt.
+            return Plan(position, c_entry, d_entry, 0, held, held, True)
         done = liquidation(repay, d_price, d_unit, held, c_price, c_unit, bonus, c_terms.liquidation_fee_bps)
-        if not done.repaid or (not done.seized and held):
+        if not done.repaid or not done.seized:
             raise AmountTooSmall("it would move nothing")
         if done.repaid < debt and done.seized < held:
             left_debt = value_of(debt - done.repaid, d_price, d_unit, round_up=False)
@@ -275,13 +279,13 @@ class Liquidating(Borrowing):
         terms, market = self.terms_of(number), self.now(ctx, number)
         collateral = self.now(ctx, pair.collateral)
         paused = (market.paused | collateral.paused) & PAUSE_LIQUIDATE or market.paused & PAUSE_REPAY
-        if not market.reserves or paused:
+        if paused:
             return
         worst = self.params.keeper_health_bps * WAD // BASIS_POINTS
         try:
             plan = self.plan(ctx, address, pair.collateral, number, market.reserves, None, worst)
         except QenexError:
-            return  # healthy enough for liquidators, or nothing that the rules allow
+            return  # healthy enough for liquidators, no reserve, or nothing that the rules allow
         market, debt_entry = reduced(market, plan.debt, plan.repaid, owed(plan.debt.debt, market.index_ray))
         self.write(number, terms, market)  # less debt, the same cash: the reserve has paid
         treasury = self.params.treasury or module_address("governance")

@@ -21,8 +21,8 @@ from defi_modules.lending.types import (
     WithdrawalCancelled,
     WithdrawalQueued,
 )
-from ledger.collections import Counter, OrderedMap
-from qenex.errors import AmountTooSmall, NotWaiting, QenexError
+from ledger.collections import Counter, Item, OrderedMap
+from qenex.errors import AmountNotPositive, AmountTooSmall, NotWaiting, OutflowLimitReached, QenexError
 from qenex.integers import BASIS_POINTS
 from qenex.types import U16, U64, Denom
 from vm.context import Context
@@ -38,6 +38,8 @@ class Queueing(Risking):
 
     waiting = OrderedMap[tuple[int, int], Waiting](12, key=(U16, U64), value=Waiting)
     waiting_numbers = Counter(13)
+    line_height = Item[int](14, U64)
+    """Height of the last block whose beginning found somebody in line."""
 
     def opened(self, ctx: Context, number: int) -> None:
         """Told when a market has opened."""
@@ -68,6 +70,15 @@ class Queueing(Risking):
         ctx.emit(WithdrawalQueued(waits, ctx.actor, terms.denom, shares))
         return waits
 
+    def check_line(self, ctx: Context, number: int, terms: Terms) -> None:
+        """Raise OutflowLimitReached where others wait and are paid first; not while the module's pause keeps the line."""
+        if (
+            terms.outflow_bps < BASIS_POINTS
+            and self.line_height.get() == ctx.height
+            and self.waiting.page(prefix=number.to_bytes(2, "big"), limit=1)
+        ):
+            raise OutflowLimitReached(f"withdrawals of {terms.denom} wait in line and are paid first")
+
     @message(gas=700, exit=True)
     def cancel_withdrawal(self, ctx: Context, denom: Denom, number: U64) -> Moved:
         """Take back what still waits of a withdrawal: the receipt shares return to the account.
@@ -94,11 +105,13 @@ class Queueing(Risking):
 
     def pay_waiting(self, ctx: Context) -> None:
         """Pay the first in line, market by market, a bounded number in a block."""
-        left, at = self.params.queue_items, (0, 0)
+        left, at, number = self.params.queue_items, (0, 0), 0
         for _ in range(MAX_MARKETS):
             found = self.waiting.page(after=at, limit=1)
             if not found or not left:
                 return
+            if not number:
+                self.line_height.set(ctx.height)
             number = found[0][0][0]
             left = self._pay_market(ctx, number, left)
             at = (number, LAST)
@@ -123,7 +136,9 @@ class Queueing(Risking):
             try:
                 if paid:
                     ctx.money.transfer(ctx, market.account, entry.address, terms.denom, paid)
-            except QenexError:
+            except QenexError as error:
+                if isinstance(error, AmountNotPositive) and shares < entry.shares:
+                    break  # so little room that the token's own fee would take all of it: more will come
                 # Frozen, say, or no longer on the token's list: whoever it is does not keep the others waiting.
                 market = market._replace(held_shares=market.held_shares - entry.shares)
                 self.write(number, terms, market)

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 from defi_modules.lending.base import VIRTUAL_ASSETS, VIRTUAL_SHARES, LendingBase, unit_of
 from defi_modules.lending.math import health_factor, owed, value_of
-from defi_modules.lending.types import Cursor, Entry, MeanPrice, Position, PriceMove, Terms
+from defi_modules.lending.types import POSITION_PAIRS, Cursor, Entry, MeanPrice, Position, PriceMove, Terms
 from qenex.crypto.address import Address
-from qenex.errors import PriceOutOfBand, QenexError
+from qenex.errors import PriceOutOfBand, QenexError, TooManyAssets
 from qenex.integers import BASIS_POINTS, Q96, RAY, mul_div
 from vm.context import Context
 
@@ -108,8 +108,12 @@ class Risking(LendingBase):
     # -- the index ----------------------------------------------------------------------------
 
     def put_position(self, ctx: Context, address: Address, old: Position, new: Position) -> None:
-        """Write a position and its places in the index."""
+        """Write a position and its places in the index. Raises TooManyAssets."""
         had, has = list(_pairs(old)), list(_pairs(new))
+        if len(has) > POSITION_PAIRS:
+            raise TooManyAssets(
+                f"at most {POSITION_PAIRS} pairs of a collateral and a debt, this would be {len(has)}"
+            )
         ratios = tuple(self._ratios(ctx, new)) if has else ()
         before = [
             (old.group, c.market, d.market, ratio, address)

@@ -127,6 +127,7 @@ class Supplying(Queueing):
         if not paid:
             raise AmountTooSmall(f"{shares} shares of {denom} are worth nothing")
         try:
+            self.check_line(ctx, number, terms)
             left = self.leave(ctx, terms, market, paid)
         except OutflowLimitReached:
             if not queue:

@@ -19,6 +19,8 @@ PageLimit = Annotated[int, Between(1, 1_000)]
 MAX_MARKETS = 128
 MAX_ENTRIES = 8
 """Assets of one position."""
+POSITION_PAIRS = 16
+"""Pairs of a collateral and a debt of one position."""
 
 PAUSE_SUPPLY = 1
 PAUSE_WITHDRAW = 2
@@ -207,7 +209,7 @@ class Position(NamedTuple):
     group: U8
     isolated: U128
     entries: Annotated[tuple[Entry, ...], Length(0, MAX_ENTRIES)]
-    ratios: Annotated[tuple[U128, ...], Length(0, 16)]
+    ratios: Annotated[tuple[U128, ...], Length(0, POSITION_PAIRS)]
 
 
 EMPTY_POSITION = Position(0, 0, (), ())
