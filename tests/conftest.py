@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,11 @@ settings.register_profile(
     "long", settings.get_profile("default"), max_examples=2_000, stateful_step_count=100
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what runs in the background deaf to Ctrl-C, and so would be every process
+    # that a test starts and then stops by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG = os.environ.get("QENEX_LONG") == "1"
 """True in `make test-long`."""
