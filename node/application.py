@@ -183,7 +183,7 @@ class Application(SnapshotFace):
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
         self._turns = Turns(machine)
-        self._late = LateVotes(self.genesis.chain_id)
+        self.late = LateVotes(self.genesis.chain_id)
         if ledger.initialised:
             self._load()
 
@@ -257,7 +257,7 @@ class Application(SnapshotFace):
 
     def note_late(self, vote: SignedVote) -> bool:
         """Add a precommit that came after the decision to the commit that the next block carries; whether it was."""
-        commit = self._late.added(self.seen_commit, vote, self.last_validators, self.verify_votes)
+        commit = self.late.added(self.seen_commit, vote, self.last_validators, self.verify_votes)
         self.seen_commit = commit or self.seen_commit
         return commit is not None
 

@@ -386,7 +386,7 @@ class Engine:
             return
         if message.height < self._height:
             self.metrics.late += 1
-            self._late.after(message)
+            self._late.after(peer, message)
             return
         if message.height > self._height + 1:
             self.on_behind(message.height)
@@ -476,6 +476,7 @@ class Engine:
         self._rhythm.others_act()
         if isinstance(message, SignedProposal):
             self.blocks.bodies.keep(message.block_hash)
+        self._late.note(message, self._height, self._validators, verified=True)
         self._post(events.Verified(peer, message))
 
     async def _build(self, action: events.BuildBlock) -> None:

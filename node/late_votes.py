@@ -31,6 +31,8 @@ class LateVotes:
         self._chain_id = chain_id
         self._height = 0
         self._bad = 0
+        self.bad = 0
+        """Bad signatures in all."""
 
     def added(
         self, seen: Commit | None, vote: SignedVote, validators: Sequence[Validator], verify: VerifyAll
@@ -49,6 +51,7 @@ class LateVotes:
                 message = vote_sign_bytes(self._chain_id, PRECOMMIT, vote.height, vote.round, vote.block_hash)
                 if not all(verify([(message, (validator.key,), (vote.signature,))])):
                     self._bad += 1
+                    self.bad += 1
                     return None
                 one = CommitSignature(vote.address, FLAG_COMMIT, vote.signature)
                 return seen._replace(

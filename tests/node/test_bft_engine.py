@@ -15,9 +15,10 @@ from consensus.events import SignProposal, SignVote, Step
 from consensus.replay import read_recording, replay
 from consensus.wal import FileStorage
 from node.bft_bodies import MAX_BODIES
+from node.bft_late import LatePrecommits
 from node.bft_options import Timeouts, Window
 from node.bft_recording import Recording
-from qenex.block import PREVOTE, Commit, SignedVote, vote_sign_bytes
+from qenex.block import FLAG_ABSENT, PRECOMMIT, PREVOTE, Commit, SignedVote, vote_sign_bytes
 from qenex.errors import SignerUnavailable
 from tests.ledger.faults import Crash
 from tests.node.bft_network import Chain, Member
@@ -94,6 +95,30 @@ async def test_a_validator_that_is_always_too_late_is_not_absent(tmp_path: Path)
         missing = [1 for addresses in signed if chain.keys[3].address not in addresses]
         assert len(missing) <= 1, "but for one that lost a race with the next proposal"
         chain.check_agreement()
+
+
+async def test_nobody_makes_a_validator_absent_by_what_it_never_signed(tmp_path: Path):
+    """A peer that sends garbage in its name puts out no verified precommit, and is punished: so many are looked at, no more."""
+    async with Chain(tmp_path) as chain:
+        await chain.members[3].stop()
+        member, key = chain.members[0], chain.keys[3]
+        app, start = member.application, max(chain.heights())
+        await until(lambda: member.engine._height == app.ledger.height + 1 > start + 2)
+        seen = app.seen_commit
+        assert seen is not None
+        assert [entry.flag for entry in seen.signatures if entry.address == key.address] == [FLAG_ABSENT]
+        message = vote_sign_bytes(app.genesis.chain_id, PRECOMMIT, seen.height, seen.round, seen.block_hash)
+        good = SignedVote(key.address, PRECOMMIT, seen.height, seen.round, seen.block_hash, key.sign(message))
+        garbage = good._replace(signature=bytes(len(good.signature)))
+        member.engine.receive("liar", garbage)
+        assert [peer for peer, _ in member.gossip.punished] == ["liar"]
+        late = LatePrecommits(app, member.gossip, None)
+        late.note(good, seen.height, {key.address}, verified=True)
+        for round in (seen.round, seen.round + 9):
+            late.note(garbage._replace(round=round), seen.height, {key.address})
+        late.decided(seen, None)
+        assert app.seen_commit is not None
+        assert key.address in [entry.address for entry in app.seen_commit.signatures if entry.flag]
 
 
 async def _never(name: bytes) -> NoReturn:
