@@ -57,6 +57,7 @@ from qenex.hashing import hasher
 from qenex.transaction import Fee, Message, Signer, assemble, encode_body
 from vm.machine import Machine
 
+MODULES: Final = (Bank, Tokens)
 CHAIN_ID: Final = "benchmark-1"
 CHUNK: Final = 1_000
 """Transactions that arrive together."""
@@ -188,25 +189,9 @@ class Chain:
         scheme = SCHEMES["composite-mldsa44-ed25519"]
         public, validator_secret = scheme.generate(bytes(scheme.seed_size))
         self.validator = Validator(address_of(scheme.tag, public), key_bytes(scheme.tag, public), 1)
-        balances = [
-            {"address": encode_address(address), "denom": "QXC", "amount": str(BALANCE)}
-            for address in self.addresses
-        ]
-        genesis = Genesis(
-            schema_version=1,
-            chain_id=CHAIN_ID,
-            time=time.time_ns(),
-            initial_height=1,
-            protocol_version=1,
-            parameters={"machine": {"max_block_gas": block_gas}},
-            validators=(self.validator,),
-            modules={"bank": {"balances": balances}},
-        )
-        machine = Machine([Bank, Tokens])
-        self.ledger = Ledger.create(
-            folder, genesis, codecs=machine.state_codecs, options=Options(history=100)
-        )
-        Application.init_chain(machine, self.ledger)
+        self.block_gas = block_gas
+        machine = Machine(list(MODULES))
+        self.ledger = self.make_ledger(folder, machine)
         self.verifier = Verifier(workers)
         pool = Mempool(Limits(max_count=200_000, max_bytes=1 << 30))
         self.application = Application(machine, self.ledger, self.verifier, mempool=pool)
@@ -231,6 +216,35 @@ class Chain:
         self.block_landed = asyncio.Event()
         self.landed = self.failed = self.expected = 0
 
+    def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
+        """A new chain whose genesis gives every account its coins."""
+        balances = [
+            {"address": encode_address(address), "denom": "QXC", "amount": str(BALANCE)}
+            for address in self.addresses
+        ]
+        ledger = Ledger.create(
+            folder, self.genesis(balances), codecs=machine.state_codecs, options=Options(history=100)
+        )
+        Application.init_chain(machine, ledger)
+        return ledger
+
+    def genesis(self, balances: list[dict[str, str]]) -> Genesis:
+        """A genesis with this validator and these entries of the bank's."""
+        return Genesis(
+            schema_version=1,
+            chain_id=CHAIN_ID,
+            time=time.time_ns(),
+            initial_height=1,
+            protocol_version=1,
+            parameters={"machine": {"max_block_gas": self.block_gas}},
+            validators=(self.validator,),
+            modules={"bank": {"balances": balances}},
+        )
+
+    def recipient(self, pick: random.Random) -> Address:
+        """Any of the accounts that are to receive."""
+        return self.addresses[pick.randrange(self.kind.recipients or len(self.addresses))]
+
     async def start(self) -> None:
         """Start workers and engine."""
         await self.verifier.start()
@@ -239,12 +253,11 @@ class Chain:
     def transfers(self, count: int, sequence: int, first: bool, seed: int) -> list[bytes]:
         """`count` signed transactions of accounts 0.. with transfers to random others, all with this sequence."""
         pick, kind, sign = random.Random(seed), self.kind, self.scheme.sign
-        among = self.addresses[: kind.recipients or None]
         raws = []
         for number in range(count):
             key = self.keys[number] if first else None
             signer = Signer(self.addresses[number], sequence, key, None)
-            to = [among[pick.randrange(len(among))] for _ in range(1 if first else kind.messages)]
+            to = [self.recipient(pick) for _ in range(1 if first else kind.messages)]
             payments = tuple([(address, ("QXC", 1 + number)) for address in to])
             if kind.multi_send and not first:
                 messages = [Message("tokens.multi_send", (payments,), 0)]

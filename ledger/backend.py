@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from ledger.backends.base import Backend, Batch, Reader, ReadView, StorageFault
+from ledger.backends.base import Backend, Batch, Cursor, Reader, ReadView, StorageFault
 from ledger.backends.folder import stored_kind
 from ledger.backends.leveldb import LevelBackend, look_into_leveldb
 from ledger.backends.memory import MemoryBackend
@@ -20,6 +20,7 @@ __all__ = [
     "Backend",
     "BackendKind",
     "Batch",
+    "Cursor",
     "Folder",
     "ReadView",
     "ReadOnlyBackend",

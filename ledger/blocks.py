@@ -289,7 +289,7 @@ class BlockStore:
         put(part_key(height, EVENTS_PART), hook_events)
         put(receipts_key(height), msgpack.packb(list(receipts)))
         put(BLOCK_HASH + block_hash, version_key(height))
-        for index, tx_id in enumerate(tx_ids):
+        for tx_id, index in sorted(zip(tx_ids, range(len(tx_ids)))):
             put(TRANSACTION + tx_id, pack(height, index))
 
     def prune(self, batch: Batch, below: int, limit: int) -> int:

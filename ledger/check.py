@@ -274,7 +274,7 @@ def _check_versions(findings: Findings, meta: Meta, tree: TreeReader, oldest: in
             findings.add("mismatch", f"version {version}", "its list of obsolete nodes is wrong")
         _check_images(findings, version, changed, difference)
     leftover_nodes, leftover_images = _check_leftovers(findings, tree, oldest, lists, images)
-    _count(findings, NODE, tree.nodes + leftover_nodes, latest)
+    _count(findings, NODE, tree.records + leftover_nodes, latest)
     _count(findings, HISTORY, leftover_images, latest)
     kept = sum(1 for key, _ in findings.scan(ROOT) if oldest <= _version_of(key) <= latest)
     if kept != latest - oldest + 1 or findings.get(ROOT + version_key(latest + 1)) is not None:

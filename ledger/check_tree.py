@@ -1,8 +1,8 @@
 """The check's reading of the tree, independent of the code that writes it.
 
-Every node on disk is verified once: those of the latest version by one walk, older
+Every node on disk is verified: those of the latest version by one walk, older
 ones when the comparison of two neighbouring versions finds them replaced. The same
-comparison says exactly which nodes a version made obsolete and which values it changed,
+comparison says exactly which records a version made obsolete and which values it changed,
 which is what the lists that pruning and history live on are measured against.
 """
 
@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ledger.backend import Reader, StorageFault
-from ledger.keys import ROOT, version_key
+from ledger.keys import ROOT, VERSION_SIZE, version_key
 from ledger.tree_nodes import (
     EMPTY_REF,
     HASH_SLICES,
     INNER,
-    INNER_SIZE,
     LEAF_SIZE,
     ROOT_STEM,
     NodeRef,
     check_record,
     child_ref,
     child_stem,
+    read_node,
     unpack_ref,
 )
 from qenex.hashing import HASH_SIZE, ZERO_HASH
@@ -68,7 +68,7 @@ class Difference:
 
     def __init__(self) -> None:
         self.stale: list[bytes] = []
-        """Keys of nodes it no longer uses."""
+        """Keys of records it no longer uses."""
         self.old: dict[bytes, bytes] = {}
         """Path -> value hash before, in the bundles it replaced."""
         self.new: dict[bytes, bytes] = {}
@@ -86,8 +86,8 @@ class TreeReader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self.nodes = 0
-        """Nodes verified so far."""
+        self.records = 0
+        """Records of the nodes verified so far that the latest version holds, or one before it held last."""
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -118,23 +118,25 @@ class TreeReader:
             stem, ref = waiting.pop()
             if not ref.leaves:
                 continue
-            record = self._verified(stem, ref)
+            content, keys = self._verified(stem, ref)
+            self.records += len(keys)
             if ref.leaves == INNER:
-                waiting.extend((child_stem(stem, n), child_ref(record, n)) for n in range(15, -1, -1))
+                waiting.extend((child_stem(stem, n), child_ref(content, n)) for n in range(15, -1, -1))
                 continue
-            for at in range(0, len(record), LEAF_SIZE):
-                yield record[at : at + 2 * HASH_SIZE]
+            for at in range(0, len(content), LEAF_SIZE):
+                yield content[at : at + 2 * HASH_SIZE]
 
     def compare(self, older: int, newer: int) -> Difference:
         """Compare two neighbouring versions, verifying the nodes that were replaced. Raises TreeDamage."""
         difference = Difference()
         self._compare(self.root(older), self.root(newer), ROOT_STEM, difference)
+        self.records += len(difference.stale)
         return difference
 
     def holds(self, version: int, key: bytes) -> bool:
-        """Return whether the node under this key belongs to `version`. Raises TreeDamage."""
+        """Return whether `version` needs the record under this key. Raises TreeDamage."""
         ref, stem = self.root(version), ROOT_STEM
-        wanted = key[:-8]
+        wanted = key[:-VERSION_SIZE]
         path = wanted[2:]
         if len(wanted) < 2 or len(path) != (wanted[1] + 1) // 2:
             return False
@@ -142,59 +144,70 @@ class TreeReader:
             if ref.leaves != INNER:
                 return False
             n = path[stem[1] >> 1] & 15 if stem[1] & 1 else path[stem[1] >> 1] >> 4
-            record = self._read(stem, ref)
-            ref, stem = child_ref(record, n), child_stem(stem, n)
-        return bool(ref.leaves) and stem == wanted and version_key(ref.version) == key[-8:]
+            content, _ = self._read(stem, ref)
+            ref, stem = child_ref(content, n), child_stem(stem, n)
+        return bool(ref.leaves) and stem == wanted and key in self._read(stem, ref)[1]
 
     def _compare(self, old: NodeRef, new: NodeRef, stem: bytes, difference: Difference) -> None:
         if old == new or not (old.leaves or new.leaves):
             return
-        if old.leaves == INNER == new.leaves:
-            difference.stale.append(stem + version_key(old.version))
-            before, after = self._verified(stem, old), self._read(stem, new)
+        if (old.leaves == INNER) is not (new.leaves == INNER) or not (old.leaves and new.leaves):
+            self._gather(old, stem, difference.old, difference.stale)
+            self._gather(new, stem, difference.new, None)
+            return
+        before, keys = self._verified(stem, old)
+        after, new_keys = self._read(stem, new)
+        if new_keys[:-1] != keys:  # no patch over what was there: that is used no more
+            difference.stale += keys
+        if old.leaves == INNER:
             for n in range(16):
                 self._compare(child_ref(before, n), child_ref(after, n), child_stem(stem, n), difference)
             return
-        self._gather(old, stem, difference.old, difference.stale)
-        self._gather(new, stem, difference.new, None)
+        _add_leaves(difference.old, before)
+        _add_leaves(difference.new, after)
 
     def _gather(
-        self, ref: NodeRef, stem: bytes, leaves: dict[bytes, bytes], keys: list[bytes] | None
+        self, ref: NodeRef, stem: bytes, leaves: dict[bytes, bytes], stale: list[bytes] | None
     ) -> None:
-        """Take all leaves below a node; with `keys` verify the nodes and note where they lie."""
+        """Take all leaves below a node; with `stale` verify the nodes and note where their records lie."""
         if not ref.leaves:
             return
-        if keys is None:
-            record = self._read(stem, ref)
+        if stale is None:
+            content, _ = self._read(stem, ref)
         else:
-            keys.append(stem + version_key(ref.version))
-            record = self._verified(stem, ref)
-        if ref.leaves == INNER:
-            for n in range(16):
-                self._gather(child_ref(record, n), child_stem(stem, n), leaves, keys)
+            content, keys = self._verified(stem, ref)
+            stale += keys
+        if ref.leaves != INNER:
+            _add_leaves(leaves, content)
             return
-        for at in range(0, len(record), LEAF_SIZE):
-            leaves[record[at : at + HASH_SIZE]] = record[at + HASH_SIZE : at + 2 * HASH_SIZE]
+        for n in range(16):
+            self._gather(child_ref(content, n), child_stem(stem, n), leaves, stale)
 
-    def _read(self, stem: bytes, ref: NodeRef) -> bytes:
-        record = self._get(stem + version_key(ref.version))
-        if record is None:
-            raise TreeDamage(f"node {_place(stem)} of version {ref.version} is missing")
-        if len(record) != (INNER_SIZE if ref.leaves == INNER else ref.leaves * LEAF_SIZE):
-            raise TreeDamage(f"node {_place(stem)} of version {ref.version} has {len(record)} bytes")
-        return record
+    def _read(self, stem: bytes, ref: NodeRef, *, checked: bool = False) -> tuple[bytes, list[bytes]]:
+        """Return a node's content and the keys of its records, the whole one first."""
+        version = version_key(ref.version)
+        try:
+            content, below = read_node(self._get, stem, version, ref.leaves, checked=checked)
+        except ValueError as error:
+            raise TreeDamage(f"node {_place(stem)} of version {ref.version} {error}") from None
+        versions = [below[at : at + VERSION_SIZE] for at in range(0, len(below), VERSION_SIZE)]
+        return content, [stem + one for one in [*versions, version]]
 
-    def _verified(self, stem: bytes, ref: NodeRef) -> bytes:
-        record = self._read(stem, ref)
-        self.nodes += 1
-        if wrong := check_record(record, ref, stem):
+    def _verified(self, stem: bytes, ref: NodeRef) -> tuple[bytes, list[bytes]]:
+        content, keys = self._read(stem, ref, checked=True)
+        if wrong := check_record(content, ref, stem):
             raise TreeDamage(f"node {_place(stem)} of version {ref.version} {wrong}")
         if ref.leaves == INNER:
             for n in range(16):
-                empty = record[HASH_SLICES[n]] == ZERO_HASH
-                if empty and child_ref(record, n) != EMPTY_REF:
+                empty = content[HASH_SLICES[n]] == ZERO_HASH
+                if empty and child_ref(content, n) != EMPTY_REF:
                     raise TreeDamage(f"node {_place(stem)} of version {ref.version} dates an empty child")
-        return record
+        return content, keys
+
+
+def _add_leaves(leaves: dict[bytes, bytes], bundle: bytes) -> None:
+    for at in range(0, len(bundle), LEAF_SIZE):
+        leaves[bundle[at : at + HASH_SIZE]] = bundle[at + HASH_SIZE : at + 2 * HASH_SIZE]
 
 
 def _place(stem: bytes) -> str:

@@ -10,8 +10,8 @@ from qenex.codec import Codec, codec_for, decode
 from qenex.errors import DataFolderCorrupt, DataFolderMissing, MalformedBytes, TooLarge, UnsupportedVersion
 from qenex.types import U32, U64, Bytes32
 
-SCHEMA: Final = 1
-"""Version of every record that the ledger itself writes."""
+SCHEMA: Final = 2
+"""Version of every record that the ledger itself writes; 2: tree nodes as patches, each record with a checksum."""
 
 STATE_KEY: Final = META + b"state"
 GENESIS_KEY: Final = META + b"genesis"
@@ -55,8 +55,10 @@ def read_meta(store: Reader) -> Meta:
         raise DataFolderMissing("this data folder holds no chain yet: its genesis was never imported")
     try:
         plain = decode(record, max_size=MAX_META_SIZE)
-        if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] > SCHEMA:
-            raise UnsupportedVersion(f"the ledger has schema {plain[0]}, this program knows {SCHEMA}")
+        if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] != SCHEMA:
+            raise UnsupportedVersion(
+                f"the ledger has schema {plain[0]}, this program knows {SCHEMA}; restore a snapshot or sync anew"
+            )
         return META_CODEC.check(plain)
     except (MalformedBytes, TooLarge) as error:
         raise DataFolderCorrupt(f"the record of the last block is damaged: {error.message}") from None

@@ -34,7 +34,7 @@ from ledger.keys import (
     version_key,
 )
 from ledger.meta import BASE_KEY, META_CODEC, STATE_KEY, read_meta
-from ledger.tree_nodes import COUNTS, INNER, INNER_SIZE, ROOT_STEM, NodeRef, child_ref, child_stem, unpack_ref
+from ledger.tree_nodes import COUNTS, INNER, ROOT_STEM, NodeRef, child_ref, child_stem, read_node, unpack_ref
 from ledger.validator_sets import set_key
 from ledger.versions import history_stem
 from qenex.errors import MalformedBytes, NotFound, Pruned
@@ -101,7 +101,7 @@ def _restore_values(store: Backend, batch: Batch, height: int) -> None:
 
 
 def _remove_nodes(store: Backend, batch: Batch, height: int) -> None:
-    """Delete the nodes that the version wrote, and its list of those it made obsolete."""
+    """Delete the records that the version wrote, and its list of those it made obsolete."""
     root_key = ROOT + version_key(height)
     record = store.get(root_key)
     if record is None:
@@ -114,9 +114,10 @@ def _remove_nodes(store: Backend, batch: Batch, height: int) -> None:
         key = stem + version_key(height)
         batch.delete(key)
         if ref.leaves == INNER:
-            node = store.get(key)
-            if node is None or len(node) != INNER_SIZE:
-                raise StorageFault(f"a tree node of version {height} is missing or damaged")
+            try:
+                node, _ = read_node(store.get, stem, version_key(height), ref.leaves)
+            except ValueError as error:
+                raise StorageFault(f"a tree node of version {height} {error}") from None
             waiting += [(child_stem(stem, n), child_ref(node, n)) for n in range(16) if node[COUNTS + n]]
     for stored, _ in store.iterate(chunk_key(STALE, height, 0), chunk_key(STALE, height + 1, 0)):
         batch.delete(stored)

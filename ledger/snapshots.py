@@ -32,6 +32,7 @@ from ledger.tree_nodes import (
     bundle_hash,
     child_stem,
     leaf_entry,
+    sealed,
 )
 from ledger.versions import Versions
 from qenex.codec import MAX_VALUE_SIZE, decode, encode
@@ -164,7 +165,7 @@ def upper_nodes(
             node[COUNTS + n] = kind
             node[VERSION_SLICES[n]] = version
         if emit is not None:
-            emit(stem, bytes(node))
+            emit(stem, sealed(bytes(node)))
         return hash_tree_node(bytes(node[:NODE_SIZE])), INNER
 
     return fold(manifest.slots, 0, ROOT_STEM) if manifest.slots else (ZERO_HASH, 0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from ledger.backend import Backend, Batch
+from ledger.backend import Backend, Batch, Cursor
 from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
 from ledger.meta import Meta
 from ledger.state import MISSING, Value
@@ -69,28 +69,45 @@ class Staged:
         if key[-VERSION_SIZE:] == self._suffix:
             tree = self.prepared.tree
             if key[:1] == NODE:
-                stem = key[:-VERSION_SIZE]
-                return tree.inner.get(stem) or tree.bundles.get(stem)
+                return tree.records.get(key[:-VERSION_SIZE])
             if key[:1] == ROOT:
                 return pack_ref(tree.ref)
         return self._suffix if key == LATEST_VERSION else None
 
 
 class Ahead:
-    """The store as the next block sees it: with the block whose write is under way."""
+    """The store as the next block sees it: with the block whose write is under way. For the thread that executes.
+
+    Reads go through cursors, one for each kind of key, that stay from one written block to the next: what they may
+    not see yet is in `pending`. Whoever writes anything else calls `written`.
+    """
 
     def __init__(self, store: Backend) -> None:
         self._store = store
+        self._cursors: dict[bytes, Cursor] = {}
         self.pending: Staged | None = None
+
+    def written(self) -> None:
+        """The store has got something that is not in `pending`."""
+        for cursor in self._cursors.values():
+            cursor.close()
+        self._cursors.clear()
 
     def get(self, key: bytes, /) -> bytes | None:
         pending = self.pending
         if pending is not None and (record := pending.find(key)) is not None:
             return record
-        return self._store.get(key)
+        return self._stored(key)
+
+    def _stored(self, key: bytes) -> bytes | None:
+        # The first two bytes are a level of the tree, or values of one module: keys that come in order, or lie close.
+        cursor = self._cursors.get(key[:2])
+        if cursor is None:
+            cursor = self._cursors[key[:2]] = self._store.cursor()
+        return cursor.get(key)
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        return self._store.get_many(keys) if self.pending is None else [self.get(key) for key in keys]
+        return [self.get(key) for key in keys]
 
     def value(self, key: bytes) -> bytes | None:
         """Return an encoded state value."""
@@ -98,7 +115,7 @@ class Ahead:
             newer = self.pending.prepared.new
             if key in newer:
                 return newer[key]
-        return self._store.get(VALUE + key)
+        return self._stored(VALUE + key)
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self._store.iterate(start, stop, reverse=reverse)

@@ -24,7 +24,6 @@ from ledger.tree_nodes import (
     EMPTY_REF,
     HASH_SLICES,
     INNER,
-    INNER_SIZE,
     LEAF_SIZE,
     ROOT_STEM,
     NodeRef,
@@ -32,6 +31,7 @@ from ledger.tree_nodes import (
     child_ref,
     child_stem,
     pack_ref,
+    read_node,
     split_bundle,
     stem,
     unpack_ref,
@@ -141,9 +141,8 @@ class Tree:
         """Put the nodes, the reference to the root and the list of stale nodes into `batch`."""
         put = batch.put
         version = version_key(update.version)
-        for records in (update.inner, update.bundles):
-            for node_stem, record in records.items():
-                put(node_stem + version, record)
+        for node_stem, record in update.records.items():
+            put(node_stem + version, record)
         stale = update.stale
         for chunk in range(0, len(stale), CHUNK):
             put(
@@ -306,23 +305,21 @@ class Tree:
         except ValueError as error:
             raise StorageFault(f"the root record of version {version} is damaged: {error}") from error
 
-    def _load(self, node_stem: bytes, ref: NodeRef) -> bytes:
-        """Read a node that an update is about to replace: not worth caching."""
-        return self._read(self._reader, node_stem, ref)
+    def _load(self, node_stem: bytes, version: bytes, kind: int) -> bytes:
+        """Read a node that an update is about to replace, in the form it has in memory: not worth caching."""
+        content, below = _read_node(self._reader, node_stem, version, kind)
+        return content + below if below else content
 
     def _read(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
         """Read a node from the store. Flipped bits are the store's checksums' business here."""
-        record = reader.get(node_stem + version_key(ref.version))
-        if record is None or len(record) != (INNER_SIZE if ref.leaves == INNER else ref.leaves * LEAF_SIZE):
-            raise StorageFault(_node_fault(node_stem, ref, "is missing" if record is None else "is damaged"))
-        return record
+        return _read_node(reader, node_stem, version_key(ref.version), ref.leaves)[0]
 
     def _read_checked(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
         """Read a node from the store and recompute all it says."""
-        record = self._read(reader, node_stem, ref)
-        if wrong := check_record(record, ref, node_stem):
-            raise StorageFault(_node_fault(node_stem, ref, wrong))
-        return record
+        content, _ = _read_node(reader, node_stem, version_key(ref.version), ref.leaves, checked=True)
+        if wrong := check_record(content, ref, node_stem):
+            raise _node_fault(node_stem, ref.version, wrong)
+        return content
 
     def _walk(
         self, reader: Reader, version: int, prefix: str, *, checked: bool = False
@@ -343,9 +340,18 @@ class Tree:
                 )
 
 
-def _node_fault(node_stem: bytes, ref: NodeRef, wrong: str) -> str:
+def _read_node(
+    reader: Reader, node_stem: bytes, version: bytes, kind: int, *, checked: bool = False
+) -> tuple[bytes, bytes]:
+    try:
+        return read_node(reader.get, node_stem, version, kind, checked=checked)
+    except ValueError as error:
+        raise _node_fault(node_stem, int.from_bytes(version, "big"), str(error)) from None
+
+
+def _node_fault(node_stem: bytes, version: int, wrong: str) -> StorageFault:
     place = node_stem[2:].hex()[: node_stem[1]]
-    return f"the tree node {place or 'root'!r} of version {ref.version} {wrong}"
+    return StorageFault(f"the tree node {place or 'root'!r} of version {version} {wrong}")
 
 
 def rebuild_root(leaves: Mapping[bytes, bytes], depth: int = 0) -> bytes:

@@ -10,12 +10,23 @@ all one needs to find and to check the child.
 
 Record key: `N | depth u8 | prefix | version`, prefix of ceil(depth / 2) bytes, an odd
 last nibble in the high half. Depth first keeps the few upper nodes together.
+
+A node changes little at a time, so most records are patches: the version of the record
+that they change, then changed children (nibble, hash, count) or changed leaves (place,
+value hash). At most `PATCHES` of them lie over a whole record. Each record of a node that
+may be patched ends in its CRC-32: what a patch covers no hash covers any more. Bundles of
+up to `SMALL` leaves are not patched.
+
+In memory a node is its whole content and after it the versions of the records that its
+newest one lies on, the whole one first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
+from zlib import crc32
 
 from ledger.keys import NODE, VERSION_SIZE, version_key
 from qenex.hashing import HASH_SIZE, ZERO_HASH
@@ -37,12 +48,19 @@ COUNTS = NODE_SIZE
 VERSIONS = COUNTS + 16
 """Offset of the versions in an inner record."""
 INNER_SIZE = VERSIONS + 16 * VERSION_SIZE
-NO_NODE = bytes(INNER_SIZE)
+PATCHES = 8
+"""Most patches over a whole record. Each is a read more where a node is not in memory."""
+SMALL = 6
+"""Bundles of so many leaves are always whole, and need no checksum: a patch would save less than it takes to make."""
+CHECKSUM_SIZE = 4
+CHILD_PATCH = 1 + HASH_SIZE + 1
+LEAF_PATCH = 1 + HASH_SIZE
 MAX_DEPTH = 2 * HASH_SIZE
 
 HIGH_NIBBLE = [bytes((byte & 0xF0,)) for byte in range(256)]
 """By byte: its high nibble, the low one zero."""
 NODE_HEADS = [NODE + bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
+ONE_BYTE = [bytes((number,)) for number in range(256)]
 HASH_SLICES = [slice(HASH_SIZE * n, HASH_SIZE * n + HASH_SIZE) for n in range(16)]
 HIGH_SLOTS = [HASH_SLICES[byte >> 4] for byte in range(256)]
 LOW_SLOTS = [HASH_SLICES[byte & 15] for byte in range(256)]
@@ -115,21 +133,112 @@ def leaf_entry(path: bytes, value_hash: bytes) -> bytes:
     return body + hash_tree_leaf(body)
 
 
+def sealed(record: bytes) -> bytes:
+    """Return a record as it is stored, of a node that may be patched."""
+    return record + crc32(record).to_bytes(CHECKSUM_SIZE, "big")
+
+
+def read_node(
+    get: Callable[[bytes], bytes | None],
+    node_stem: bytes,
+    version: bytes,
+    kind: int,
+    *,
+    checked: bool = False,
+) -> tuple[bytes, bytes]:
+    """Return a node's content, and the versions of the records below its newest one (8 bytes each, the whole one first).
+
+    `version` and `kind` (as in a count) are what its parent says of it. Raises ValueError with what is wrong, which
+    `checked` looks for in every byte; flipped bits are the store's checksums' business else.
+    """
+    size = INNER_SIZE if kind == INNER else kind * LEAF_SIZE
+    record = get(node_stem + version)
+    if kind <= SMALL:
+        if record is None or len(record) != size:
+            raise ValueError("is missing" if record is None else "is damaged")
+        return record, b""
+    patches: list[tuple[bytes, bytes]] = []
+    below = b""
+    while True:
+        if record is None:
+            raise ValueError("is missing")
+        content = record[:-CHECKSUM_SIZE]
+        if checked and sealed(content) != record:
+            raise ValueError("has another checksum")
+        if len(content) == size:
+            break
+        before = content[:VERSION_SIZE]
+        # An older version each time: no way round and round.
+        if len(patches) == PATCHES or len(before) != VERSION_SIZE or before >= version:
+            raise ValueError("is damaged")
+        patches.append((version, content[VERSION_SIZE:]))
+        below = before + below
+        version = before
+        record = get(node_stem + version)
+    if patches:
+        content = (_patched_inner if kind == INNER else _patched_bundle)(content, patches)
+    return content, below
+
+
+def _patched_inner(content: bytes, patches: Sequence[tuple[bytes, bytes]]) -> bytes:
+    node = bytearray(content)
+    for version, patch in reversed(patches):
+        previous = -1
+        for at in range(0, len(patch), CHILD_PATCH):
+            n, count = patch[at], patch[at + CHILD_PATCH - 1] if at + CHILD_PATCH <= len(patch) else 0
+            if not previous < n < 16 or at + CHILD_PATCH > len(patch):
+                raise ValueError("is damaged")
+            previous = n
+            node[HASH_SLICES[n]] = patch[at + 1 : at + 1 + HASH_SIZE]
+            node[COUNTS + n] = count
+            node[VERSION_SLICES[n]] = version if count else bytes(VERSION_SIZE)
+    return bytes(node)
+
+
+def _patched_bundle(content: bytes, patches: Sequence[tuple[bytes, bytes]]) -> bytes:
+    values: dict[int, bytes] = {}
+    for _, patch in reversed(patches):
+        previous = -1
+        for at in range(0, len(patch), LEAF_PATCH):
+            place = patch[at]
+            if not previous < place < len(content) // LEAF_SIZE or at + LEAF_PATCH > len(patch):
+                raise ValueError("is damaged")
+            previous = place
+            values[place] = patch[at + 1 : at + LEAF_PATCH]
+    leaves = [content[at : at + LEAF_SIZE] for at in range(0, len(content), LEAF_SIZE)]
+    for place, value in values.items():
+        leaves[place] = leaf_entry(leaves[place][:HASH_SIZE], value)
+    return b"".join(leaves)
+
+
+def leaf_patches(old: bytes, new: bytes) -> list[bytes] | None:
+    """Return what makes one bundle's leaves another's, None if they are not of the same paths."""
+    if len(old) != len(new):
+        return None
+    patches = []
+    for at in range(0, len(old), LEAF_SIZE):
+        if old[at : at + HASH_SIZE] != new[at : at + HASH_SIZE]:
+            return None
+        value = new[at + HASH_SIZE : at + 64]
+        if value != old[at + HASH_SIZE : at + 64]:
+            patches.append(ONE_BYTE[at // LEAF_SIZE] + value)
+    return patches
+
+
 def bundle_hash(record: bytes, depth: int) -> bytes:
-    """Return the hash of the subtree at `depth` that holds exactly the leaves of `record`.
+    """Return the hash of the subtree at `depth` that holds exactly the leaves of `record`, versions after them left out.
 
     Most bundles have a few leaves that part at once: their slots are filled in one
     pass. From the first leaf on that shares the next nibble with its neighbour, the
     slower way is taken.
     """
-    size = len(record)
-    if size <= LEAF_SIZE:
-        return record[64:] or ZERO_HASH
+    count = len(record) // LEAF_SIZE
+    if count < 2:
+        return record[64:LEAF_SIZE] if count else ZERO_HASH
     node = bytearray(NODE_SIZE)
     byte = depth >> 1
     slots = LOW_SLOTS if depth & 1 else HIGH_SLOTS
     previous = None
-    count = size // LEAF_SIZE
     for at, part in LEAF_PARTS[count] if count <= BUNDLE else _leaf_parts(count):
         slot = slots[record[at + byte]]
         if slot is previous:
@@ -144,7 +253,8 @@ def bundle_hash(record: bytes, depth: int) -> bytes:
 
 def _fill_branching(node: bytearray, record: bytes, depth: int, at: int) -> None:
     """Fill the slots of the leaves from offset `at` on, of which some share their nibble."""
-    byte, odd, size = depth >> 1, depth & 1, len(record)
+    byte, odd = depth >> 1, depth & 1
+    size = len(record) // LEAF_SIZE * LEAF_SIZE
     while at < size:
         n = record[at + byte] & 15 if odd else record[at + byte] >> 4
         end = at + LEAF_SIZE

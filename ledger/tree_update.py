@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ledger.keys import VERSION_SIZE, version_key
 from ledger.tree_nodes import (
     BUNDLE,
+    CHILD_PATCH,
     COUNTS,
     EMPTY_REF,
     HASH_SLICES,
@@ -25,14 +26,18 @@ from ledger.tree_nodes import (
     MERGE,
     NODE_HEADS,
     NODE_SIZE,
+    ONE_BYTE,
+    PATCHES,
     ROOT_STEM,
+    SMALL,
     VERSION_SLICES,
     VERSIONS,
     NodeRef,
     bundle_hash,
     bundle_with,
-    child_ref,
     child_stem,
+    leaf_patches,
+    sealed,
     split_bundle,
 )
 from qenex.hashing import HASH_SIZE
@@ -43,15 +48,24 @@ _node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
 _NO_VERSION = bytes(VERSION_SIZE)
 """Beside an empty child: no byte of a record is left to chance, so a check can find any that changed."""
 
+_LONGEST = PATCHES * VERSION_SIZE
+"""Bytes of versions after a node in memory that is under as many patches as it may be."""
+_LONGEST_READ = VERSION_SIZE
+"""The same for a node that had to be read: the next who reads it shall not have to read more than two records."""
+
+_MOST_CHANGES = 3 * (INNER_SIZE // 2 // CHILD_PATCH)
+"""Items (three for each child) of a patch of half the node's size: a larger one is not worth its reading."""
+
 _SCAN = 16
 """Up to this many changes a child's share is found by looking at each, above by bisection."""
 
 Find = Callable[[bytes], bytes | None]
-"""Stem -> record of the base version's node, if it is in memory."""
+"""Stem -> the base version's node, if it is in memory."""
 Changes = dict[bytes, bytes | None] | Sequence[tuple[bytes, bytes | None]]
 """Value hash (None: delete) by path, each path once. A dict spares a tuple for every leaf."""
-Load = Callable[[bytes, NodeRef], bytes]
-"""(stem, reference) -> record of a node that is not in memory."""
+Buffer = bytes | bytearray
+Load = Callable[[bytes, bytes, int], bytes]
+"""(stem, version, kind) -> a node that is not in memory, in the form it has there."""
 
 
 class TreeUpdate(NamedTuple):
@@ -63,26 +77,28 @@ class TreeUpdate(NamedTuple):
     """State root of `version`."""
     ref: NodeRef
     inner: dict[bytes, bytes]
-    """New inner nodes by stem."""
+    """New inner nodes by stem, as they stay in memory."""
     bundles: dict[bytes, bytes]
-    """New bundles by stem."""
+    """New bundles by stem, as they stay in memory."""
+    records: dict[bytes, bytes]
+    """What is stored of both, by stem."""
     stale: list[bytes]
-    """Whole keys of nodes that this version no longer uses."""
+    """Whole keys of records that this version no longer uses."""
 
 
 def planted(version: int, leaves: bytes, node_stem: bytes) -> tuple[dict[bytes, bytes], bytes, int]:
-    """Return the records of a subtree of exactly these leaves (entries of 96 bytes in path order), its hash and kind.
+    """Return the records of a new subtree of exactly these leaves (entries of 96 bytes in path order), its hash and kind.
 
     The kind is what the parent says of it: the number of leaves of a bundle, or INNER.
     """
 
-    def nothing(key: bytes, ref: NodeRef | None = None) -> bytes:
+    def nothing(key: bytes, version: bytes = b"", kind: int = 0) -> bytes:
         raise LookupError(key.hex())
 
     nowhere: dict[bytes, bytes] = {}
     updater = Updater(version, (), (nowhere.get, nowhere.get, nowhere.get), nothing)
     digest, count = updater.plant(leaves, node_stem)
-    return updater.inner | updater.bundles, digest, count
+    return updater.records, digest, count
 
 
 class Updater:
@@ -115,6 +131,7 @@ class Updater:
         self.version_bytes = version_key(version)
         self.inner: dict[bytes, bytes] = {}
         self.bundles: dict[bytes, bytes] = {}
+        self.records: dict[bytes, bytes] = {}
         self.stale: list[bytes] = []
         self._finds = finds
         self._load = load
@@ -122,44 +139,43 @@ class Updater:
     def run(self, base_version: int | None, base: NodeRef) -> Iterator[None]:
         """Compute; the result is then in `result`. Yields after each child of the root."""
         self.result = TreeUpdate(
-            self.version, base_version, base.digest, base, self.inner, self.bundles, self.stale
+            self.version, base_version, base.digest, base, self.inner, self.bundles, self.records, self.stale
         )
         paths, total = self.paths, len(self.paths)
         if not total:
             return
+        before = version_key(base.version) if base.leaves else b""
+        record, longest = self._fetch(ROOT_STEM, before, base.leaves) if base.leaves else (b"", 0)
         if base.leaves == INNER or (not base.leaves and total > BUNDLE):
-            record = self._fetch(ROOT_STEM, base) if base.leaves else bytes(INNER_SIZE)
-            node = bytearray(record)
-            at, changed = 0, False
+            node = bytearray(record or INNER_SIZE)
+            changes: list[bytes] = []
+            at = 0
             while at < total:
                 n = paths[at][0] >> 4
                 end = total if n == 15 else bisect_left(paths, bytes(((n + 1) << 4,)), at)
-                changed |= self._change(node, 0, at, end)
+                changes += self._change(node, 0, at, end)
                 at = end
                 yield
-            if not changed:
+            if not changes:
                 return
-            digest, count = self._seal(node, ROOT_STEM)
+            digest, count = self._seal(node, ROOT_STEM, before, changes, longest)
         else:
-            record = self._fetch(ROOT_STEM, base) if base.leaves else b""
             leaves = self._edit(record, 0, total)
-            if leaves == record:
+            if leaves is None:
                 return
-            digest, count = self.plant(leaves, ROOT_STEM)
-        if base.leaves:
-            self.stale.append(ROOT_STEM + version_key(base.version))
+            digest, count = self._renew(record, leaves, ROOT_STEM, before, longest)
         ref = NodeRef(digest, count, self.version) if count else EMPTY_REF
         self.result = self.result._replace(root=digest, ref=ref)
 
-    def _change(self, node: bytearray, depth: int, at: int, end: int) -> bool:
-        """Apply changes[at:end], all below the node, to its buffer; return whether it changed."""
+    def _change(self, node: bytearray, depth: int, at: int, end: int) -> list[bytes]:
+        """Apply changes[at:end], all below the node, to its buffer; return a patch of it: three items for each child changed."""
         paths = self.paths
         version = self.version_bytes
         byte, odd, below = depth >> 1, depth & 1, depth + 1
-        entries, bundles, stale = self.entries, self.bundles, self.stale
+        entries, bundles, records, stale = self.entries, self.bundles, self.records, self.stale
         head = NODE_HEADS[below]
         pinned, young, old = self._finds
-        changed = False
+        changes: list[bytes] = []
         while at < end:
             path = paths[at]
             n = path[byte] & 15 if odd else path[byte] >> 4
@@ -179,33 +195,50 @@ class Updater:
             child = head + path[: byte + 1] if odd else head + path[:byte] + HIGH_NIBBLE[path[byte]]
             count = node[COUNTS + n]
             if count == INNER:
-                record = pinned(child) or young(child) or old(child) or self._load(child, child_ref(node, n))
+                record = pinned(child) or young(child) or old(child)
+                longest = _LONGEST
+                if record is None:
+                    record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
                 buffer = bytearray(record)
-                if not self._change(buffer, below, at, stop):
+                below_changes = self._change(buffer, below, at, stop)
+                if not below_changes:
                     at = stop
                     continue
-                stale.append(child + node[VERSION_SLICES[n]])
-                digest, count = self._seal(buffer, child)
+                digest, count = self._seal(buffer, child, node[VERSION_SLICES[n]], below_changes, longest)
             elif count:
-                record = young(child) or old(child) or self._load(child, child_ref(node, n))
-                if stop == at + 1:
-                    place, entry = record.find(path), entries[at]
-                    if entry is not None and place >= 0 and not place % LEAF_SIZE:
-                        leaves = record[:place] + entry + record[place + LEAF_SIZE :]
+                record = young(child) or old(child)
+                longest = _LONGEST
+                if record is None:
+                    record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
+                size = count * LEAF_SIZE
+                entry = entries[at]
+                place = record.find(path, 0, size) if stop == at + 1 else -1
+                if (
+                    place >= 0
+                    and entry
+                    and not place % LEAF_SIZE
+                    and (count <= SMALL or len(record) < size + longest)
+                ):
+                    # One leaf has another value: what nearly all changes are.
+                    leaves = record[:place] + entry + record[place + LEAF_SIZE :]
+                    if leaves == record:
+                        at = stop
+                        continue
+                    digest = bundle_hash(leaves, below)
+                    before = node[VERSION_SLICES[n]]
+                    if count <= SMALL:
+                        stale.append(child + before)
+                        bundles[child] = records[child] = leaves
                     else:
-                        leaves = bundle_with(record, path, entry)
+                        patch = b"".join((before, ONE_BYTE[place // LEAF_SIZE], entry[HASH_SIZE:64]))
+                        records[child] = sealed(patch)
+                        bundles[child] = leaves + before
                 else:
-                    leaves = self._edit(record, at, stop)
-                if leaves == record:
-                    at = stop
-                    continue
-                stale.append(child + node[VERSION_SLICES[n]])
-                if len(leaves) <= BUNDLE * LEAF_SIZE:
-                    digest, count = bundle_hash(leaves, below), len(leaves) // LEAF_SIZE
-                    if count:
-                        bundles[child] = leaves
-                else:
-                    digest, count = self.plant(leaves, child)
+                    edited = self._edit(record, at, stop)
+                    if edited is None:
+                        at = stop
+                        continue
+                    digest, count = self._renew(record, edited, child, node[VERSION_SLICES[n]], longest)
             else:
                 fresh = [entry for entry in entries[at:stop] if entry is not None]
                 if not fresh:
@@ -213,24 +246,53 @@ class Updater:
                     continue
                 if len(fresh) > BUNDLE:
                     buffer = bytearray(INNER_SIZE)
-                    self._change(buffer, below, at, stop)
-                    digest, count = self._seal(buffer, child)
+                    below_changes = self._change(buffer, below, at, stop)
+                    digest, count = self._seal(buffer, child, b"", below_changes, 0)
                 else:
                     digest, count = self.plant(b"".join(fresh), child)
             node[HASH_SLICES[n]] = digest
             node[COUNTS + n] = count
             node[VERSION_SLICES[n]] = version if count else _NO_VERSION
-            changed = True
+            changes += ONE_BYTE[n], digest, ONE_BYTE[count]
             at = stop
-        return changed
+        return changes
 
-    def _edit(self, record: bytes, at: int, end: int) -> bytes:
-        """Return a bundle's leaves with changes[at:end] applied."""
+    def _edit(self, record: bytes, at: int, end: int) -> bytes | None:
+        """Return a bundle's leaves with changes[at:end] applied, None if that changes nothing."""
         if not record:
-            return b"".join(entry for entry in self.entries[at:end] if entry is not None)
-        for i in range(at, end):
-            record = bundle_with(record, self.paths[i], self.entries[i])
-        return record
+            return b"".join(entry for entry in self.entries[at:end] if entry is not None) or None
+        before = leaves = record[: len(record) // LEAF_SIZE * LEAF_SIZE]
+        if end - at <= BUNDLE:
+            for i in range(at, end):
+                leaves = bundle_with(leaves, self.paths[i], self.entries[i])
+        else:  # one at a time they would be moved as often as others come
+            found = [leaves[start : start + LEAF_SIZE] for start in range(0, len(leaves), LEAF_SIZE)]
+            merged: dict[bytes, bytes | None] = {leaf[:HASH_SIZE]: leaf for leaf in found}
+            merged.update(zip(self.paths[at:end], self.entries[at:end]))
+            leaves = b"".join([leaf for path in sorted(merged) if (leaf := merged[path])])
+        return None if leaves == before else leaves
+
+    def _renew(
+        self, record: bytes, leaves: bytes, node_stem: bytes, before: Buffer, longest: int
+    ) -> tuple[bytes, int]:
+        """Record what a bundle has become; return its hash and count."""
+        size = len(record) // LEAF_SIZE * LEAF_SIZE
+        if size > SMALL * LEAF_SIZE and len(record) < size + longest:
+            patches = leaf_patches(record[:size], leaves)
+            if patches is not None and 2 * len(patches) * LEAF_SIZE <= size:
+                self.bundles[node_stem] = leaves + record[size:] + before
+                self.records[node_stem] = sealed(b"".join((before, *patches)))
+                return bundle_hash(leaves, node_stem[1]), size // LEAF_SIZE
+        self._retire(node_stem, before, record[size:])
+        return self.plant(leaves, node_stem)
+
+    def _retire(self, node_stem: bytes, newest: Buffer, below: Buffer) -> None:
+        """Note that the records of a node, the newest and those it lies on, are used no more."""
+        stale = self.stale
+        if newest:
+            stale.append(node_stem + newest)
+        for at in range(0, len(below), VERSION_SIZE):
+            stale.append(node_stem + below[at : at + VERSION_SIZE])
 
     def plant(self, leaves: bytes, node_stem: bytes) -> tuple[bytes, int]:
         """Record the subtree of exactly these leaves; return its hash and count."""
@@ -239,6 +301,7 @@ class Updater:
         if count <= BUNDLE:
             if count:
                 self.bundles[node_stem] = leaves
+                self.records[node_stem] = leaves if count <= SMALL else sealed(leaves)
             return bundle_hash(leaves, depth), count
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
@@ -246,21 +309,34 @@ class Updater:
             node[HASH_SLICES[n]] = digest
             node[COUNTS + n] = count
             node[VERSION_SLICES[n]] = self.version_bytes
-        return self._record(node, node_stem)
+        return self._record(node, node_stem, b"", (), 0)
 
-    def _seal(self, node: bytearray, node_stem: bytes) -> tuple[bytes, int]:
+    def _seal(
+        self, node: bytearray, node_stem: bytes, before: Buffer, changes: Sequence[bytes], longest: int
+    ) -> tuple[bytes, int]:
         """Record a changed inner node, or the bundle that its last leaves now fit in."""
         if self.deleting:
             counts = node[COUNTS:VERSIONS]
             if INNER not in counts and sum(counts) <= MERGE:
+                self._retire(node_stem, before, node[INNER_SIZE:])
                 return self.plant(self._gather(node, node_stem), node_stem)
-        return self._record(node, node_stem)
+        return self._record(node, node_stem, before, changes, longest)
 
-    def _record(self, node: bytearray, node_stem: bytes) -> tuple[bytes, int]:
-        record = bytes(node)
+    def _record(
+        self, node: bytearray, node_stem: bytes, before: Buffer, changes: Sequence[bytes], longest: int
+    ) -> tuple[bytes, int]:
+        if len(node) < INNER_SIZE + longest and len(changes) <= _MOST_CHANGES:
+            node += before
+            record = bytes(node)
+            self.records[node_stem] = sealed(b"".join((before, *changes)))
+        else:
+            if before:
+                self._retire(node_stem, before, node[INNER_SIZE:])
+            record = bytes(node[:INNER_SIZE])
+            self.records[node_stem] = sealed(record)
+        self.inner[node_stem] = record
         state = _node_state()
         state.update(record[:NODE_SIZE])
-        self.inner[node_stem] = record
         return state.digest(), INNER
 
     def _gather(self, node: bytearray, node_stem: bytes) -> bytes:
@@ -271,16 +347,19 @@ class Updater:
                 child = child_stem(node_stem, n)
                 record = self.bundles.pop(child, None)
                 if record is None:
-                    record = self._fetch(child, child_ref(node, n))
-                    self.stale.append(child + node[VERSION_SLICES[n]])
-                leaves.append(record)
-            else:
-                node[VERSION_SLICES[n]] = _NO_VERSION
+                    record, _ = self._fetch(child, bytes(node[VERSION_SLICES[n]]), node[COUNTS + n])
+                    self._retire(child, node[VERSION_SLICES[n]], b"")
+                else:
+                    del self.records[child]
+                size = len(record) // LEAF_SIZE * LEAF_SIZE
+                self._retire(child, b"", record[size:])
+                leaves.append(record[:size])
         return b"".join(leaves)
 
-    def _fetch(self, node_stem: bytes, ref: NodeRef) -> bytes:
+    def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[bytes, int]:
+        """Return a node in the form it has in memory, and how long its versions may be for another patch."""
         # Pinned are inner nodes alone: one that has become a bundle leaves its last self there.
-        for find in self._finds if ref.leaves == INNER else self._finds[1:]:
+        for find in self._finds if kind == INNER else self._finds[1:]:
             if record := find(node_stem):
-                return record
-        return self._load(node_stem, ref)
+                return record, _LONGEST
+        return self._load(node_stem, version, kind), _LONGEST_READ

@@ -166,7 +166,7 @@ class Versions:
             put(OLDEST_VERSION, version_key(version))
         elif version != previous + 1:
             raise ValueError(f"version {version} does not follow {previous}")
-        for key, new, old in changes:
+        for key, new, old in sorted(changes):
             if new is None:
                 delete(VALUE + key)
             else:

@@ -53,6 +53,27 @@ class Reader(Protocol):
         ...
 
 
+class Cursor(Protocol):
+    """Point reads of the store as it was when the cursor was made. One thread; close it soon, it keeps old data alive.
+
+    Where most reads go to the disk it is cheaper than `Reader.get`, the more so in key order.
+    """
+
+    def get(self, key: bytes, /) -> bytes | None: ...
+
+    def close(self) -> None: ...
+
+
+class PlainCursor:
+    """For a store that has nothing better than its own reads, which see later writes."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.get = reader.get
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class ReadView(Reader, Protocol):
     """A consistent, immutable picture of the store, safe beside later writes.
 
@@ -84,6 +105,8 @@ class Backend(Reader, Protocol):
         ...
 
     def snapshot(self) -> ReadView: ...
+
+    def cursor(self) -> Cursor: ...
 
     def approximate_size(self) -> int:
         """Return bytes held on disk (in memory for the memory store)."""

@@ -112,6 +112,32 @@ class LevelView(_LevelReader):
         self.close()
 
 
+class LevelCursor:
+    """An iterator that is sent from key to key.
+
+    LevelDB counts against a file each `get` that looks into it in vain, and merges it into the next level after some
+    hundreds of them: with 10 million accounts, whose reads are all cold, that took 290 us of its thread for a transfer.
+    An iterator is not counted. It costs 7 us a key, 4 in key order; a `get` there 5 to 10 and what it sets off.
+    """
+
+    def __init__(self, database: plyvel.DB) -> None:
+        self._iterator = database.raw_iterator(verify_checksums=True)
+
+    def get(self, key: bytes, /) -> bytes | None:
+        iterator = self._iterator
+        try:
+            iterator.seek(key)
+            if not iterator.valid():
+                return None
+            found, value = iterator.item()
+        except _ERRORS as error:
+            raise _fault("read", error) from error
+        return value if found == key else None
+
+    def close(self) -> None:
+        self._iterator.close()
+
+
 class LevelBackend(_LevelReader):
     """The database in `<data folder>/leveldb`."""
 
@@ -188,6 +214,9 @@ class LevelBackend(_LevelReader):
 
     def snapshot(self) -> LevelView:
         return LevelView(self._database.snapshot())
+
+    def cursor(self) -> LevelCursor:
+        return LevelCursor(self._database)
 
     def approximate_size(self) -> int:
         total = 0

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
-from ledger.backends.base import Batch, StorageFault
+from ledger.backends.base import Batch, PlainCursor, StorageFault
 
 
 class MemoryBatch:
@@ -88,6 +88,9 @@ class MemoryBackend(MemoryView):
     def snapshot(self) -> MemoryView:
         self._shared = True
         return MemoryView(self._entries, self._order)
+
+    def cursor(self) -> PlainCursor:
+        return PlainCursor(self)
 
     def approximate_size(self) -> int:
         return sum(len(key) + len(value) for key, value in self._entries.items())

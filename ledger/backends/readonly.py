@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, Self
 
-from ledger.backends.base import Batch, Reader, StorageFault
+from ledger.backends.base import Batch, PlainCursor, Reader, StorageFault
 
 
 class ReadOnlyBackend:
@@ -26,6 +26,9 @@ class ReadOnlyBackend:
 
     def snapshot(self) -> Self:
         return self
+
+    def cursor(self) -> PlainCursor:
+        return PlainCursor(self)
 
     def batch(self) -> NoReturn:
         raise StorageFault("this store was opened for reading only")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 from zlib import crc32
 
-from ledger.backends.base import Batch, StorageFault
+from ledger.backends.base import Batch, PlainCursor, StorageFault
 from ledger.backends.folder import DataFolder, claim, sync_folder
 from ledger.backends.memory import MemoryBatch
 from ledger.backends.readonly import ReadOnlyBackend
@@ -180,6 +180,9 @@ class SqliteBackend(_SqliteReader):
         except _ERRORS as error:
             raise _fault("open a snapshot", error) from error
         return SqliteView(connection)
+
+    def cursor(self) -> PlainCursor:
+        return PlainCursor(self)
 
     def approximate_size(self) -> int:
         return sum(file.stat().st_size for file in self._folder.path.iterdir() if file.name.startswith(FILE))

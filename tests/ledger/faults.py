@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from ledger.backend import Batch, StorageFault
+from ledger.backends.base import PlainCursor
 from ledger.backends.memory import MemoryBackend, MemoryBatch, MemoryView
 
 Moment = Literal["before", "after", "full"]
@@ -87,6 +88,9 @@ class FaultyBackend:
 
     def snapshot(self) -> MemoryView:
         return self._live.snapshot()
+
+    def cursor(self) -> PlainCursor:
+        return PlainCursor(self)
 
     def approximate_size(self) -> int:
         return self._live.approximate_size()

@@ -149,7 +149,7 @@ def test_a_list_that_would_make_pruning_delete_a_needed_node_is_found() -> None:
     leftover = min(key for key in entries if key[:1] == b"O")
     needed = max(key for key in entries if key[:1] == NODE)
     keys = msgpack.unpackb(entries[leftover])
-    for listed in ([needed, *keys[1:]], [keys[1], *keys[1:]]):
+    for listed in ([needed, *keys[1:]], [*keys, keys[0]]):
         assert not checked({**entries, leftover: msgpack.packb(listed)}).ok
 
 

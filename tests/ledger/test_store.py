@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.backend import BackendKind, StorageFault
 from ledger.backends.memory import MemoryBackend
 from ledger.keys import BLOCK_HASH, HORIZON, ROOT, VALUE, version_key
-from ledger.meta import GENESIS_KEY, META_CODEC, STATE_KEY
+from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY
 from ledger.options import Options
 from ledger.staging import Ahead, Encoded
 from ledger.store import Ledger
@@ -492,11 +492,12 @@ def test_records_of_the_last_block_that_do_not_belong_together_are_found_at_open
         assert dict(broken.iterate(b"", END)) == before
 
 
-def test_a_ledger_of_a_newer_program_is_refused_as_such() -> None:
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1])
+def test_a_ledger_of_another_program_is_refused_as_such(schema: int) -> None:
     store = MemoryBackend()
     new_chain(store)
     meta = META_CODEC.decode(store.get(STATE_KEY) or b"", max_size=1_000)
-    put(store, STATE_KEY, META_CODEC.encode(meta._replace(schema=2)))
+    put(store, STATE_KEY, META_CODEC.encode(meta._replace(schema=schema)))
     with pytest.raises(UnsupportedVersion):
         Ledger.open_in(store, codecs=CODECS)
 

@@ -64,7 +64,19 @@ def stored(store: Backend, family: bytes) -> list[bytes]:
 
 
 def reachable(tree: Tree, store: Backend, version: int) -> set[bytes]:
-    return {stem + version_key(ref.version) for stem, ref, _ in tree._walk(store, version, "")}
+    keys = set()
+    for stem, ref, _ in tree._walk(store, version, ""):
+        newest = version_key(ref.version)
+        _, below = tree_nodes.read_node(store.get, stem, newest, ref.leaves)
+        keys |= {stem + below[at : at + 8] for at in range(0, len(below), 8)} | {stem + newest}
+    return keys
+
+
+def contents(update: TreeUpdate) -> tuple[bytes, Leaves, Leaves]:
+    """Root and nodes of an update, however its records share them out."""
+    inner = {stem: node[:INNER_SIZE] for stem, node in update.inner.items()}
+    bundles = {stem: node[: len(node) // LEAF_SIZE * LEAF_SIZE] for stem, node in update.bundles.items()}
+    return update.root, inner, bundles
 
 
 def path_of(*nibbles: int, last: int = 0) -> bytes:
@@ -262,7 +274,7 @@ def test_a_cold_cache_a_warm_one_and_another_base_give_equal_updates() -> None:
     step(store, warm, 1, dict(leaves))
     step(store, warm, 2, {path: value_hash(b"two") for path in list(leaves)[::3]})
     changes: list[tuple[bytes, bytes | None]] = [(path, None) for path in list(leaves)[::2]]
-    assert warm.update(3, 2, changes) == Tree(store).update(3, 2, changes)
+    assert contents(warm.update(3, 2, changes)) == contents(Tree(store).update(3, 2, changes))
     # Version 2 is in the cache; building on version 1 must not use it.
     assert warm.update(3, 1, changes) == Tree(store).update(3, 1, changes)
     assert warm.update(3, 1, changes).root == rebuild_root(
@@ -278,7 +290,7 @@ def test_a_version_built_beside_the_cached_one_does_not_mix_with_it() -> None:
     step(store, tree, 2, dict.fromkeys(leaves, value_hash(b"dead end")))
     write(store, tree, tree.update(3, 1, [(tree_path(b"new"), value_hash(b"3"))]))
     changes: list[tuple[bytes, bytes | None]] = [(path, None) for path in list(leaves)[::3]]
-    assert tree.update(4, 3, changes) == Tree(store).update(4, 3, changes)
+    assert contents(tree.update(4, 3, changes)) == contents(Tree(store).update(4, 3, changes))
 
 
 def test_the_cache_stays_within_its_bytes() -> None:
@@ -292,6 +304,96 @@ def test_the_cache_stays_within_its_bytes() -> None:
     cache = tree._cache
     assert sum(map(len, [*cache.young.values(), *cache.old.values()])) < 1 << 20
     assert tree.root(29) == rebuild_root(leaves)
+
+
+# -- patches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("count", [140, 400])
+def test_a_node_changed_over_and_over_is_patched_and_now_and_then_written_whole(
+    warm: bool, count: int
+) -> None:
+    """Every version reads as it was; a node that had to be read from two records is whole again when it changes."""
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(count)}
+    step(store, tree, 1, dict(leaves))
+    kept = {1: dict(leaves)}
+    one, other = tree_path(b"7"), tree_path(b"8")
+    longest = sizes = 0
+    for version in range(2, 42):
+        tree = tree if warm else Tree(store)
+        for path in (one, other)[: version % 2 + 1]:
+            leaves[path] = value_hash(b"version %d" % version)
+        update = tree.update(version, version - 1, {path: leaves[path] for path in (one, other)})
+        sizes += sum(map(len, update.records.values()))
+        write(store, tree, update)
+        kept[version] = dict(leaves)
+        for stem, ref, _ in tree._walk(store, version, ""):
+            _, below = tree_nodes.read_node(store.get, stem, version_key(ref.version), ref.leaves)
+            longest = max(longest, len(below) // 8)
+    assert longest == (tree_nodes.PATCHES if warm else 1)
+    assert sizes < 40 * INNER_SIZE * (3 if warm else 4)
+    for version, state in kept.items():
+        assert dict(Tree(store).iterate_leaves(version)) == state
+        assert Tree(store).root(version) == rebuild_root(state)
+        assert list(Tree(store).verify_all(version))[-1].leaves == len(state)
+        value = Tree(store).leaf(version, one)
+        assert value == state[one]
+    prune(store, tree, 41)
+    assert set(stored(store, NODE)) == reachable(tree, store, 41)
+
+
+def test_a_bundle_that_many_come_to_at_once_becomes_the_subtree_of_them_all() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(10)}
+    step(store, tree, 1, dict(leaves))
+    gone = list(leaves)[:4]
+    fresh = {tree_path(b"%d" % n): value_hash(b"new") for n in range(6, 600)}
+    root = step(store, tree, 2, {**fresh, **dict.fromkeys(gone)})
+    state = {path: value for path, value in (leaves | fresh).items() if path not in gone}
+    assert root == rebuild_root(state)
+    assert dict(tree.iterate_leaves(2)) == state
+
+
+NEWER, OLDER = version_key(9), version_key(8)
+STEM = tree_nodes.ROOT_STEM
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        (8, NEWER + b"\x00" + bytes(32)),  # over itself: round and round
+        (8, OLDER + b"\x08" + bytes(32)),  # a leaf that is not there
+        (8, OLDER + b"\x01" + bytes(32) + b"\x00" + bytes(32)),  # not in order
+        (8, OLDER + b"\x00" + bytes(31)),
+        (8, OLDER[:7]),
+        (tree_nodes.INNER, OLDER + b"\x10" + bytes(33)),
+        (tree_nodes.INNER, OLDER + b"\x01" + bytes(33) + b"\x01" + bytes(33)),
+        (tree_nodes.INNER, OLDER + b"\x01" + bytes(32)),
+        (2, OLDER + b"\x01" + bytes(32)),  # such a small one is never patched
+        (tree_nodes.INNER, version_key(7) + b"\x01" + bytes(33)),  # over nothing
+    ],
+)
+def test_a_patch_that_makes_no_sense_is_refused(kind: int, patch: bytes) -> None:
+    whole = bytes(INNER_SIZE if kind == tree_nodes.INNER else kind * LEAF_SIZE)
+    records = {STEM + OLDER: tree_nodes.sealed(whole), STEM + NEWER: tree_nodes.sealed(patch)}
+    for checked in (False, True):
+        with pytest.raises(ValueError, match=r"is damaged|is missing"):
+            tree_nodes.read_node(records.get, STEM, NEWER, kind, checked=checked)
+
+
+def test_more_patches_than_there_may_be_are_refused() -> None:
+    records = {STEM + version_key(0): tree_nodes.sealed(bytes(8 * LEAF_SIZE))}
+    for version in range(1, tree_nodes.PATCHES + 2):
+        patch = version_key(version - 1) + b"\x00" + bytes(32)
+        records[STEM + version_key(version)] = tree_nodes.sealed(patch)
+    _, below = tree_nodes.read_node(records.get, STEM, version_key(tree_nodes.PATCHES), 8)
+    assert len(below) == 8 * tree_nodes.PATCHES
+    with pytest.raises(ValueError, match="damaged"):
+        tree_nodes.read_node(records.get, STEM, version_key(tree_nodes.PATCHES + 1), 8)
 
 
 # -- history, proofs, pruning --------------------------------------------------------------------
@@ -441,7 +543,7 @@ def sound() -> MemoryBackend:
             store,
             tree,
             version,
-            {tree_path(b"%d" % n): value_hash(b"%d" % version) for n in range(0, 900, version)},
+            {tree_path(b"%d" % n): value_hash(b"%d" % version) for n in range(0, 2000, version)},
         )
     return store
 

@@ -1,0 +1,365 @@
+"""What more accounts cost: `python -m benchmarks.scale --json`, or `--accounts 10000 1000000`.
+
+For each number of accounts, each part in a process of its own, so that peaks of memory are its own:
+
+* populate: a chain whose blocks create the accounts, in the order of their tree paths; real blocks but for the
+  transactions that would have made the state, so that `--check` (the whole check of `qenex node check`) finds nothing
+* start: open the store and stand on it
+* run: signed Ed25519 transfers as in `benchmarks.pipeline`, from senders that have never been read since, to accounts
+  drawn from all; the verification limit is measured right before and right after
+* snapshot and restore: made from the store, and a new store from it
+
+Bytes are of files, memory is in MiB: `peak` resident (with the database's mapped files), `anonymous` and `pss` at the end.
+With `--validators 4 40 150`: processor seconds a height, all nodes together, in the simulator, and the bytes of a commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.limits import verification_limit
+from benchmarks.pipeline import BALANCE, MODULES, Chain, progress
+from ledger.backend import open_backend
+from ledger.options import Options
+from ledger.restore import Restore
+from ledger.snapshot_files import SnapshotFiles
+from ledger.snapshots import make_in_steps
+from ledger.store import Ledger
+from node import garbage, pages
+from node.__main__ import loop_factory
+from node.application import Application
+from node.snapshots import anchor_of
+from node.steps import run
+from node.verifier import Verifier
+from qenex.block import Commit, CommitSignature
+from qenex.codec import encode
+from qenex.crypto import SCHEMES, encode_address
+from qenex.crypto.address import Address
+from qenex.proof import tree_path
+from qenex.state_keys import EMPTY_ACCOUNT, account_state_key, supply_state_key
+from tests.simulation.plan import Plan
+from tests.simulation.world import World
+from vm.machine import Machine
+
+ACCOUNTS: Final = (10_000, 1_000_000, 10_000_000)
+BLOCK: Final = 40_000
+"""Accounts that one block of the population creates."""
+SENDERS: Final = 30_000
+HEIGHTS: Final = 5
+
+
+def address_of_number(number: int) -> Address:
+    """An account that nobody has a key of."""
+    return Address(blake2b(number.to_bytes(8, "big"), digest_size=32, person=b"benchmark").digest())
+
+
+class Populated(Chain):
+    """The pipeline's chain on a store that `populate` made."""
+
+    def __init__(self, folder: Path, accounts: int, senders: int, workers: int) -> None:
+        self.count = accounts
+        super().__init__(folder, senders, workers)
+
+    def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
+        """Open what is there."""
+        start = time.perf_counter(), time.process_time()
+        ledger = Ledger.open(folder, codecs=machine.state_codecs, options=Options(history=100))
+        Application(machine, ledger, Verifier(0))
+        self.start_seconds = time.perf_counter() - start[0]
+        self.start_cpu_seconds = time.process_time() - start[1]
+        return ledger
+
+    def recipient(self, pick: random.Random) -> Address:
+        """Any account."""
+        number = pick.randrange(self.count)
+        return self.addresses[number] if number < len(self.addresses) else address_of_number(number)
+
+
+class Population(Chain):
+    """A chain that begins with one account."""
+
+    def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
+        """A genesis that is small whatever comes."""
+        first = [{"address": encode_address(self.validator.address), "denom": "QXC", "amount": str(BALANCE)}]
+        ledger = Ledger.create(
+            folder, self.genesis(first), codecs=machine.state_codecs, options=Options(history=1)
+        )
+        Application.init_chain(machine, ledger)
+        return ledger
+
+    def block(self, addresses: list[Address], keys: dict[Address, bytes]) -> None:
+        """One block that creates these accounts."""
+        application = self.application
+        proposal = application.prepare_proposal(application.parent_time + 10**9, self.validator.address)
+        name, height = proposal.hash, proposal.block.header.height
+        changes = application._kept[name].result.changes  # what no transaction would be quick enough for
+        for address in addresses:
+            changes[account_state_key(address)] = EMPTY_ACCOUNT._replace(
+                balance=BALANCE, key=keys.get(address, b"")
+            )
+        supply = supply_state_key("QXC")
+        changes[supply] = (self.ledger.committed.get(supply) or 0) + BALANCE * len(addresses)
+        signature = CommitSignature(self.validator.address, 1, self.guard.sign_precommit(height, 0, name))
+        application.commit(proposal.block, Commit(height, 0, name, (signature,)))
+        run(application.upkeep_steps(10 * BLOCK))
+
+
+def buckets(folder: Path, accounts: int, senders: list[Address]) -> Iterator[list[Address]]:
+    """All addresses in the order of their paths, a block's share at a time, by way of files."""
+    count = -(-accounts // BLOCK)
+    places = [folder / f"bucket-{number}" for number in range(count)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(place, "wb", buffering=1 << 16)) for place in places]
+        for number in range(accounts):
+            address = senders[number] if number < len(senders) else address_of_number(number)
+            first = int.from_bytes(tree_path(account_state_key(address))[:4], "big")
+            files[first * count >> 32].write(address)
+    for place in places:
+        data = place.read_bytes()
+        place.unlink()
+        yield [Address(data[at : at + 32]) for at in range(0, len(data), 32)]
+
+
+def populate(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    """Make the chain; compacted, as it would be after some days."""
+    start = time.perf_counter()
+    chain = Population(folder / "chain", min(SENDERS, accounts, transactions), 0)
+    keys = dict(zip(chain.addresses, chain.keys, strict=True))
+    for addresses in buckets(folder, accounts, chain.addresses):
+        chain.block(addresses, keys)
+    chain.ledger.store.compact()
+    report = {
+        "seconds": round(time.perf_counter() - start, 1),
+        "blocks": chain.ledger.height,
+        "database_mib": size_of(folder / "chain"),
+        **memory(),
+    }
+    chain.guard.close()
+    chain.ledger.close()
+    forget_signer(folder)
+    return report
+
+
+def forget_signer(folder: Path) -> None:
+    """A benchmark's validator begins anew, so that a part may be run again."""
+    shutil.rmtree(folder / "wal", ignore_errors=True)
+    (folder / "signer_state.json").unlink(missing_ok=True)
+
+
+def transfer(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    """Start and run."""
+    forget_signer(folder)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_transfer(folder, accounts, transactions))
+
+
+async def _transfer(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    cores = os.cpu_count() or 1
+    senders = min(SENDERS, accounts, transactions)
+    chain = Populated(folder / "chain", accounts, senders, cores)
+    report: dict[str, Any] = {
+        "start_seconds": round(chain.start_seconds, 3),
+        "start_cpu_seconds": round(chain.start_cpu_seconds, 3),
+        "start_pss_mib": memory()["pss_mib"],
+    }
+    await chain.start()
+    rounds = -(-transactions // senders)
+    record = chain.ledger.view().get(account_state_key(chain.addresses[0])) or EMPTY_ACCOUNT
+    first = record.sequence  # more than 0: run again
+    turns = range(first, first + rounds)
+    raws = [raw for n in turns for raw in chain.transfers(senders, n, False, n)][:transactions]
+    garbage.settle()
+    pages.collapse(5.0)
+    height, before, cpu = chain.ledger.height, verification_limit(cores), time.process_time()
+    seconds = await chain.run(raws)
+    cpu = time.process_time() - cpu
+    limit = (before + verification_limit(cores)) / 2
+    report |= {
+        "transactions": len(raws),
+        "blocks": chain.ledger.height - height,
+        "failed": chain.failed,
+        "transactions_per_second": round(len(raws) / seconds, 1),
+        "verifications_per_second": round(limit, 1),
+        "ratio": round(len(raws) / seconds / limit, 4),
+        "node_cpu_us": round(cpu / len(raws) * 1e6, 2),
+        "database_mib": size_of(folder / "chain"),
+        **memory(),
+    }
+    await chain.stop()
+    return report
+
+
+def snapshot(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    """Make a snapshot of the height before the last."""
+    ledger = Ledger.open(folder / "chain", codecs=Machine(list(MODULES)).state_codecs)
+    start = time.perf_counter()
+    height = ledger.height - 1
+    writer = SnapshotFiles(folder / "snapshots").writer(height)
+    with ledger.store.snapshot() as reader:
+        manifest = run(make_in_steps(reader, ledger.chain_id, height, writer))
+    made = writer.finish(manifest, anchor_of(ledger, height))
+    seconds = time.perf_counter() - start
+    ledger.close()
+    return {
+        "seconds": round(seconds, 1),
+        "entries": made.info.entries,
+        "chunks": made.info.chunks,
+        "snapshot_mib": round(made.info.size / 2**20, 1),
+        **memory(),
+    }
+
+
+def restore(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    """A new store from the snapshot, opened once."""
+    codecs = Machine(list(MODULES)).state_codecs
+    old = Ledger.open(folder / "chain", codecs=codecs)
+    genesis, expected = old.genesis, old.root_of(old.height - 1)
+    files = SnapshotFiles(folder / "snapshots")
+    source = files.load(old.height - 1)
+    old.close()
+    start = time.perf_counter()
+    store = open_backend("leveldb", folder / "restored", create=True)
+    begun = Restore.begin(store, genesis, source.manifest_bytes, source.anchor)
+    for index in begun.missing:
+        begun.apply(index, source.chunk(index))
+    begun.finish()
+    store.close()
+    seconds = time.perf_counter() - start
+    ledger = Ledger.open(folder / "restored", codecs=codecs, genesis_hash=genesis.hash)
+    if ledger.tree_root != expected:
+        raise SystemExit("the restored state has another root")
+    ledger.close()
+    return {"seconds": round(seconds, 1), "database_mib": size_of(folder / "restored"), **memory()}
+
+
+def check(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
+    """Everything that `qenex node check` reads, in both stores."""
+    report: dict[str, Any] = {}
+    for name in ("chain", "restored"):
+        start = time.perf_counter()
+        with Ledger.inspect(folder / name, codecs=Machine(list(MODULES)).state_codecs) as ledger:
+            found = ledger.check()
+        if not found.ok:
+            raise SystemExit(f"{name}: {found.errors[:3]}")
+        report[f"{name}_seconds"] = round(time.perf_counter() - start, 1)
+    return report
+
+
+def validators(count: int) -> dict[str, Any]:
+    """Heights of a simulated network without faults: processor time of all nodes together, and of one."""
+    world = World(Plan(seed=1, powers=(1,) * count, heights=HEIGHTS))
+    start = time.process_time()
+    outcome = world.run()
+    seconds = time.process_time() - start
+    if outcome.violations or outcome.height < HEIGHTS:
+        raise SystemExit(f"{count} validators: {outcome.violations[:3]}")
+    scheme = SCHEMES["composite-mldsa44-ed25519"]
+    signature = CommitSignature(Address(bytes(32)), 1, bytes(scheme.signature_size))
+    return {
+        "validators": count,
+        "heights": outcome.height,
+        "cpu_ms_a_height": round(seconds / outcome.height * 1e3, 1),
+        "cpu_ms_a_height_and_node": round(seconds / outcome.height / count * 1e3, 2),
+        "commit_bytes": len(encode(Commit(1, 0, bytes(32), (signature,) * count))),
+    }
+
+
+PARTS: Final[dict[str, Callable[[Path, int, int], dict[str, Any]]]] = {
+    "populate": populate,
+    "run": transfer,
+    "snapshot": snapshot,
+    "restore": restore,
+    "check": check,
+}
+
+
+def size_of(folder: Path) -> float:
+    """MiB of all files below."""
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20, 1)
+
+
+def memory() -> dict[str, float]:
+    """Of this process, in MiB: the greatest resident size, and what it holds now."""
+    found: dict[str, float] = {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    for place, names in (
+        ("/proc/self/status", {"RssAnon": "anonymous_mib"}),
+        ("/proc/self/smaps_rollup", {"Pss": "pss_mib"}),
+    ):
+        for line in Path(place).read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name in names:
+                found[names[name]] = int(rest.split()[0]) // 1024
+    return found
+
+
+def measure(folder: Path, accounts: int, transactions: int, parts: list[str]) -> dict[str, Any]:
+    """All parts of one size, each in a process of its own."""
+    report: dict[str, Any] = {"accounts": accounts}
+    for part in parts:
+        progress(f"{accounts} accounts: {part}")
+        command = [sys.executable, "-m", "benchmarks.scale", "--part", part, "--folder", str(folder)]
+        command += ["--accounts", str(accounts), "--transactions", str(transactions)]
+        report[part] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return report
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser.add_argument("--accounts", type=int, nargs="+", default=list(ACCOUNTS))
+    parser.add_argument("--transactions", type=int, default=30_000)
+    parser.add_argument("--folder", type=Path, help="where the stores lie; they are kept")
+    parser.add_argument(
+        "--part", choices=PARTS, help="one part alone, in --folder, for one number of accounts"
+    )
+    parser.add_argument("--validators", type=int, nargs="+", help="simulated networks instead of accounts")
+    parser.add_argument("--check", action="store_true", help="check every record of both stores at the end")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    if min(given.accounts) < 2 or given.transactions < 1:
+        parser.error("at least 2 accounts and 1 transaction")
+    if given.part:
+        if given.folder is None or len(given.accounts) != 1:
+            parser.error("--part wants --folder and one number of accounts")
+        given.folder.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(PARTS[given.part](given.folder, given.accounts[0], given.transactions)))
+        return
+    if given.validators:
+        rows = []
+        for count in given.validators:
+            progress(f"{count} validators")
+            rows.append(validators(count))
+        print(json.dumps(rows, indent=2))
+        return
+    parts = [name for name in PARTS if name != "check" or given.check]
+    reports = []
+    for accounts in given.accounts:
+        with ExitStack() as stack:
+            folder = given.folder and given.folder / str(accounts)
+            folder = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qenex-scale-")))
+            reports.append(measure(folder, accounts, given.transactions, parts))
+    if given.json:
+        print(json.dumps(reports, indent=2))
+        return
+    for report in reports:
+        for part, figures in report.items():
+            print(part, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The benchmark of scale makes real stores: populated, run, snapshotted, restored, and every record checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scale import PARTS, validators
+from ledger.backends.leveldb import FOLDER
+
+pytest.importorskip("plyvel")
+
+
+def test_every_part_on_two_thousand_accounts(tmp_path: Path) -> None:
+    reports = {name: part(tmp_path, 2_000, 300) for name, part in PARTS.items()}
+    assert reports["populate"]["blocks"] == 1
+    assert reports["run"]["transactions"] == 300
+    assert reports["run"]["failed"] == 0
+    # The accounts, that of the genesis, and a few records of the modules.
+    assert 2_001 <= reports["snapshot"]["entries"] < 2_050
+    assert (tmp_path / "restored" / FOLDER).is_dir()
+    # A run may be repeated on the same store: the senders go on where they were.
+    assert PARTS["run"](tmp_path, 2_000, 300)["failed"] == 0
+
+
+def test_a_simulated_network_is_measured_by_its_size() -> None:
+    small, large = validators(4), validators(7)
+    assert small["heights"] == large["heights"] == 5
+    assert large["commit_bytes"] > small["commit_bytes"] > 4 * 2_400
