@@ -108,6 +108,11 @@ def parameters(app: App, client: QenexClient, found: Any) -> Callable[[Style], s
     return lambda style: of_json(shown, style)
 
 
+def _short(text: str) -> str:
+    """A cell of a list: what is cut says so, `get-proposal` tells all of it."""
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _proposals(found: Any, style: Style) -> str:
     if not found["items"]:
         return "There is no proposal."
@@ -124,7 +129,7 @@ def _proposals(found: Any, style: Style) -> str:
                 str(item["id"]),
                 STATUS.get(int(told["status"]), str(told["status"])).split(",")[0],
                 printable(str(told["title"]))[:40],
-                _NAMED.sub(r"\1", content_text(told["content"]))[:60],
+                _short(_NAMED.sub(r"\1", content_text(told["content"]))),
                 at_second(int(told["voting_end_s"])),
                 ", ".join(tally) or "-",
             ]

@@ -7,6 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -104,7 +105,9 @@ def _report(app: App, client: QenexClient, wallet: Wallet, source: str) -> str:
             f"{source} has none of the prices of this chain: {', '.join(feeds) or 'it has none'}"
         )
     client.oracle.report(wallet, prices=tuple(told)).wait(timeout=FINAL_SECONDS).raise_for_status()
-    return ", ".join(f"{symbol} {mantissa}e{exponent}" for symbol, mantissa, exponent in told)
+    return ", ".join(
+        f"{symbol} {Decimal(mantissa).scaleb(exponent):f}" for symbol, mantissa, exponent in told
+    )
 
 
 def read_prices(source: str) -> dict[str, tuple[int, int]]:

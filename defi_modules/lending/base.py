@@ -125,7 +125,7 @@ class LendingBase(Module):
         if market.paused & action:
             raise ActionPaused(f"paused in the market of {denom}")
         if not market.seed_shares:
-            raise MarketNotOpen(f"nobody has paid the seed of {terms.seed} {denom}")
+            raise MarketNotOpen(f"nobody has paid the seed of {terms.seed} base units of {denom}")
         return number, terms, market
 
     def write(self, number: int, terms: Terms, market: Market) -> None:

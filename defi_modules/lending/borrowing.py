@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from defi_modules.lending.base import unit_of
-from defi_modules.lending.math import flash_fee, owed, scaled_down, scaled_up, value_of
+from defi_modules.lending.math import flash_fee, in_ones, owed, scaled_down, scaled_up, value_of
 from defi_modules.lending.risks import CAUTIOUS
 from defi_modules.lending.supplying import Supplying
 from defi_modules.lending.types import (
@@ -67,7 +67,7 @@ class Borrowing(Supplying):
         scaled = scaled_up(lent, market.index_ray)
         market = market._replace(scaled_debt=market.scaled_debt + scaled)
         if owed(market.scaled_debt, market.index_ray) > terms.borrow_cap:
-            raise BorrowCapReached(f"at most {terms.borrow_cap} {denom} may be lent in all")
+            raise BorrowCapReached(f"at most {terms.borrow_cap} base units of {denom} may be lent in all")
         entry = self.entry_of(position, number)
         entry = entry._replace(debt=entry.debt + scaled)
         changed = self._isolate(ctx, position, terms, lent)
@@ -86,14 +86,16 @@ class Borrowing(Supplying):
         worth = self.worth(ctx, position, CAUTIOUS)
         if worth.debt > worth.limit:
             raise BorrowLimitExceeded(
-                f"a debt worth {worth.debt} where {worth.limit} parts of 10^8 are allowed"
+                f"a debt worth {in_ones(worth.debt, 8)} of the base currency, {in_ones(worth.limit, 8)} may be owed"
             )
         least = self.params.min_debt_base
         value = worth.debt
         if least and len([entry for entry in position.entries if entry.debt]) > 1:
             value = value_of(debt, self.feed_price(ctx, terms), unit_of(terms), round_up=False)
         if value < least:
-            raise AmountTooSmall(f"a debt is worth at least {least} parts of 10^8 of the base currency")
+            raise AmountTooSmall(
+                f"a debt is worth at least {in_ones(least, 8)} of the base currency, this one {in_ones(value, 8)}"
+            )
 
     def _isolate(self, ctx: Context, position: Position, terms: Terms, lent: int) -> Position:
         """The position with the loan booked against its isolated collateral, if that is what it has."""
@@ -110,7 +112,9 @@ class Borrowing(Supplying):
             market = self.now(ctx, entry.market)
             booked = market.isolated_debt + cents
             if booked * CENTS_PER_BASE > collateral.debt_ceiling:
-                raise DebtCeilingReached(f"{collateral.debt_ceiling} parts of 10^8 are the ceiling")
+                raise DebtCeilingReached(
+                    f"the ceiling is {in_ones(collateral.debt_ceiling, 8)} of the base currency"
+                )
             if collateral.denom == terms.denom:
                 raise IsolationViolated(f"{terms.denom} cannot be borrowed against itself in isolation")
             self.write(entry.market, collateral, market._replace(isolated_debt=booked))
@@ -173,7 +177,7 @@ class Borrowing(Supplying):
                 raise AmountNotPositive(f"a flash loan of {amount} {denom}")
             number, terms, market = self.touch(ctx, denom, PAUSE_FLASH)
             if amount > market.cash:
-                raise MarketIlliquid(f"{market.cash} {denom} are there, {amount} are asked for")
+                raise MarketIlliquid(f"{market.cash} base units of {denom} are there, {amount} are asked for")
             fee = flash_fee(amount, terms.flash_fee_bps)
             # Booked as received: the debt of the transaction is certain, or nothing of all this happened.
             kept = mul_div(fee, terms.reserve_factor_bps, BASIS_POINTS, round_up=True)

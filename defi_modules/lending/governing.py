@@ -315,7 +315,7 @@ class Governing(Ramping):
         number, terms, market = self.touch(ctx, denom, 0)
         reserves = market.cash + owed(market.scaled_debt, market.index_ray) - market.assets
         if not 0 < amount <= min(reserves, market.cash):
-            raise ReserveTooSmall(f"{min(reserves, market.cash)} {denom} can be collected")
+            raise ReserveTooSmall(f"{min(reserves, market.cash)} base units of {denom} can be collected")
         treasury = self.params.treasury or module_address("governance")
         self.write(number, terms, market._replace(cash=market.cash - amount))
         ctx.money.transfer(ctx, market.account, treasury, denom, amount)

@@ -8,6 +8,7 @@ from defi_modules.lending.base import unit_of
 from defi_modules.lending.borrowing import Borrowing, reduced
 from defi_modules.lending.math import (
     LEFTOVER_BASE,
+    in_ones,
     liquidation,
     most_repayable,
     owed,
@@ -104,7 +105,9 @@ class Liquidating(Borrowing):
         if not receive_shares and plan.seized - plan.protocol > c_market.cash + (
             plan.repaid if c_number == d_number else 0
         ):
-            raise MarketIlliquid(f"{c_market.cash} {collateral} are there; receipt shares can be received")
+            raise MarketIlliquid(
+                f"{c_market.cash} base units of {collateral} are there; receipt shares can be received"
+            )
         if plan.repaid:
             ctx.money.transfer(ctx, ctx.actor, d_market.account, debt, plan.repaid)
         market, debt_entry = reduced(
@@ -145,7 +148,7 @@ class Liquidating(Borrowing):
         worth = self.worth(ctx, position, BANDED)
         health = worth.health_wad
         if health > at_most_health:
-            raise PositionHealthy(f"its health is {health} parts of 10^18")
+            raise PositionHealthy(f"its health is {in_ones(health, 18)}")
         _, threshold, bonus = self.group_terms(position.group, c_terms)
         c_price, d_price = self.feed_price(ctx, c_terms), self.feed_price(ctx, d_terms)
         c_unit, d_unit = unit_of(c_terms), unit_of(d_terms)
@@ -172,7 +175,9 @@ class Liquidating(Borrowing):
             left_debt = value_of(debt - done.repaid, d_price, d_unit, round_up=False)
             left = value_of(held - done.seized, c_price, c_unit, round_up=False)
             if min(left_debt, left) < LEFTOVER_BASE:
-                raise LeavesDust(f"debt worth {left_debt} and collateral worth {left} would be left")
+                raise LeavesDust(
+                    f"debt worth {in_ones(left_debt, 8)} and collateral worth {in_ones(left, 8)} would be left"
+                )
         return Plan(position, c_entry, d_entry, *done, done.seized >= held)
 
     def _seize(self, ctx: Context, plan: Plan, to: Address, receive_shares: bool) -> Seized:

@@ -125,6 +125,12 @@ def value_of(amount: int, price: int, unit: int, *, round_up: bool) -> int:
     return mul_div(amount, price, unit, round_up=round_up)
 
 
+def in_ones(value: int, digits: int) -> str:
+    """A value of so many decimals as people read it: 123 of 2 is 1.23."""
+    whole, rest = divmod(value, 10**digits)
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")
+
+
 def health_factor(collateral: int, threshold_bps: int, debt: int) -> int:
     """`collateral * threshold / debt` as a wad, floor; both values in base currency. Without debt the largest number.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from defi_modules.lending.math import in_ones
 from defi_modules.lending.queueing import Queueing
 from defi_modules.lending.risks import CAUTIOUS
 from defi_modules.lending.types import (
@@ -82,10 +83,12 @@ class Supplying(Queueing):
             raise AmountNotPositive(f"a supply of {added} {denom}")
         number, terms, market = self.touch(ctx, denom, PAUSE_SUPPLY)
         if market.assets + added > terms.supply_cap:
-            raise SupplyCapReached(f"{market.assets} of at most {terms.supply_cap} {denom} are supplied")
+            raise SupplyCapReached(
+                f"{market.assets} of at most {terms.supply_cap} base units of {denom} are supplied"
+            )
         shares = self.shares_for(market, added, round_up=False)
         if not shares:
-            raise AmountTooSmall(f"{added} {denom} are worth no share")
+            raise AmountTooSmall(f"{added} base units of {denom} are worth no share")
         ctx.money.transfer(ctx, ctx.actor, market.account, denom, added)
         ctx.money.mint(ctx, market.account if collateral else ctx.actor, self.receipt(denom), shares)
         market = self.arrive(market, added)._replace(
@@ -123,7 +126,9 @@ class Supplying(Queueing):
         else:
             shares, paid = self.shares_for(market, amount, round_up=True), amount
         if shares > held:
-            raise NothingSupplied(f"{paid} {denom} are {shares} shares, {held} are there")
+            raise NothingSupplied(
+                f"{paid} base units of {denom} are {shares} receipt shares, {held} are there"
+            )
         if not paid:
             raise AmountTooSmall(f"{shares} shares of {denom} are worth nothing")
         try:
@@ -239,4 +244,4 @@ class Supplying(Queueing):
         if any(entry.debt for entry in position.entries):
             worth = self.worth(ctx, position, CAUTIOUS)
             if worth.health_wad < WAD:
-                raise HealthTooLow(f"health would be {worth.health_wad} parts of 10^18")
+                raise HealthTooLow(f"health would be {in_ones(worth.health_wad, 18)}, and 1 is the least")

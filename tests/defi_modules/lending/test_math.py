@@ -20,6 +20,7 @@ from defi_modules.lending.math import (
     compound_interest,
     flash_fee,
     health_factor,
+    in_ones,
     kinked_rates,
     linear_interest,
     liquidation,
@@ -234,3 +235,11 @@ def test_an_adaptive_market_moves_towards_its_kink_within_bounds(
 
 def test_flash_fees_round_up() -> None:
     assert (flash_fee(1, 9), flash_fee(10_000, 9), flash_fee(10_001, 9), flash_fee(10**9, 0)) == (1, 9, 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(123, 2, "1.23"), (10**18, 18, "1"), (0, 8, "0"), (5, 8, "0.00000005"), (1_050_000_000, 8, "10.5")],
+)
+def test_errors_tell_values_as_people_read_them(value: int, digits: int, text: str) -> None:
+    assert in_ones(value, digits) == text
