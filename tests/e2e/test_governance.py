@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -175,10 +175,18 @@ class Feeder:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:  # the test has failed
+            self.process.kill()
+            self.process.communicate()
+
     def stop(self) -> dict[str, Any]:
         """As Ctrl-C does; what it says then."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=30)
+        out, _ = self.process.communicate(timeout=60)
         assert self.process.returncode == 0
         return dict(json.loads(out)["data"])
 
@@ -190,8 +198,11 @@ def a_price_that_nobody_feeds_goes_stale_and_readers_refuse_it(net: Devnet, fold
     read = ("oracle", "get-price", "QXC/USD")
     assert net.cli(*read, "60", "10000", expect=9)["errors"][0]["name"] == "price_stale", "there is none yet"
     net.by("validator-1", "oracle", "set-feeder", "--feeder", "erin")
-    with web('{"QXC/USD": 1.04}') as address:
-        feeders = Feeder(net, str(source), "validator-2"), Feeder(net, address, "erin")
+    with (
+        web('{"QXC/USD": 1.04}') as address,
+        Feeder(net, str(source), "validator-2") as one,
+        Feeder(net, address, "erin") as other,
+    ):
         net.wait_for("both feed", lambda: any(
             int(price["reports"]) == 2 for price in net.ask("oracle", "list-prices")
         ))  # fmt: skip
@@ -202,8 +213,7 @@ def a_price_that_nobody_feeds_goes_stale_and_readers_refuse_it(net: Devnet, fold
         uncertain = net.cli(*read, "60", "100", expect=9)["errors"][0]
         assert uncertain["name"] == "price_uncertain"
         assert "100 are accepted" in uncertain["message"]
-        told = [feeder.stop() for feeder in feeders]
-    assert all(one["reported"] >= 1 for one in told)
+        assert all(feeder.stop()["reported"] >= 1 for feeder in (one, other))
 
     def stale() -> bool:
         net.make_blocks()  # an age is measured at a block's time
