@@ -22,6 +22,8 @@ from vm.registry import InternalSpec, Registry
 
 MAX_CHANGES: Final = 16 * 1024
 """Bytes of the JSON of one change of parameters."""
+MAX_CHANGES_DEPTH: Final = 16
+"""Objects and lists in one another there: reading more would depend on how deep the interpreter's stack may be."""
 NEVER_PAUSED: Final = ("machine", "accounts", "governance")
 """Without these nobody could act, or nobody could end a pause."""
 PAUSED_BY_VOTE: Final = 1
@@ -164,7 +166,23 @@ def _object_of(text: str, what: str) -> dict[str, Any]:
         raise InvalidParameters(f"the {what} are no JSON: {str(error)[:80]}") from None
     if not isinstance(given, dict) or not given:
         raise InvalidParameters(f"the {what} are an object by field, with one at least")
+    if not _is_shallow(given):
+        raise InvalidParameters(f"the {what} lie more than {MAX_CHANGES_DEPTH} deep in one another")
     return given
+
+
+def _is_shallow(given: dict[str, Any]) -> bool:
+    """Whether no value lies deeper than allowed; without recursion, since the stack's depth is no rule of a chain."""
+    level: list[Any] = [given]
+    for _ in range(MAX_CHANGES_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+        level = inner
+    return not any(isinstance(value, dict | list) for value in level)
 
 
 def _arguments(spec: InternalSpec, given: dict[str, Any]) -> tuple[Any, ...]:
