@@ -10,7 +10,7 @@ For each number of accounts, each part in a process of its own, so that peaks of
 * snapshot and restore: made from the store, and a new store from it
 
 Bytes are of files, memory is in MiB: `peak` resident (with the database's mapped files), `anonymous` and `pss` at the end.
-With `--validators 4 40 150`: processor seconds a height, all nodes together, in the simulator, and the bytes of a commit.
+With `--validators 4 40 150`: what a height costs by their number, see `benchmarks.validators`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import Any, Final
 
 from benchmarks.limits import verification_limit
 from benchmarks.pipeline import BALANCE, MODULES, Chain, progress
+from benchmarks.validators import validators
 from ledger.backend import open_backend
 from ledger.options import Options
 from ledger.restore import Restore
@@ -47,20 +48,16 @@ from node.snapshots import anchor_of
 from node.steps import run
 from node.verifier import Verifier
 from qenex.block import Commit, CommitSignature
-from qenex.codec import encode
-from qenex.crypto import SCHEMES, encode_address
+from qenex.crypto import encode_address
 from qenex.crypto.address import Address
 from qenex.proof import tree_path
 from qenex.state_keys import EMPTY_ACCOUNT, account_state_key, supply_state_key
-from tests.simulation.plan import Plan
-from tests.simulation.world import World
 from vm.machine import Machine
 
 ACCOUNTS: Final = (10_000, 1_000_000, 10_000_000)
 BLOCK: Final = 40_000
 """Accounts that one block of the population creates."""
 SENDERS: Final = 30_000
-HEIGHTS: Final = 5
 
 
 def address_of_number(number: int) -> Address:
@@ -258,25 +255,6 @@ def check(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
             raise SystemExit(f"{name}: {found.errors[:3]}")
         report[f"{name}_seconds"] = round(time.perf_counter() - start, 1)
     return report
-
-
-def validators(count: int) -> dict[str, Any]:
-    """Heights of a simulated network without faults: processor time of all nodes together, and of one."""
-    world = World(Plan(seed=1, powers=(1,) * count, heights=HEIGHTS))
-    start = time.process_time()
-    outcome = world.run()
-    seconds = time.process_time() - start
-    if outcome.violations or outcome.height < HEIGHTS:
-        raise SystemExit(f"{count} validators: {outcome.violations[:3]}")
-    scheme = SCHEMES["composite-mldsa44-ed25519"]
-    signature = CommitSignature(Address(bytes(32)), 1, bytes(scheme.signature_size))
-    return {
-        "validators": count,
-        "heights": outcome.height,
-        "cpu_ms_a_height": round(seconds / outcome.height * 1e3, 1),
-        "cpu_ms_a_height_and_node": round(seconds / outcome.height / count * 1e3, 2),
-        "commit_bytes": len(encode(Commit(1, 0, bytes(32), (signature,) * count))),
-    }
 
 
 PARTS: Final[dict[str, Callable[[Path, int, int], dict[str, Any]]]] = {

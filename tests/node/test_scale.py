@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale import PARTS, validators
+from benchmarks.scale import PARTS
+from benchmarks.validators import alone, simulated, validators
 from ledger.backends.leveldb import FOLDER
 
 pytest.importorskip("plyvel")
@@ -26,5 +27,13 @@ def test_every_part_on_two_thousand_accounts(tmp_path: Path) -> None:
 
 def test_a_simulated_network_is_measured_by_its_size() -> None:
     small, large = validators(4), validators(7)
-    assert small["heights"] == large["heights"] == 5
     assert large["commit_bytes"] > small["commit_bytes"] > 4 * 2_400
+    assert large["known_vote_us"] > 0
+
+
+def test_messages_grow_as_the_square_of_the_validators_and_the_log_in_proportion() -> None:
+    small, large = 10, 40
+    messages = [simulated(count)["messages_a_height"] for count in (small, large)]
+    logged = [alone(count)["logged_bytes_a_height"] for count in (small, large)]
+    assert messages[1] < 1.1 * messages[0] * (large / small) ** 2
+    assert logged[1] < 1.1 * logged[0] * large / small

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from consensus import events
 from consensus.height import Core, is_durable
 from consensus.signer import Lock, SignerGuard
+from consensus.validators import ValidatorSet
 from consensus.wal import Body as LoggedBody
 from consensus.wal import Wal, decode_record, log_name, scan
 from node.bft_options import Window
@@ -115,6 +116,7 @@ class SimNode:
         """How many of those the last crash may have destroyed."""
         self.silent = False
         """The log of the height in progress was damaged: it is followed without a signature."""
+        self._members: tuple[ValidatorSet | None, frozenset[bytes]] = (None, frozenset())
         self._forget()
 
     def _forget(self) -> None:
@@ -211,6 +213,12 @@ class SimNode:
                 "replay", f"the log of height {height} gives another state", self.index
             )
 
+    def members(self, validators: ValidatorSet) -> frozenset[bytes]:
+        """Addresses of a set of the chain's, gathered once for each."""
+        if self._members[0] is not validators:
+            self._members = validators, frozenset([validator.address for validator in validators.validators])
+        return self._members[1]
+
     @property
     def round(self) -> int:
         """The round in progress."""
@@ -255,7 +263,10 @@ class SimNode:
     def receive(self, sender: int, message: Any) -> None:
         """From the network."""
         if self.up:
-            self._guarded(lambda: self._receive(sender, message))
+            try:
+                self._receive(sender, message)
+            except Crash as crash:
+                self._die(str(crash))
 
     def _receive(self, sender: int, message: Any) -> None:
         kind = type(message)
@@ -491,16 +502,16 @@ class SimNode:
         if action.own:
             self.say(message)
         else:
-            self.pass_on(message)
+            self.pass_on(message, self.world.heirs(self))
         self.point("after send")
 
     def say(self, message: SignedVote | SignedProposal) -> None:
         """A message of this node's own goes to everybody."""
         self.world.said(self, message)
-        self.pass_on(message)
+        self.pass_on(message, self.world.peers(self))
 
-    def pass_on(self, message: SignedVote | SignedProposal) -> None:
-        """To everybody."""
+    def pass_on(self, message: SignedVote | SignedProposal, peers: Sequence[int]) -> None:
+        """To these."""
         if type(message) is SignedProposal:
             sent: Any = Proposed(message, self.bodies.get(message.block_hash))
         else:
@@ -510,7 +521,7 @@ class SimNode:
         if weather.bodiless and type(sent) is Proposed and self.world.luck.random() < weather.bodiless:
             self.world.faults["block apart"] += 1
             sent = Proposed(message, None)
-        for peer in self.world.peers(self):
+        for peer in peers:
             send(index, peer, sent)
 
     def _start_timeout(self, action: events.StartTimeout) -> None:
@@ -602,7 +613,7 @@ class SimNode:
             return
         self.clock.after(SUMMARY_EVERY, self._summarise, epoch)
         told = self.world.summary(self)
-        for peer in self.world.peers(self):
+        for peer in self.world.heirs(self):
             self.send_to(peer, told)
 
 

@@ -83,6 +83,11 @@ class Plan:
     """Longest time that a signature takes."""
     storing: int = 0
     """Longest time that executing and storing a decided block takes."""
+    passing: int = 0
+    """To how many nodes, drawn each time, a node passes on what others said and tells where it stands; 0: to all.
+
+    Own messages go to all. With `passing` a height takes messages as the square of the number of nodes, else as the cube.
+    """
     summaries: bool = True
     """Whether nodes tell each other where they stand."""
     real: bool = False

@@ -212,6 +212,14 @@ class World:
         """Everybody else."""
         return self._peers[node.index]
 
+    def heirs(self, node: SimNode) -> list[int]:
+        """To whom a node passes on what others said, and tells where it stands."""
+        peers, count = self._peers[node.index], self.plan.passing
+        if not 0 < count < len(peers):
+            return peers
+        first = self.luck.randrange(len(peers))
+        return (peers[first:] + peers[:first])[:count]
+
     def authentic(self, node: SimNode, message: Message) -> bool:
         """Whether the signatures of a message are those of validators of its height, and a commit has enough."""
         validators = node.chain.sets.get(message.height)
@@ -220,7 +228,7 @@ class World:
         if isinstance(message, Commit):
             return self._good_commit(message, validators.validators)
         key = self._by_address.get(message.address)
-        member = any(v.address == message.address for v in validators.validators)
+        member = message.address in node.members(validators)
         return member and key is not None and self.verifier.single(key.public, message)
 
     def _good_commit(self, commit: Commit, validators: tuple[Validator, ...]) -> bool:
