@@ -38,10 +38,11 @@ def verify_item(item: AnyItem) -> bool:
     """Whether every signer's signature is valid. Total on bytes; anything ill-formed is invalid."""
     if len(item) == 2:
         raw, sole = item
+        start = 3 if raw[1:2] == b"\xc4" else 4  # a body of 256 bytes and more has two that say so
         if sole[:1] != b"\x01":
             scheme = SCHEMES_BY_TAG.get(sole[0]) if sole else None
-            return scheme is not None and scheme.verify(sole[1:], raw[3:-67], raw[-64:])
-        return ed25519.verify(sole[1:], raw[3:-67], raw[-64:])
+            return scheme is not None and scheme.verify(sole[1:], raw[start:-67], raw[-64:])
+        return ed25519.verify(sole[1:], raw[start:-67], raw[-64:])
     message, keys, signatures = item
     count = len(keys)
     if count == 0 or count != len(signatures):

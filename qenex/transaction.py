@@ -19,6 +19,7 @@ from qenex.crypto.address import Address
 from qenex.crypto.multisig import MAX_DESCRIPTOR_SIZE, MAX_MEMBERS, MULTISIG_TAG
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import HASH_SIZE, hasher
+from qenex.payments import SEND_HEAD, TRANSFER, Payments, array_head, read_payments
 from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.types import MAX_AMOUNT, QXC, U8, U16, U64, Amount
 
@@ -34,19 +35,18 @@ MAX_SIGNATURE_SIZE: Final = 16 * 1024
 MAX_ARGUMENTS: Final = 64
 MAX_NAME_SIZE: Final = 64
 KIND: Final = "tx"
-TRANSFER: Final = "bank.send"
-"""Name of the message that a `Transfer` carries."""
 
-_SEND: Final = b"\x91\x93\xa9" + TRANSFER.encode() + b"\x92\xc4\x20"
-"""How the only message of such a transaction begins: others are not taken apart twice."""
+_SEND: Final = array_head(1) + SEND_HEAD
+"""How the only message of a plain transfer begins: others are not taken apart twice."""
 _U64: Final = 1 << 64
 
 _SHORT_BODY: Final = b"\x92\xc4"
+_LONG_BODY: Final = b"\x92\xc5"
 _ONE_SIGNATURE: Final = b"\x91\xc4\x40"
 _LONG_SIGNATURE: Final = b"\x91\xc5"
 """The outer form of a body below 256 bytes with one signature of 64: an array of 2 whose first item has its length in
 the next byte, and before the last 64 bytes an array of 1 with as many. Read by position: 0.4 us, by msgpack 1.2. So is
-one signature of 256 bytes or more, whose length has two bytes."""
+one signature of 256 bytes or more, whose length has two bytes, and such a body of many payments."""
 
 transaction_hash = hasher("qx.tx")
 witness_hash = hasher("qx.witness")
@@ -136,6 +136,7 @@ class Transfer(Transaction):
 
     It holds flat what its checks and its execution need, in one object where the general form has fifteen: ten thousand
     wait between arrival and block, and what a processor's caches do not hold costs it more than what it computes.
+    In one message, or in many of which `payments` tells.
     """
 
     __slots__ = (
@@ -143,6 +144,7 @@ class Transfer(Transaction):
         "amount",
         "fee_max",
         "gas_limit",
+        "payments",
         "recipient",
         "sender",
         "sequence",
@@ -153,12 +155,15 @@ class Transfer(Transaction):
     sender: bytes
     """State key of the signer's account record; of who receives in `recipient`."""
     recipient: bytes
+    """Empty where there are `payments`."""
     sequence: int
     amount: int
-    """Base units of QXC, at least 1. `fee_max`, `gas_limit` and `tip` are the parts of `Fee`."""
+    """Base units of QXC, at least 1, of all payments. `fee_max`, `gas_limit` and `tip` are the parts of `Fee`."""
     fee_max: int
     gas_limit: int
     tip: int
+    payments: Payments | None
+    """None where there is one message."""
 
     signers: tuple[Signer, ...] = _later("signers")
     messages: tuple[Message, ...] = _later("messages")
@@ -169,7 +174,7 @@ class Transfer(Transaction):
     @property
     def body_bytes(self) -> bytes:  # type: ignore[override]  # nobody sets a part of what was read
         """The bytes that are signed."""
-        return self.raw[3:-67]
+        return self.raw[3 if self.payments is None else 4 : -67]
 
     @property
     def signatures(self) -> tuple[Signature, ...]:  # type: ignore[override]  # as above
@@ -340,11 +345,21 @@ def _read_transfer(raw: bytes) -> Transfer | None:
 
     What is read here is read by `_decode_whole` as well, with the same meaning; what has to be refused is left to it.
     """
-    end = len(raw) - 64
-    if raw[:2] != _SHORT_BODY or raw[end - 3 : end] != _ONE_SIGNATURE or raw[2] != end - 6:
+    end = len(raw) - 67
+    if raw[end : end + 3] != _ONE_SIGNATURE:
         return None
-    body = raw[3 : end - 3]
-    if _SEND not in body:
+    payments = None
+    if raw[:2] == _SHORT_BODY and raw[2] == end - 3:
+        signed = body = raw[3:end]
+        if _SEND not in body:
+            return None
+    elif raw[:2] == _LONG_BODY and end > 259 and raw[2:4] == (end - 4).to_bytes(2, "big"):
+        read = read_payments(raw, 4, end, MAX_MESSAGES)
+        if read is None:
+            return None
+        payments, body = read
+        signed = raw[4:end]
+    else:
         return None
     try:
         value = msgpack.unpackb(
@@ -393,9 +408,14 @@ def _read_transfer(raw: bytes) -> Transfer | None:
     tx.raw = raw
     tx.chain_id = intern(chain_id)
     tx.sender = ACCOUNT_RECORDS + address
-    tx.recipient = ACCOUNT_RECORDS + recipient
+    if payments is None:
+        tx.recipient = ACCOUNT_RECORDS + recipient
+        tx.amount = amount
+    else:
+        tx.recipient = b""
+        tx.amount = sum(payments.amounts)
+    tx.payments = payments
     tx.sequence = sequence
-    tx.amount = amount
     tx.fee_max = fee_max
     tx.gas_limit = gas_limit
     tx.tip = tip
@@ -404,7 +424,7 @@ def _read_transfer(raw: bytes) -> Transfer | None:
     tx._whole = None
     # The bodies of the two hashers stand here: a quarter cheaper without a call.
     state = _transaction_state()
-    state.update(body)
+    state.update(signed)
     tx.tx_id = state.digest()
     state = _witness_state()
     state.update(raw)

@@ -9,7 +9,7 @@ import msgpack
 
 from qenex.block import Event, Receipt
 from qenex.codec import unpack_ext
-from qenex.transaction import TRANSFER
+from qenex.payments import TRANSFER
 from vm.registry import Registry
 
 _new = tuple.__new__

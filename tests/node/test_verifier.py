@@ -83,27 +83,28 @@ async def test_workers_say_what_inline_verification_says(verifier: Verifier):
     assert verifier.queued == verifier.queued_bytes == 0
 
 
-def transfer(number: int, *, valid: bool = True) -> Transaction:
+def transfer(number: int, *, valid: bool = True, payments: int = 1) -> Transaction:
     """A plain transfer, which travels to the workers as it came."""
-    message = Message("bank.send", (address(2), ("QXC", 1 + number)), 0)
-    body = encode_body("test-1", [Signer(address(1), number, None, None)], [message], Fee(10**9, 1_000, 0), 9)
+    messages = [Message("bank.send", (address(2), ("QXC", 1 + number)), 0)] * payments
+    body = encode_body("test-1", [Signer(address(1), number, None, None)], messages, Fee(10**9, 1_000, 0), 9)
     tx = decode_transaction(assemble(body, [ED.sign(SECRET, body if valid else b"!" + body)]))
     assert isinstance(tx, Transfer)
     return tx
 
 
-async def test_transfers_are_judged_from_their_raw_bytes(verifier: Verifier):
+@pytest.mark.parametrize("payments", [1, 4, 128])
+async def test_transfers_are_judged_from_their_raw_bytes(verifier: Verifier, payments: int):
     other = SCHEMES["ed25519"].generate(bytes([1]) * 32)[0]
     keys = [KEY, KEY, key_bytes(ED.tag, other), b"\xff" + PUBLIC, KEY[:-1], b"", b"\x02" + bytes(1312)]
     verdicts = [True, False, False, False, False, False, False]
-    pairs = [(transfer(n, valid=n != 1), (key,)) for n, key in enumerate(keys)]
+    pairs = [(transfer(n, valid=n != 1, payments=payments), (key,)) for n, key in enumerate(keys)]
     items = [item_of(tx, keys) for tx, keys in pairs]
     assert {len(item) for item in items} == {2}
     assert [verify_item(item) for item in items] == verdicts
     assert [verify_item((tx.body_bytes, keys, tx.signatures)) for tx, keys in pairs] == verdicts
     assert await verifier.verify_all(pairs) == verdicts
     assert [tx.verified for tx, _ in pairs] == [(KEY,), *[None] * 6]
-    again = [(transfer(n), (KEY,)) for n in range(3)]
+    again = [(transfer(n, payments=payments), (KEY,)) for n in range(3)]
     assert await verifier.verify_all(again) == [True] * 3
     assert verifier.verified == 9, "the first was known by its raw bytes"
 

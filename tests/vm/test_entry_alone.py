@@ -65,6 +65,8 @@ FAULTS = (
 """What is out of the ordinary: one thing, or two at a time, so that the order of the checks shows."""
 GAS = 250 + ED25519_SIZE // 4 + 420
 """Intrinsic gas of the transfer below, within a few bytes: the limits around it are drawn."""
+PAYMENT_SIZE = 53
+"""Bytes of each further payment."""
 
 
 @st.composite
@@ -77,7 +79,9 @@ def cases(draw: st.DrawFn) -> Case:
     )
     price = draw(st.sampled_from([10, 10, 0]))
     rules = entry.make_rules(CHAIN_ID, HEIGHT, price, params, gas_schedule(1))
-    gas_limit = GAS + draw(st.integers(-20, 20)) if "gas low" in faults else 100_001 if high else 5_000
+    payments = draw(st.sampled_from([1, 1, 8]))
+    gas = GAS + (payments - 1) * PAYMENT_SIZE // 4
+    gas_limit = gas + draw(st.integers(-20, 20)) if "gas low" in faults else 100_001 if high else 5_000
     tip = draw(st.sampled_from([0, 7]))
     needed = gas_limit * price + tip
     fee = Fee(max(needed - 1, 0) if "fee low" in faults else needed + draw(st.integers(0, 1)), gas_limit, tip)
@@ -87,7 +91,7 @@ def cases(draw: st.DrawFn) -> Case:
     body = encode_body(
         "other" if "chain" in faults else CHAIN_ID,
         [Signer(ALICE.address, signed, sent, 1 if "scoped" in faults else None)],
-        [Message("bank.send", (BOB.address, (QXC, 1)), 0)],
+        [Message("bank.send", (BOB.address, (QXC, 1)), 0)] * payments,
         fee,
         HEIGHT - 1 if "late" in faults else HEIGHT + 20_000 if "far" in faults else HEIGHT,
         HASH if "lease" in faults else None,
