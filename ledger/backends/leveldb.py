@@ -33,6 +33,8 @@ MAX_FILE_SIZE = 8 << 20
 MAX_OPEN_FILES = 1000
 """Tables kept open, 8 GiB. They are memory-mapped and hold no file descriptor."""
 BLOOM_BITS = 10
+_AFTER_ALL = b"\xff" * 64
+"""No key of ours begins with FF."""
 
 _ERRORS: tuple[type[Exception], ...] = (OSError,) if plyvel is None else (plyvel.Error, OSError)
 
@@ -230,7 +232,8 @@ class LevelBackend(_LevelReader):
 
     def compact(self, start: bytes = b"", stop: bytes | None = None) -> None:
         try:
-            self._database.compact_range(start=start or None, stop=stop)
+            # plyvel 1.5 hands a stop of None on as the empty key: nothing would lie before it.
+            self._database.compact_range(start=start, stop=_AFTER_ALL if stop is None else stop)
         except _ERRORS as error:
             raise _fault("compact", error) from error
 

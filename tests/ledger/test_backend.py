@@ -81,6 +81,22 @@ def test_reads_give_what_was_written_and_ranges_are_ordered_and_half_open(
     store.close()
 
 
+@pytest.mark.parametrize("kind", PERSISTENT)
+def test_compaction_gives_the_space_of_what_was_deleted_back(kind: BackendKind, tmp_path: Path) -> None:
+    store = open_backend(kind, tmp_path / "data", create=True)
+    entries = {hashlib.sha256(b"%d" % n).digest(): bytes(1_000) for n in range(2_000)}
+    fill(store, entries)
+    store.compact()  # into tables
+    full = store.approximate_size()
+    batch = store.batch()
+    batch.delete_many(entries)
+    store.write(batch, sync=True)
+    store.compact()
+    assert list(store.iterate(b"", END)) == []
+    assert store.approximate_size() < full / 4
+    store.close()
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_the_last_write_to_a_key_in_a_batch_wins(kind: BackendKind, tmp_path: Path) -> None:
     store = open_backend(kind, tmp_path / "data", create=True)
