@@ -42,13 +42,16 @@ from ledger.backend import open_backend
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
+from ledger.tree_cache import DEFAULT_CACHE_BYTES
 from node import garbage, pages
 from node.__main__ import loop_factory
-from node.application import Application, Committed
+from node.application import Application
 from node.bft_alone import Alone
 from node.bft_engine import Engine
 from node.bft_log import EventLog
 from node.mempool import Limits, Mempool
+from node.outcomes import Committed
+from node.tree_process import TreeProcess
 from node.verifier import Verifier
 from qenex.block import Validator
 from qenex.crypto import SCHEMES, address_of, encode_address, key_bytes
@@ -174,7 +177,14 @@ class Chain:
     """A chain with one validator on LevelDB, driven block by block."""
 
     def __init__(
-        self, folder: Path, accounts: int, workers: int, kind: Kind = DEFAULT_KIND, block_gas: int = 5_000_000
+        self,
+        folder: Path,
+        accounts: int,
+        workers: int,
+        kind: Kind = DEFAULT_KIND,
+        block_gas: int = 5_000_000,
+        *,
+        tree_apart: bool = True,
     ) -> None:
         self.kind = kind
         self.secrets: list[bytes] = []
@@ -195,6 +205,8 @@ class Chain:
         self.verifier = Verifier(workers)
         pool = Mempool(Limits(max_count=200_000, max_bytes=1 << 30))
         self.application = Application(machine, self.ledger, self.verifier, mempool=pool)
+        self.tree_process = TreeProcess(DEFAULT_CACHE_BYTES) if workers and tree_apart else None
+        self.application.tree_process = self.tree_process
         self.application.on_commit = self.committed
         self.guard = SignerGuard.create(
             folder.with_name("signer_state.json"),
@@ -248,6 +260,8 @@ class Chain:
     async def start(self) -> None:
         """Start workers and engine."""
         await self.verifier.start()
+        if self.tree_process is not None:
+            self.tree_process.start()
         self.engine_task = asyncio.create_task(self.engine.run())
 
     def transfers(self, count: int, sequence: int, first: bool, seed: int) -> list[bytes]:
@@ -296,11 +310,20 @@ class Chain:
         if self.landed >= self.expected:
             self.all_landed.set()
 
+    def tree_cpu(self) -> float:
+        """Processor seconds of the process that computes trees, in steps of 10 ms."""
+        if self.tree_process is None:
+            return 0.0
+        fields = Path(f"/proc/{self.tree_process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     async def stop(self) -> None:
         """End engine, workers and store."""
         self.engine.stop()
         await self.engine_task
         await self.verifier.stop()
+        if self.tree_process is not None:
+            await self.tree_process.stop()
         self.guard.close()
         self.ledger.close()
 
@@ -318,7 +341,11 @@ def instrument(chain: Chain) -> Stages:
     stages.wrap(application.admission, "_screen", "decode_and_keys")
     stages.wrap(application.admission, "_admit", "admission")
     stages.wrap_steps(application, "prepare_proposal_steps", "execution")
-    stages.wrap_steps(ledger, "prepare_in_steps", "values_and_root")
+    if chain.tree_process is None:
+        stages.wrap_steps(ledger, "prepare_in_steps", "values_and_root")
+    else:
+        stages.wrap_steps(ledger, "draft_in_steps", "values")
+        stages.wrap(chain.tree_process._child, "_on_frame", "tree_received")
     stages.wrap(ledger, "stage", "batch")
     stages.wrap(ledger, "advance", "memory")
     stages.wrap(ledger, "write", "write_in_thread")
@@ -332,7 +359,14 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     workers = arguments.workers or (os.cpu_count() or 1)
     progress(f"creating {arguments.accounts} accounts")
     kind = Kind(arguments.scheme, arguments.messages, arguments.recipients, arguments.multi_send)
-    chain = Chain(folder / "chain", arguments.accounts, workers, kind, arguments.block_gas)
+    chain = Chain(
+        folder / "chain",
+        arguments.accounts,
+        workers,
+        kind,
+        arguments.block_gas,
+        tree_apart=not arguments.tree_here,
+    )
     await chain.start()
     senders = min(arguments.accounts, arguments.transactions)
     rounds = -(-arguments.transactions // senders)
@@ -349,9 +383,9 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     height, failed = chain.ledger.height, chain.failed
     cores = os.cpu_count() or 1
     before = verification_limit(cores, kind.scheme)
-    cpu = time.process_time()
+    cpu, tree_cpu = time.process_time(), chain.tree_cpu()
     seconds = await chain.run(raws)
-    cpu = time.process_time() - cpu
+    cpu, tree_cpu = time.process_time() - cpu, chain.tree_cpu() - tree_cpu
     limits["verifications_per_second"] = (before + verification_limit(cores, kind.scheme)) / 2
     blocks, failures = chain.ledger.height - height, chain.failed - failed
     stages, timed = Stages(), 0
@@ -374,10 +408,12 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
         "transfers_per_second": round(transfers / seconds, 1),
         "stages": stages.report(timed * kind.messages) if timed else {},
         "node_cpu_us": round(cpu / transfers * 1e6, 2),
+        "tree_cpu_us": round(tree_cpu / transfers * 1e6, 2),
         "limits": {name: round(value, 1) for name, value in limits.items()},
         "ratio": round(len(raws) / seconds / limits["verifications_per_second"], 4),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "workers": workers,
+        "tree_apart": chain.tree_process is not None,
         "state_root": "0x" + chain.ledger.tree_root.hex(),
     }
     await chain.stop()
@@ -402,6 +438,7 @@ def main() -> None:
     parser.add_argument("--multi-send", action="store_true", help="transfers in one message of tokens")
     parser.add_argument("--block-gas", type=int, default=5_000_000, help="gas of a block")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes; 0: one for each core")
+    parser.add_argument("--tree-here", action="store_true", help="no process for the state tree")
     parser.add_argument("--plain", action="store_true", help="without the part that times the stages")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -21,8 +21,8 @@ import pytest
 
 from ledger.backend import BackendKind, open_backend
 from ledger.options import Options
-from ledger.staging import Prepared
-from ledger.store import SLICE, Ledger
+from ledger.staging import SLICE, Prepared
+from ledger.store import Ledger
 from qenex.state_keys import ACCOUNT_RECORDS
 from tests.ledger.chains import CODECS, account, account_key, genesis, parts, start_state
 

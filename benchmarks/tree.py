@@ -32,7 +32,8 @@ from time import perf_counter
 from typing import Any
 
 from ledger.backend import BackendKind, open_backend
-from ledger.tree import DEFAULT_CACHE_BYTES, Tree
+from ledger.tree import Tree
+from ledger.tree_cache import DEFAULT_CACHE_BYTES
 from qenex.proof import hash_tree_leaf, hash_tree_node
 
 BUILD_STEP = 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ledger.tree import DEFAULT_CACHE_BYTES
+from ledger.tree_cache import DEFAULT_CACHE_BYTES
 from qenex.errors import InvalidConfig
 
 

@@ -106,13 +106,12 @@ class Restore:
         if index not in self._missing:
             return
         version = self.manifest.height
-        suffix = version_key(version)
         batch = self._store.batch()
         for key, value in chunk.entries:
             batch.put(VALUE + key, value)
         records, _, _ = planted(version, chunk.leaves, self._places[index])
-        for stem, record in records.items():
-            batch.put(stem + suffix, record)
+        for key, record in records.items():
+            batch.put(key, record)
         batch.put(RESTORED_KEY + index.to_bytes(4, "big"), b"")
         self._store.write(batch, sync=False)
         del self._missing[index]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from ledger.backend import Backend, Batch, Cursor
 from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
@@ -13,6 +13,31 @@ from ledger.state import MISSING, Value
 from ledger.tree_nodes import pack_ref
 from ledger.tree_update import TreeUpdate
 from qenex.block import Commit, Event, Header, Validator
+from qenex.errors import MalformedBytes
+
+SLICE: Final = 1_000
+"""Changed values encoded in one step of `draft_in_steps`: about 3 ms."""
+
+Feed = Callable[[Collection[bytes], Collection[bytes | None]], None]
+"""Takes state keys and, in the same order, their new encoded values (None: deleted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The state after a block without its tree."""
+
+    height: int
+    values: Sequence[tuple[bytes, bytes | None, bytes | None]]
+    """(key, new, old) encoded, of what really differs; None for absent."""
+    new: dict[bytes, bytes | None]
+    """New encoded values by key: the same once more, for those who look one up."""
+    changes: Mapping[bytes, Value | None]
+
+    def prepared(self, tree: TreeUpdate) -> Prepared:
+        """With its tree. Raises ValueError for one of another height."""
+        if tree.version != self.height or tree.base_version not in (None, self.height - 1):
+            raise ValueError(f"a tree of version {tree.version} is none of height {self.height}")
+        return Prepared(self.height, self.values, self.new, self.changes, tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +46,8 @@ class Prepared:
 
     height: int
     values: Sequence[tuple[bytes, bytes | None, bytes | None]]
-    """(key, new, old) encoded, of what really differs; None for absent."""
+    """As in `Draft`."""
     new: dict[bytes, bytes | None]
-    """New encoded values by key: the same once more, for those who look one up."""
     changes: Mapping[bytes, Value | None]
     tree: TreeUpdate
 
@@ -31,6 +55,47 @@ class Prepared:
     def root(self) -> bytes:
         """State root after `height`."""
         return self.tree.root
+
+
+def draft_in_steps(
+    height: int,
+    changes: Mapping[bytes, Value | None],
+    old_values: Callable[[Sequence[bytes]], Sequence[bytes | None]] | None,
+    encoders: Mapping[bytes, Callable[[Value], bytes]],
+    feed: Feed,
+) -> Generator[None, None, Draft]:
+    """Encode what changed, in slices: the hot part of a commit. `old_values` None: there are none.
+
+    `encoders` by the first two bytes of a key. Raises MalformedBytes for a key no module declares, ValueTooLarge, StorageFault.
+    """
+    items = list(changes.items())
+    values: list[tuple[bytes, bytes | None, bytes | None]] = []
+    new: bytes | None
+    fresh: dict[bytes, bytes | None] = {}
+    for start in range(0, len(items), SLICE):
+        part = items[start : start + SLICE]
+        before = [None] * len(part) if old_values is None else old_values([key for key, _ in part])
+        changed: dict[bytes, bytes | None] = {}
+        for (key, value), old in zip(part, before):
+            if value is None:
+                if old is None:
+                    continue
+                new = None
+            else:
+                encoder = encoders.get(key[:2])
+                if encoder is None:
+                    raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}")
+                new = encoder(value)
+                if new == old:
+                    continue
+            changed[key] = new
+            values.append((key, new, old))
+        feed(changed.keys(), changed.values())
+        fresh.update(changed)
+        yield
+    if len(values) != len(items):
+        changes = {key: changes[key] for key in fresh}
+    return Draft(height, values, fresh, changes)
 
 
 class BlockParts(TypedDict):
@@ -69,7 +134,7 @@ class Staged:
         if key[-VERSION_SIZE:] == self._suffix:
             tree = self.prepared.tree
             if key[:1] == NODE:
-                return tree.records.get(key[:-VERSION_SIZE])
+                return tree.records.get(key)
             if key[:1] == ROOT:
                 return pack_ref(tree.ref)
         return self._suffix if key == LATEST_VERSION else None

@@ -20,11 +20,10 @@ good: the ledger refuses everything further and the process has to end.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from hashlib import blake2b
-from typing import Final, Unpack
+from functools import cached_property, partial
+from typing import Unpack
 
 from ledger.backend import (
     DEFAULT_CACHE_BYTES,
@@ -44,9 +43,11 @@ from ledger.meta import BASE_KEY, GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Me
 from ledger.moments import Latest, Moment, Past, Stored
 from ledger.options import DEFAULT_OPTIONS, Options
 from ledger.restore import under_way, wipe
-from ledger.staging import Ahead, BlockParts, Encoded, Prepared, Staged
+from ledger.staging import Ahead, BlockParts, Draft, Encoded, Feed, Prepared, Staged, draft_in_steps
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
+from ledger.tree_builder import TreeBase, Wanted
+from ledger.tree_update import Entries, enter
 from ledger.validator_sets import ValidatorSets
 from ledger.versions import Versions
 from qenex.block import Header, Validator, header_hash
@@ -55,19 +56,11 @@ from qenex.errors import (
     DataFolderCorrupt,
     DataFolderForeign,
     InvalidGenesis,
-    MalformedBytes,
     NotFound,
     Pruned,
     WrongGenesis,
 )
-from qenex.hashing import HASH_SIZE
 from qenex.proof import TreeProof, tree_path
-
-SLICE: Final = 1_000
-"""Changed values encoded in one step of `prepare_in_steps`: about 3 ms."""
-
-_path_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tkey").copy
-_value_state = blake2b(digest_size=HASH_SIZE, person=b"qx.value").copy
 
 
 class Ledger:
@@ -348,50 +341,45 @@ class Ledger:
         self, height: int, changes: Mapping[bytes, Value | None]
     ) -> Generator[None, None, Prepared]:
         """`prepare` in slices of a few milliseconds; the generator returns the Prepared."""
+        return self._prepare(height, self._base_of(height), changes)
+
+    def _base_of(self, height: int) -> int:
         if not self.initialised or height != self._meta.height + 1:
             raise ValueError(f"height {height} does not follow {self._meta.height}")
-        return self._prepare(height, self._meta.height, changes)
+        return self._meta.height
 
     def _prepare(
         self, height: int, base: int | None, changes: Mapping[bytes, Value | None]
     ) -> Generator[None, None, Prepared]:
-        # The hot part of a commit: 2 us a value (the bodies of `tree_path` and `value_hash` stand here, calls cost 0.1).
-        encoders = self._encoders
-        items = list(changes.items())
-        values: list[tuple[bytes, bytes | None, bytes | None]] = []
-        leaves, fresh = dict[bytes, bytes | None](), dict[bytes, bytes | None]()
-        new: bytes | None
-        for start in range(0, len(items), SLICE):
-            part = items[start : start + SLICE]
-            keys = [key for key, _ in part]
-            old_values = [None] * len(part) if base is None else self._encoded.old_values(keys)
-            for (key, value), old in zip(part, old_values):
-                path = _path_state()
-                path.update(key)
-                if value is None:
-                    if old is None:
-                        continue
-                    new = None
-                    leaves[path.digest()] = None
-                else:
-                    encoder = encoders.get(key[:2])
-                    if encoder is None:
-                        raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}")
-                    new = encoder(value)
-                    if new == old:
-                        continue
-                    digest = _value_state()
-                    digest.update(new)
-                    leaves[path.digest()] = digest.digest()
-                values.append((key, new, old))
-                fresh[key] = new
-            yield
-        if len(leaves) != len(values):
+        entries: Entries = {}
+        draft = yield from self._draft(height, base, changes, partial(enter, entries))
+        if len(entries) != len(draft.values):
             raise ValueError("two state keys have one path")
-        if len(values) != len(items):
-            changes = {key: changes[key] for key in fresh}
-        tree = yield from self._tree.update_in_steps(height, base, leaves)
-        return Prepared(height, values, fresh, changes, tree)
+        return draft.prepared((yield from self._tree.update_in_steps(height, base, entries)))
+
+    # The same with the tree computed elsewhere: what it stands on, the values, the nodes it needs, what it became.
+
+    def tree_base(self, height: int) -> TreeBase:
+        """What the tree of `height`, the next height, is to be computed from. Raises ValueError for another height."""
+        base = self._base_of(height)
+        return TreeBase(height, base, self._tree.base(base))
+
+    def draft_in_steps(
+        self, height: int, changes: Mapping[bytes, Value | None], feed: Feed
+    ) -> Generator[None, None, Draft]:
+        """`prepare_in_steps` without the tree: `feed` gets each slice's keys and new encoded values. Raises as `prepare`."""
+        return self._draft(height, self._base_of(height), changes, feed)
+
+    def tree_nodes(self, wanted: Iterable[Wanted]) -> list[bytes]:
+        """Nodes of the newest version as an update has them in memory. Raises StorageFault."""
+        return [self._tree.load(*node) for node in wanted]
+
+    def _draft(
+        self, height: int, base: int | None, changes: Mapping[bytes, Value | None], feed: Feed
+    ) -> Generator[None, None, Draft]:
+        return draft_in_steps(
+            height, changes, None if base is None else self._encoded.old_values, self._encoders, feed
+        )
 
     def commit(self, prepared: Prepared, **block: Unpack[BlockParts]) -> None:
         """Write a block durably and make it the newest. After a StorageFault nothing in memory has moved.

@@ -5,9 +5,9 @@ nodes into the block's batch and `committed` moves them into the caches. Nodes a
 never changed: a new version writes new nodes beside the old ones and lists those it
 made obsolete, so that pruning reads one list per version and touches nothing else.
 
-Of the version written last, inner nodes down to depth `PINNED_DEPTH` stay in memory
-(at most 70,000 of about 0.8 KB), and of the rest the more recently written, up to
-`cache_bytes`. Readers of any version go to the store.
+Nodes of the version written last stay in memory (`ledger.tree_cache`). Readers of any
+version go to the store. An update may also be computed by another process
+(`ledger.tree_builder`): then its nodes stay in memory there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import NamedTuple
 import msgpack
 
 from ledger.backends.base import Batch, Reader, StorageFault
-from ledger.keys import CHUNK, ROOT, STALE, TREE_HORIZON, VERSION_SIZE, chunk_key, prefix_end, version_key
+from ledger.helpers import run_steps
+from ledger.keys import ROOT, STALE, TREE_HORIZON, VERSION_SIZE, chunk_key, prefix_end, version_key
+from ledger.tree_cache import DEFAULT_CACHE_BYTES, NodeCache
 from ledger.tree_nodes import (
     COUNTS,
     EMPTY_REF,
@@ -37,16 +39,11 @@ from ledger.tree_nodes import (
     unpack_ref,
 )
 from ledger.tree_nodes import bundle_hash as _bundle_hash
-from ledger.tree_update import Changes, Find, TreeUpdate, Updater
+from ledger.tree_update import Changes, Entries, TreeUpdate, Updater, entries_of
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import Terminal, TreeProof, hash_tree_leaf, hash_tree_node, nibble
 
-PINNED_DEPTH = 4
-DEFAULT_CACHE_BYTES = 192 << 20
-"""For nodes in memory besides the pinned ones (about 60 MiB at most)."""
-ENTRY_OVERHEAD = 200
-"""Bytes of memory for a cached node besides its record: key, object headers, dict slot."""
 PROGRESS_NODES = 4096
 
 
@@ -57,57 +54,12 @@ class Progress(NamedTuple):
     leaves: int
 
 
-class _Cache:
-    """Nodes of exactly one version, the one written last, by stem.
-
-    Filled by the writer alone and keyed without the version, so a new version's nodes
-    replace the old ones by one `dict.update`. Only updates read it: they come from the
-    writer and say which version they build on. Beside the pinned nodes there are two
-    generations: what was not written again while the younger one filled up is dropped.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._half = max(limit_bytes // 2, 1)
-        self._bytes = 0
-        self.version: int | None = None
-        self.pinned: dict[bytes, bytes] = {}
-        self.young: dict[bytes, bytes] = {}
-        self.old: dict[bytes, bytes] = {}
-
-    def finds(self, version: int | None) -> tuple[Find, Find, Find]:
-        """Return look-ups of pinned, young and old nodes of `version`, to be tried in this order."""
-        if version != self.version:
-            nothing: dict[bytes, bytes] = {}
-            return nothing.get, nothing.get, nothing.get
-        return self.pinned.get, self.young.get, self.old.get
-
-    def advance(self, update: TreeUpdate) -> None:
-        """Follow from the update's base to its version."""
-        if update.base_version != self.version:
-            self.pinned, self.young, self.old, self._bytes = {}, {}, {}, 0
-        deep = {node: record for node, record in update.inner.items() if node[1] > PINNED_DEPTH}
-        self.pinned.update(update.inner)
-        for node in deep:
-            del self.pinned[node]
-        for records in (deep, update.bundles):
-            size = sum(map(len, records.values())) + len(records) * ENTRY_OVERHEAD
-            if self._bytes + size > self._half:
-                self.old, self.young, self._bytes = self.young, {}, 0
-            if size <= self._half:
-                self.young.update(records)
-                self._bytes += size
-            else:  # as when a chain is imported: one update larger than the cache
-                for node in records:
-                    self.old.pop(node, None)
-        self.version = update.version
-
-
 class Tree:
     """All kept versions of the tree in one store. One writer; readers in any thread."""
 
     def __init__(self, reader: Reader, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._reader = reader
-        self._cache = _Cache(cache_bytes)
+        self._cache = NodeCache(cache_bytes)
 
     # -- writing a version -----------------------------------------------------------------
 
@@ -119,37 +71,38 @@ class Tree:
         Raises NotFound or Pruned for a base that is not there, ValueError for a path
         changed twice or a version not above its base, StorageFault.
         """
-        steps = self.update_in_steps(version, base_version, changes)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # StopIteration.value is untyped
+        return run_steps(self.update_in_steps(version, base_version, entries_of(changes)))
 
     def update_in_steps(
-        self, version: int, base_version: int | None, changes: Changes
+        self, version: int, base_version: int | None, entries: Entries
     ) -> Generator[None, None, TreeUpdate]:
         """`update` in at most 17 slices of about equal length; the generator returns the TreeUpdate."""
         if base_version is not None and version <= base_version:
             raise ValueError(f"version {version} is not above its base {base_version}")
-        base = EMPTY_REF if base_version is None else self._ref(self._reader, base_version)
-        updater = Updater(version, changes, self._cache.finds(base_version), self._load)
-        yield from updater.run(base_version, base)
-        return updater.result
+        updater = Updater(version, entries, self._cache.finds(base_version), self.load)
+        yield from updater.run(base_version, self.base(base_version))
+        return updater.result()
+
+    def base(self, version: int | None) -> NodeRef:
+        """Return what an update of `version` (None: the empty tree) builds on. Raises NotFound, Pruned, StorageFault."""
+        return EMPTY_REF if version is None else self._ref(self._reader, version)
+
+    def load(self, node_stem: bytes, version: bytes, kind: int) -> bytes:
+        """Read a node that an update is about to replace, in the form it has in memory: not worth caching.
+
+        `version` and `kind` are what its parent says of it. Raises StorageFault.
+        """
+        content, below = _read_node(self._reader, node_stem, version, kind)
+        return content + below if below else content
 
     def apply(self, batch: Batch, update: TreeUpdate) -> None:
         """Put the nodes, the reference to the root and the list of stale nodes into `batch`."""
         put = batch.put
-        version = version_key(update.version)
-        for node_stem, record in update.records.items():
-            put(node_stem + version, record)
-        stale = update.stale
-        for chunk in range(0, len(stale), CHUNK):
-            put(
-                chunk_key(STALE, update.version, chunk // CHUNK),
-                msgpack.packb(stale[chunk : chunk + CHUNK]),
-            )
-        put(ROOT + version, pack_ref(update.ref))
+        for key, record in update.records.items():
+            put(key, record)
+        for number, keys in enumerate(update.stale):
+            put(chunk_key(STALE, update.version, number), keys)
+        put(ROOT + version_key(update.version), pack_ref(update.ref))
 
     def committed(self, update: TreeUpdate) -> None:
         """Move the nodes of an applied update into the cache.
@@ -304,11 +257,6 @@ class Tree:
             return unpack_ref(record)
         except ValueError as error:
             raise StorageFault(f"the root record of version {version} is damaged: {error}") from error
-
-    def _load(self, node_stem: bytes, version: bytes, kind: int) -> bytes:
-        """Read a node that an update is about to replace, in the form it has in memory: not worth caching."""
-        content, below = _read_node(self._reader, node_stem, version, kind)
-        return content + below if below else content
 
     def _read(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
         """Read a node from the store. Flipped bits are the store's checksums' business here."""

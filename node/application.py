@@ -18,10 +18,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from consensus.validators import ValidatorSet
-from ledger.staging import Prepared, Staged
+from ledger.staging import Prepared
 from ledger.state import Readable
 from ledger.store import Ledger
 from node.admission import Admission
@@ -29,9 +29,11 @@ from node.events import BlockEvents, EventsOfReceipts
 from node.evidence import EvidenceRules
 from node.late_votes import LateVotes
 from node.mempool import Limits, Mempool
+from node.outcomes import Committed, Executed, FinalizeResult, Info, Pending, Proposal, ProposalAnswer
 from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
-from node.steps import Slice, Steps, run
+from node.steps import Slice, Steps, drive, run
+from node.tree_process import TreeProcess
 from node.upgrades import PROTOCOL_VERSION, check_upgrade
 from node.validation import Expected, Rejected, VerifyAll, check_commit, check_contents, check_header
 from node.verifier import Verifier
@@ -43,9 +45,7 @@ from qenex.block import (
     Commit,
     Evidence,
     Header,
-    Receipt,
     SignedVote,
-    Validator,
     block_hash,
     commit_hash,
     encode_block,
@@ -53,18 +53,15 @@ from qenex.block import (
     validators_root,
 )
 from qenex.crypto.address import Address
-from qenex.errors import InsufficientFee, NotFound, QenexError
+from qenex.errors import InsufficientFee, NotFound, ProcessFailed, QenexError
 from qenex.hashing import list_root
-from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction, decode_transaction
 from vm.context import BlockInfo
-from vm.execution import BlockExecution, BlockResult
+from vm.execution import BlockExecution
 from vm.machine import CheckState, Machine
 
 log = logging.getLogger("qenex.application")
 
-FEE_EXCESS: Final = bytes((ModuleId.MACHINE, 1))
-"""State key of the fee market's excess: it alone may change in an empty block."""
 PRUNE_STEP: Final = 500
 """Records deleted at once: about 2 ms."""
 MAX_KEPT: Final = 4
@@ -74,80 +71,6 @@ MAX_MISSES: Final = 100
 NEARLY_FULL_PERCENT: Final = 90
 """Of gas USED or of bytes. Limits alone fill no block: they cost their sender nothing, and a hundred accounts
 with the highest gas limits would keep everybody else out."""
-
-
-class Info(NamedTuple):
-    """Where the application stands. `state_root` is that after `height`."""
-
-    chain_id: str
-    protocol_version: int
-    height: int
-    block_hash: bytes
-    state_root: bytes
-
-
-class Proposal(NamedTuple):
-    """A block this node would propose, already executed."""
-
-    block: Block
-    hash: bytes
-
-
-class ProposalAnswer(NamedTuple):
-    """Whether to prevote for a proposal; `reason` says why not."""
-
-    accepted: bool
-    reason: str = ""
-
-
-class Executed(NamedTuple):
-    """A block with everything it does."""
-
-    block: Block
-    hash: bytes
-    transactions: tuple[Transaction, ...]
-    result: BlockResult
-
-
-class FinalizeResult(NamedTuple):
-    """Outcome of a decided block. `validators` is the set that becomes active two heights later."""
-
-    receipts: Sequence[Receipt]
-    validators: tuple[Validator, ...]
-    results_root: bytes
-    state_root: bytes
-    gas_used: int
-
-
-class Committed(NamedTuple):
-    """What the observers of commits are told."""
-
-    height: int
-    hash: bytes
-    header: Header
-    round: int
-    size: int
-    result: BlockResult
-    events: BlockEvents
-    tx_ids: Sequence[bytes]
-
-    @property
-    def eventful(self) -> bool:
-        """Whether the block did anything: its root should get a header soon."""
-        result = self.result
-        return bool(
-            result.receipts
-            or result.begin_events
-            or result.end_events
-            or any(key[:2] != FEE_EXCESS for key in result.changes)
-        )
-
-
-class Pending(NamedTuple):
-    """A block between `commit_begin` and `commit_end`."""
-
-    staged: Staged
-    committed: Committed
 
 
 def _nobody(committed: Committed) -> None:
@@ -180,6 +103,8 @@ class Application(SnapshotFace):
         )  # an engine puts one here that knows what it has seen
         self.evidence = EvidenceRules(machine, ledger, lambda: (self.last_validators, self.verify_votes))
         self.on_commit: Callable[[Committed], None] = _nobody
+        self.tree_process: TreeProcess | None = None
+        """What computes trees, if not this process."""
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
         self._turns = Turns(machine)
@@ -509,6 +434,22 @@ class Application(SnapshotFace):
             prepared = yield from self.ledger.prepare_in_steps(self.ledger.height + 1, result.changes)
             self._prepared = name, prepared
         return self._prepared[1]
+
+    async def build_tree(self, name: bytes, *, burst: int = 1) -> None:
+        """`build_tree_steps`, by the tree's process where there is one. Raises StorageFault."""
+        process = self.tree_process
+        if process is not None and process.alive and (self._prepared is None or self._prepared[0] != name):
+            changes = self._kept[name].result.changes
+            try:
+                self._prepared = name, await process.prepare(self.ledger, self.ledger.height + 1, changes)
+            except ProcessFailed as error:
+                log.warning("computing a tree here", extra={"reason": error.message})
+        await drive(self.build_tree_steps(name), burst=burst)
+
+    async def finalize(self, block: Block, *, burst: int = 1) -> None:
+        """`finalize_block` on the event loop, `burst` slices at a time, the tree by its process. Raises as that."""
+        executed = await drive(self._executed_steps(block), burst=burst)
+        await self.build_tree(executed.hash, burst=burst)
 
     def commit(self, block: Block, seen_commit: Commit) -> Committed:
         """Make a finalized block durable, in one batch; then pool, check state and observers follow.

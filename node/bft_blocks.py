@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from node.application import Application, Committed, Pending, Proposal
+from node.application import Application
 from node.bft_bodies import Bodies
 from node.bft_face import Gossip
 from node.bft_options import Window
 from node.metrics import NodeMetrics
+from node.outcomes import Committed, Pending, Proposal
 from node.steps import drive
 from node.validation import Rejected
 from qenex.block import MAX_BLOCK_SIZE, Block, Commit, Evidence, block_hash
@@ -69,6 +70,7 @@ class BlockWork:
         self._turn = asyncio.Lock()
         self._verdicts: dict[bytes, bool] = {}
         self._fetching: dict[bytes, asyncio.Task[Block]] = {}
+        self._growing: dict[bytes, asyncio.Task[None]] = {}
         self._writing: asyncio.Task[None] | None = None
         self._rechecking: asyncio.Task[None] | None = None
         self.untimely = 0
@@ -169,12 +171,30 @@ class BlockWork:
             self._verdicts[name] = answer.accepted
         return self._verdicts[name]
 
-    async def prepare_tree(self, name: bytes) -> None:
-        """Compute the state root after a valid block, while it is voted on."""
+    def prepare_tree(self, name: bytes) -> None:
+        """Begin to compute the state root after a valid block, while it is voted on.
+
+        It goes on when the block is decided meanwhile, and ends with the height if another one is.
+        """
+        if name not in self._growing:
+            self._growing[name] = task = self._spawn(self._grow(name))
+            task.add_done_callback(lambda _: self._growing.pop(name, None))
+
+    async def _grow(self, name: bytes) -> None:
         async with self._turn:
             started = time.perf_counter()
-            await drive(self._application.build_tree_steps(name), burst=BURST)
+            await self._application.build_tree(name, burst=BURST)
             self._observe("tree", started)
+
+    async def _only_tree_of(self, name: bytes | None) -> None:
+        """Wait for the tree of this block, if it has been begun; give up those of others."""
+        others = [task for other, task in self._growing.items() if other != name]
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+        if name is not None and name in self._growing:
+            await asyncio.shield(self._growing[name])
 
     # -- final ---------------------------------------------------------------------------------
 
@@ -188,11 +208,12 @@ class BlockWork:
         block = await self.body(name)
         if name not in self._verdicts:
             await application.verify_block(block)
+        await self._only_tree_of(name)
         await self.written()
         async with self._turn:
             started = time.perf_counter()
             try:
-                await drive(application.finalize_block_steps(block), burst=BURST)
+                await application.finalize(block, burst=BURST)
             except Rejected as reason:
                 raise InternalError(
                     f"the decided block {name.hex()} of height {commit.height} breaks this node's rules: {reason}"
@@ -229,6 +250,7 @@ class BlockWork:
 
     async def settled(self) -> None:
         """As `written`; nor is anything else done with the application any more."""
+        await self._only_tree_of(None)
         rechecking, self._rechecking = self._rechecking, None
         if rechecking is not None:
             rechecking.cancel()

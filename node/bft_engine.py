@@ -495,7 +495,7 @@ class Engine:
         # Nobody else has it: once the log knows of the block, it has to have the block.
         self._log.keep_body(proposal.hash, block)
         self._post(events.BlockBuilt(action.height, action.round, proposal.hash))
-        await self.blocks.prepare_tree(proposal.hash)
+        self.blocks.prepare_tree(proposal.hash)
 
     async def _check(self, action: events.CheckBlock) -> None:
         name, round = action.block_hash, action.round
@@ -507,7 +507,7 @@ class Engine:
         )
         self._post(events.BlockChecked(action.height, round, name, valid, timely))
         if valid:
-            await self.blocks.prepare_tree(name)
+            self.blocks.prepare_tree(name)
 
     def _sign(self, action: events.SignProposal | events.SignVote) -> None:
         if self._signing is None:

@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from node.application import Application, Pending
+from node.application import Application
+from node.outcomes import Pending
 from node.steps import drive
 from node.sync_server import Transport
 from node.validation import Rejected, check_commit, check_contents
@@ -250,7 +251,7 @@ class BlockSync:
 
     async def _execute(self, block: Block) -> None:
         try:
-            await drive(self._application.finalize_block_steps(block))
+            await self._application.finalize(block)
         except Rejected as reason:
             raise InternalError(
                 f"block {block.header.height}, which more than 2/3 of the validators signed, breaks this node's rules: "

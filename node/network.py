@@ -17,11 +17,12 @@ from typing import Any, Final, Protocol
 
 from consensus.events import Message
 from ledger.backend import StorageFault
-from node.application import Application, Committed
+from node.application import Application
 from node.bft_face import Consensus
 from node.entrance import Entrance
 from node.gate import Gate
 from node.intake import Intake, Outcome
+from node.outcomes import Committed
 from node.tasks import watched
 from p2p import messages
 from p2p.channels import Channel

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
 from node import garbage
-from node.application import Application, Committed
+from node.application import Application
 from node.bft_blocks import Clock
 from node.bft_engine import Engine
 from node.bft_log import EventLog
@@ -37,6 +38,7 @@ from node.mempool import Limits, Mempool
 from node.metrics import NodeMetrics
 from node.modules import make_machine
 from node.network import NodeNetwork
+from node.outcomes import Committed
 from node.peers import Peers
 from node.rpc.app import AdminMethods, build_server, settings_of
 from node.rpc.peer_methods import PeerMethods
@@ -44,6 +46,7 @@ from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import NodeSync, join_by_snapshot
 from node.tasks import watched
+from node.tree_process import TreeProcess
 from node.upgrades import check_upgrade
 from node.verifier import Verifier
 from qenex import __version__
@@ -120,6 +123,7 @@ class Node:
             pool.max_transactions, pool.max_mib << 20, pool.max_pending_per_sender, pool.remembered
         )
         self.application = Application(machine, self.ledger, self.verifier, mempool=Mempool(limits))
+        self._start_tree_process()
         check_upgrade(self.ledger.committed, self.ledger.height + 1)
         self.application.on_commit = self._committed
         self.events = EventBus(self.application.read_events, self.ledger.height)
@@ -158,6 +162,12 @@ class Node:
             close()
 
         return closing
+
+    def _start_tree_process(self) -> None:
+        if self.config.database.tree_process and (os.cpu_count() or 1) > 1:
+            self.application.tree_process = process = TreeProcess(self.ledger.options.tree_cache_bytes)
+            process.start()
+            self._closing.append(process.stop)
 
     def _start_engine(self, opened: OpenedSigner | None) -> None:
         config = self.config
@@ -332,6 +342,7 @@ class Node:
     def _declare_metrics(self) -> None:
         metrics, pool, admission = self.metrics, self.application.mempool, self.application.admission
         verifier, ledger, gate = self.verifier, self.ledger, self.network.entrance.gate
+        tree = self.application.tree_process
         metrics.height.set(ledger.height)
         gate.on_wait = metrics.wait.observe
         if self.engine is not None:
@@ -345,6 +356,12 @@ class Node:
             ("mempool_dropped_total", "Evicted, expired or made impossible", lambda: admission.dropped),
             ("verifier_verified_total", "Signatures verified", lambda: verifier.verified),
             ("verifier_respawned_total", "Verifier processes that were replaced", lambda: verifier.respawned),
+            ("tree_built_total", "State trees computed by their process", lambda: tree.built if tree else 0),
+            (
+                "tree_respawned_total",
+                "Times that process was replaced",
+                lambda: tree.respawned if tree else 0,
+            ),
             ("verified_cache_hits_total", "Signatures not verified again", lambda: verifier.cache.hits),
         )
         for name, doc, read in counted:
@@ -356,6 +373,7 @@ class Node:
             ("gate_limit", "So many may be, before more is refused", lambda: gate.limit),
             ("verifier_queued", "Signatures that wait for verification", lambda: verifier.queued),
             ("verifier_workers", "Running verifier processes", lambda: verifier.alive),
+            ("tree_process", "Whether the state tree's process runs", lambda: bool(tree and tree.alive)),
             ("database_bytes", "Bytes of the store on disk", ledger.store.approximate_size),
             ("event_subscribers", "Open event subscriptions", lambda: len(self.events)),
             ("disk_free_bytes", "Free space of the home's disk", lambda: disk_free(self.config.home)),

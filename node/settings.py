@@ -113,6 +113,11 @@ class DatabaseSettings:
         low=0,
         high=1 << 32,
     )
+    tree_process: bool = setting(
+        True,
+        "compute state trees in a process of its own, where the machine has two cores or more; "
+        "off where several nodes share a machine",
+    )
     retain_blocks: int = setting(
         0, "blocks and receipts kept; 0 keeps all", unit="blocks", low=0, high=1 << 32
     )

@@ -12,10 +12,11 @@ from ledger.genesis import Genesis
 from ledger.meta import STATE_KEY
 from ledger.options import Options
 from ledger.store import Ledger
-from node.application import Application, Committed
+from node.application import Application
 from node.block_sync import BlockSync, Engine, SyncStatus
 from node.config import Config
 from node.metrics import NodeMetrics
+from node.outcomes import Committed
 from node.peers import open_identity, settings_of
 from node.snapshots import Snapshots
 from node.state_sync import StateSync

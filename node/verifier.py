@@ -16,17 +16,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgpack
 
-from node.verifier_worker import HEADER_SIZE, AnyItem, verify_item
+from node.child import Child
+from node.verifier_worker import AnyItem, verify_item
 from qenex.errors import LimitExceeded, ProcessFailed
 from qenex.hashing import hasher
 from qenex.transaction import Transaction, Transfer
@@ -47,10 +45,6 @@ MAX_DEATHS: Final = 5
 """Deaths of one worker without a single answer, after which it is not started again."""
 MAX_WORKERS: Final = 64
 DEFAULT_MAX_WORKERS: Final = 8
-
-_ROOT = str(Path(__file__).resolve().parent.parent)
-# -P keeps the current folder off the path: it might hold something else that is called `node`.
-_COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from node.verifier_worker import main; main()"
 
 _fingerprint = hasher("qx.keys")
 
@@ -138,37 +132,20 @@ class _Chunk:
 
 
 class _Worker:
-    """One process, its socket, and the chunks it has."""
+    """One process and the chunks it has."""
 
-    __slots__ = ("chunks", "deaths", "incoming", "outgoing", "process", "sock", "started")
+    __slots__ = ("child", "chunks", "deaths")
 
-    def __init__(self) -> None:
+    def __init__(
+        self, answered: Callable[[_Worker, memoryview], None], lost: Callable[[_Worker], None]
+    ) -> None:
         self.deaths = 0
-        self.started = False
-
-    def spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
-                [sys.executable, "-P", "-c", _COMMAND, _ROOT, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        ours.setblocking(False)
-        self.sock = ours
-        self.incoming = bytearray()
-        self.outgoing = bytearray()
         self.chunks: deque[_Chunk] = deque()
-        self.started = True
+        self.child = Child("verifier_worker", partial(answered, self), partial(lost, self))
 
-    def end(self) -> None:
-        self.started = False
-        self.sock.close()
-        self.process.kill()
-        self.process.wait()
+    @property
+    def started(self) -> bool:
+        return self.child.started
 
 
 class Verifier:
@@ -185,7 +162,7 @@ class Verifier:
         """`workers` None: one for each core, at most 8. With 0 everything is verified here."""
         if workers is None:
             workers = min(os.cpu_count() or 1, DEFAULT_MAX_WORKERS)
-        self._workers = [_Worker() for _ in range(min(workers, MAX_WORKERS))]
+        self._workers = [_Worker(self._answered, self._lost) for _ in range(min(workers, MAX_WORKERS))]
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
         self.cache = VerifiedCache(cache_entries)
@@ -209,8 +186,7 @@ class Verifier:
         """Start the worker processes."""
         self._loop = asyncio.get_running_loop()
         for worker in self._workers:
-            worker.spawn()
-            self._loop.add_reader(worker.sock, self._readable, worker)
+            worker.child.spawn()
 
     async def stop(self) -> None:
         """End the workers; what still waits fails with ProcessFailed."""
@@ -220,10 +196,9 @@ class Verifier:
             self._flush_timer = None
         failed = ProcessFailed("the verifier was stopped")
         for worker in running:
-            self._unwatch(worker)
+            worker.child.end()
             for chunk in worker.chunks:
                 self._fail(chunk, failed)
-            worker.end()
         for chunk in self._waiting:
             self._fail(chunk, failed)
         self._waiting.clear()
@@ -244,7 +219,7 @@ class Verifier:
 
     def pids(self) -> list[int]:
         """Process ids of the running workers."""
-        return [worker.process.pid for worker in self._workers if worker.started]
+        return [worker.child.process.pid for worker in self._workers if worker.started]
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -443,54 +418,20 @@ class Verifier:
             worker = min(free, key=lambda w: len(w.chunks))
             chunk = self._waiting.popleft()
             worker.chunks.append(chunk)
-            payload = msgpack.packb(chunk.items)
-            worker.outgoing += len(payload).to_bytes(HEADER_SIZE, "little")
-            worker.outgoing += payload
-            self._send(worker)
+            worker.child.send(msgpack.packb(chunk.items))
 
-    def _send(self, worker: _Worker) -> None:
-        assert self._loop is not None
-        try:
-            sent = worker.sock.send(worker.outgoing)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # the reader sees the end of the stream and deals with it
-        del worker.outgoing[:sent]
-        if worker.outgoing:
-            self._loop.add_writer(worker.sock, self._send, worker)
+    def _answered(self, worker: _Worker, frame: memoryview) -> None:
+        bitmap = int.from_bytes(frame, "little")
+        count = len(worker.chunks[0].items) if worker.chunks else 0
+        if len(frame) != (count + 7) // 8 or bitmap >> count:
+            self._lost(worker)  # it answers something else than it was asked
+            return
+        chunk = worker.chunks.popleft()
+        worker.deaths = 0
+        if bitmap + 1 == 1 << count:  # nearly always: all are valid
+            self._answer(chunk, [True] * count)
         else:
-            self._loop.remove_writer(worker.sock)
-
-    def _readable(self, worker: _Worker) -> None:
-        try:
-            data = worker.sock.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._lost(worker)
-            return
-        incoming = worker.incoming
-        incoming += data
-        while len(incoming) >= HEADER_SIZE:
-            end = HEADER_SIZE + int.from_bytes(incoming[:HEADER_SIZE], "little")
-            if len(incoming) < end:
-                break
-            bitmap = int.from_bytes(incoming[HEADER_SIZE:end], "little")
-            chunk = worker.chunks.popleft()
-            count = len(chunk.items)
-            if end - HEADER_SIZE != (count + 7) // 8 or bitmap >> count:
-                worker.chunks.appendleft(chunk)
-                self._lost(worker)  # it answers something else than it was asked
-                return
-            del incoming[:end]
-            worker.deaths = 0
-            if bitmap + 1 == 1 << count:  # nearly always: all are valid
-                self._answer(chunk, [True] * count)
-            else:
-                self._answer(chunk, [bool(bitmap >> index & 1) for index in range(count)])
+            self._answer(chunk, [bool(bitmap >> index & 1) for index in range(count)])
         self._dispatch()
 
     def _answer(self, chunk: _Chunk, answer: list[bool]) -> None:
@@ -524,25 +465,22 @@ class Verifier:
 
     # -- a worker that died ----------------------------------------------------------------
 
-    def _unwatch(self, worker: _Worker) -> None:
-        if self._loop is not None:
-            self._loop.remove_reader(worker.sock)
-            self._loop.remove_writer(worker.sock)
-
     def _lost(self, worker: _Worker) -> None:
-        assert self._loop is not None
-        self._unwatch(worker)
-        worker.end()
+        worker.child.end()
         worker.deaths += 1
         chunks = list(worker.chunks)
+        worker.chunks.clear()
         log.warning(
             "verifier worker ended",
-            extra={"exit_code": worker.process.returncode, "chunks": len(chunks), "deaths": worker.deaths},
+            extra={
+                "exit_code": worker.child.process.returncode,
+                "chunks": len(chunks),
+                "deaths": worker.deaths,
+            },
         )
         if worker.deaths < MAX_DEATHS:
-            worker.spawn()
+            worker.child.spawn()
             self.respawned += 1
-            self._loop.add_reader(worker.sock, self._readable, worker)
         # The first chunk was in work; what waited behind it is not to blame.
         if chunks:
             chunks[0].tries += 1

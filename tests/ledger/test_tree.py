@@ -17,7 +17,7 @@ from ledger.backends.memory import MemoryBackend
 from ledger.keys import NODE, ROOT, STALE, prefix_end, version_key
 from ledger.tree import Tree, rebuild_root
 from ledger.tree_nodes import INNER_SIZE, LEAF_SIZE, MAX_DEPTH, leaf_entry
-from ledger.tree_update import TreeUpdate
+from ledger.tree_update import TreeUpdate, entries_of
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned, QenexError
 from qenex.hashing import ZERO_HASH
 from qenex.proof import (
@@ -238,7 +238,7 @@ def test_an_update_in_steps_gives_the_same_result_and_pauses_between() -> None:
     leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(2000)}
     step(store, tree, 1, dict(leaves))
     changes = [(path, value_hash(b"new")) for path in list(leaves)[:500]]
-    steps = tree.update_in_steps(2, 1, changes)
+    steps = tree.update_in_steps(2, 1, entries_of(changes))
     pauses = 0
     while True:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from node.bft_log import EventLog
 from node.bft_options import EngineOptions, Timeouts
 from node.bft_pace import Intervals
 from node.modules import make_machine
+from node.tree_process import TreeProcess
 from node.verifier import Verifier
 from qenex.errors import DoubleSignRefused
 from tests.node.chain_helpers import CHAIN, VALIDATOR, Wallet, guard, make_genesis, open_application, until
@@ -227,3 +228,37 @@ async def test_time_only_rises_also_when_the_clock_does_not(tmp_path: Path, wall
 def test_the_chain_of_the_helpers_is_the_one_signed_for(tmp_path: Path):
     with guard(tmp_path) as signer:
         assert signer.state.chain_id == CHAIN
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_tree_begun_before_the_decision_is_not_begun_again(
+    tmp_path: Path, wallets: list[Wallet], apart: bool
+):
+    """The decision of a lone validator comes while its tree is computed: that work was lost once, a third of a transfer's cost."""
+    application = open_application(tmp_path / "data", make_genesis(wallets))
+    ledger, begun = application.ledger, []
+    name = "draft_in_steps" if apart else "prepare_in_steps"
+    whole = getattr(ledger, name)
+
+    def slowly(height: int, *arguments: Any) -> Generator[None, None, Any]:
+        begun.append(height)
+        for _ in range(100):
+            yield
+        return (yield from whole(height, *arguments))
+
+    setattr(ledger, name, slowly)
+    process = TreeProcess(1 << 20)
+    with guard(tmp_path) as signer:
+        engine = make_engine(application, signer)
+        if apart:
+            process.start()
+            application.tree_process = process
+        async with running(engine):
+            for number in range(5):
+                for wallet in wallets:
+                    await application.submit(wallet.transfer(wallets[number].address, 1))
+                await until(lambda: len(application.mempool) == 0)
+            await until(lambda: ledger.durable_height == ledger.height)
+    assert begun == list(range(1, len(begun) + 1))
+    assert len(begun) >= ledger.height >= 5
+    await process.stop()

@@ -159,7 +159,7 @@ async def test_a_worker_stopped_in_the_middle_never_counts_as_valid(verifier: Ve
 
 
 async def test_workers_that_cannot_live_give_an_error_or_an_inline_verdict(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("node.verifier._COMMAND", "import sys; sys.exit(3)")
+    monkeypatch.setattr("node.child._COMMAND", "import sys; sys.exit(3)")
     verifier = Verifier(1)
     await verifier.start()
     try:
@@ -176,7 +176,7 @@ async def test_a_worker_that_lies_about_the_length_is_not_believed(monkeypatch: 
         "import socket, sys; s = socket.socket(fileno=int(sys.argv[-1])); s.recv(9); "
         "s.sendall(b'\\x01\\x00\\x00\\x00\\xff'); s.recv(1 << 20)"
     )
-    monkeypatch.setattr("node.verifier._COMMAND", liar)
+    monkeypatch.setattr("node.child._COMMAND", liar)
     verifier = Verifier(1)
     await verifier.start()
     with contextlib.suppress(ProcessFailed):

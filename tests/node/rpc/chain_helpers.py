@@ -10,10 +10,11 @@ from defi_modules.tokens.module import Tokens
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
-from node.application import Application, Committed
+from node.application import Application
 from node.entrance import Entrance
 from node.events import EventBus
 from node.gate import Gate
+from node.outcomes import Committed
 from node.rpc.app import build_registry
 from node.rpc.dispatcher import Caller, Dispatcher
 from node.service import Identity, NodeService

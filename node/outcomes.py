@@ -1,0 +1,90 @@
+"""What the application answers an engine with: proposals, results, commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ledger.staging import Staged
+from node.events import BlockEvents
+from qenex.block import Block, Header, Receipt, Validator
+from qenex.state_keys import ModuleId
+from qenex.transaction import Transaction
+from vm.execution import BlockResult
+
+FEE_EXCESS: Final = bytes((ModuleId.MACHINE, 1))
+"""State key of the fee market's excess: it alone may change in an empty block."""
+
+
+class Info(NamedTuple):
+    """Where the application stands. `state_root` is that after `height`."""
+
+    chain_id: str
+    protocol_version: int
+    height: int
+    block_hash: bytes
+    state_root: bytes
+
+
+class Proposal(NamedTuple):
+    """A block this node would propose, already executed."""
+
+    block: Block
+    hash: bytes
+
+
+class ProposalAnswer(NamedTuple):
+    """Whether to prevote for a proposal; `reason` says why not."""
+
+    accepted: bool
+    reason: str = ""
+
+
+class Executed(NamedTuple):
+    """A block with everything it does."""
+
+    block: Block
+    hash: bytes
+    transactions: tuple[Transaction, ...]
+    result: BlockResult
+
+
+class FinalizeResult(NamedTuple):
+    """Outcome of a decided block. `validators` is the set that becomes active two heights later."""
+
+    receipts: Sequence[Receipt]
+    validators: tuple[Validator, ...]
+    results_root: bytes
+    state_root: bytes
+    gas_used: int
+
+
+class Committed(NamedTuple):
+    """What the observers of commits are told."""
+
+    height: int
+    hash: bytes
+    header: Header
+    round: int
+    size: int
+    result: BlockResult
+    events: BlockEvents
+    tx_ids: Sequence[bytes]
+
+    @property
+    def eventful(self) -> bool:
+        """Whether the block did anything: its root should get a header soon."""
+        result = self.result
+        return bool(
+            result.receipts
+            or result.begin_events
+            or result.end_events
+            or any(key[:2] != FEE_EXCESS for key in result.changes)
+        )
+
+
+class Pending(NamedTuple):
+    """A block between `commit_begin` and `commit_end`."""
+
+    staged: Staged
+    committed: Committed

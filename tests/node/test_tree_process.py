@@ -1,0 +1,216 @@
+"""Trees computed by a process: the same bytes in the store, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ledger.backend import StorageFault
+from ledger.tree_builder import Wanted
+from node.application import Application
+from node.tree_process import MAX_DEATHS, TreeProcess
+from qenex.block import Block
+from qenex.errors import ProcessFailed
+from tests.node.chain_helpers import Wallet, make_genesis, open_application, seen_commit
+
+CACHE = 1 << 20
+
+
+@pytest.fixture
+def wallets() -> list[Wallet]:
+    return [Wallet(number) for number in range(1, 41)]
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[TreeProcess]:
+    process = TreeProcess(CACHE)
+    process.start()
+    yield process
+    await process.stop()
+
+
+class Pair:
+    """The same chain twice: `apart` has its trees computed by a process, `here` by itself."""
+
+    def __init__(self, folder: Path, wallets: list[Wallet], process: TreeProcess) -> None:
+        genesis = make_genesis(wallets)
+        self.wallets = wallets
+        self.apart = open_application(folder / "apart", genesis)
+        self.here = open_application(folder / "here", genesis)
+        self.apart.tree_process = process
+
+    def propose(self) -> Block:
+        """A block of transfers, some to accounts that are new."""
+        for number, wallet in enumerate(self.wallets):
+            to = (
+                self.wallets[number - 1]
+                if number % 4
+                else Wallet(self.here.ledger.height * 100 + 5_000 + number)
+            )
+            raw = wallet.transfer(to.address, number + 1)
+            self.here.check_tx(raw)
+            self.apart.check_tx(raw)
+        block = self.here.prepare_proposal(self.here.parent_time + 10**9, seen.address).block
+        assert self.apart.process_proposal(block).accepted
+        return block
+
+    async def commit(self, block: Block) -> None:
+        self.here.finalize_block(block)
+        await self.apart.finalize(block)
+        votes = seen_commit(block)  # signatures differ from one time to the next
+        for application in (self.here, self.apart):
+            application.commit(block, votes)
+
+    async def step(self) -> None:
+        await self.commit(self.propose())
+
+    def check(self) -> None:
+        assert self.apart.ledger.tree_root == self.here.ledger.tree_root
+        assert stored(self.apart) == stored(self.here)
+        assert self.apart.ledger.check().ok
+
+
+seen = make_genesis([]).validators[0]
+
+
+def stored(application: Application) -> list[tuple[bytes, bytes]]:
+    return list(application.ledger.store.iterate(b"", b"\xff" * 40))
+
+
+@pytest.fixture
+def pair(tmp_path: Path, wallets: list[Wallet], process: TreeProcess) -> Pair:
+    return Pair(tmp_path, wallets, process)
+
+
+async def test_the_store_has_the_same_bytes(pair: Pair, process: TreeProcess):
+    for number in range(1, 9):
+        await pair.step()
+        assert process.built == number
+    pair.apart.ledger.prune(1 << 30)
+    pair.here.ledger.prune(1 << 30)
+    pair.check()
+
+
+async def test_of_two_proposals_the_decided_one_counts(pair: Pair, process: TreeProcess):
+    await pair.step()
+    first = pair.propose()
+    other = pair.here.prepare_proposal(pair.here.parent_time + 2 * 10**9, seen.address).block
+    assert pair.apart.process_proposal(other).accepted
+    await pair.apart.finalize(first)
+    await pair.commit(other)
+    assert process.built == 3
+    await pair.step()
+    pair.check()
+
+
+async def test_a_process_killed_in_the_middle_is_replaced_and_the_tree_computed_here(
+    pair: Pair, process: TreeProcess
+):
+    await pair.step()
+    block = pair.propose()
+    os.kill(process.pid, signal.SIGSTOP)
+    work = asyncio.create_task(pair.commit(block))
+    await asyncio.sleep(0.05)
+    assert not work.done()
+    os.kill(process.pid, signal.SIGKILL)
+    await work
+    assert (process.built, process.respawned) == (1, 1)
+    await pair.step()
+    await pair.step()
+    assert process.built == 3, "the new process asks for what it has not"
+    pair.check()
+
+
+async def test_a_process_that_hangs_is_not_waited_for(
+    pair: Pair, process: TreeProcess, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("node.tree_process.PATIENCE_SECONDS", 0.2)
+    await pair.step()
+    os.kill(process.pid, signal.SIGSTOP)
+    await pair.step()
+    assert (process.built, process.respawned) == (1, 1)
+    monkeypatch.setattr("node.tree_process.PATIENCE_SECONDS", 30.0)
+    await pair.step()
+    assert process.built == 2
+    pair.check()
+
+
+async def test_a_process_that_cannot_live_is_given_up(
+    tmp_path: Path, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("node.child._COMMAND", "import sys; sys.exit(3)")
+    process = TreeProcess(CACHE)
+    process.start()
+    pair = Pair(tmp_path, wallets, process)
+    for _ in range(MAX_DEATHS + 2):
+        await pair.step()
+        await asyncio.sleep(0.1)
+    assert not process.alive
+    assert (process.built, process.respawned) == (0, MAX_DEATHS - 1)
+    pair.check()
+
+
+async def test_a_node_that_the_store_cannot_read_fails_the_block_and_no_more(
+    pair: Pair, process: TreeProcess, monkeypatch: pytest.MonkeyPatch
+):
+    block = pair.propose()
+
+    def fail(wanted: Sequence[Wanted]) -> list[bytes]:
+        raise StorageFault("read failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pair.apart.ledger, "tree_nodes", fail)
+        with pytest.raises(StorageFault):
+            await pair.apart.finalize(block)
+    await pair.commit(block)
+    assert process.built == 1
+    pair.check()
+
+
+async def test_a_tree_that_nobody_wants_any_more_does_not_disturb_the_next(pair: Pair, process: TreeProcess):
+    for pause in (0.0, 0.001, 0.003, 0.01):
+        block = pair.propose()
+        work = asyncio.create_task(pair.apart.finalize(block))
+        await asyncio.sleep(pause)
+        work.cancel()
+        await asyncio.wait([work])
+        await pair.commit(block)
+    pair.check()
+
+
+@pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x01\x00\x00\x00\xc1"])
+async def test_a_process_that_answers_nonsense_is_not_believed(
+    tmp_path: Path, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch, answer: bytes
+):
+    liar = (
+        "import socket, sys; s = socket.socket(fileno=int(sys.argv[-1])); s.recv(9); "
+        f"s.sendall({answer!r}); s.recv(1 << 20)"
+    )
+    monkeypatch.setattr("node.child._COMMAND", liar)
+    process = TreeProcess(CACHE)
+    process.start()
+    pair = Pair(tmp_path, wallets, process)
+    await pair.step()
+    assert process.built == 0
+    await process.stop()
+    pair.check()
+
+
+async def test_stopping_fails_what_is_under_way(pair: Pair, process: TreeProcess):
+    block = pair.propose()
+    os.kill(process.pid, signal.SIGSTOP)
+    changes = pair.here._kept[next(iter(pair.here._kept))].result.changes
+    work = asyncio.create_task(process.prepare(pair.apart.ledger, 1, changes))
+    await asyncio.sleep(0.02)
+    await process.stop()
+    with pytest.raises(ProcessFailed):
+        await work
+    with pytest.raises(ProcessFailed):
+        await process.prepare(pair.apart.ledger, 1, changes)
+    await pair.commit(block)
+    pair.check()
