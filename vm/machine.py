@@ -25,9 +25,9 @@ from qenex.errors import (
     NotFound,
     QenexError,
 )
-from qenex.payments import TRANSFER
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import MAX_VALIDITY, Transaction, Transfer
+from qenex.transfer_form import TRANSFER
 from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
 from vm.calls import Parts, give_handles

@@ -9,7 +9,7 @@ import msgpack
 
 from qenex.block import Event, Receipt
 from qenex.codec import unpack_ext
-from qenex.payments import TRANSFER
+from qenex.transfer_form import TRANSFER
 from vm.registry import Registry
 
 _new = tuple.__new__

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from ledger.state import MISSING, Value
 from qenex.codec import pack
-from qenex.payments import COIN, SEND_HEAD, SEND_TAIL, TRANSFER, Payments, array_head
 from qenex.state_keys import ACCOUNT_RECORDS, FLAG_MODULE_ACCOUNT, Account
 from qenex.transaction import MAX_VALIDITY, Transfer
+from qenex.transfer_form import COIN, SEND_HEAD, SEND_TAIL, TRANSFER, Payments, array_head
 from qenex.types import QXC
 
 if TYPE_CHECKING:

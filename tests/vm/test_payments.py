@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qenex.crypto.address import Address
-from qenex.payments import COIN, SEND_HEAD, SEND_TAIL
 from qenex.state_keys import ACCOUNT_RECORDS, FLAG_MODULE_ACCOUNT, Account
 from qenex.transaction import (
     Fee,
@@ -21,6 +20,7 @@ from qenex.transaction import (
     decode_transaction,
     encode_body,
 )
+from qenex.transfer_form import COIN, SEND_HEAD, SEND_TAIL
 from qenex.types import MAX_AMOUNT, QXC
 from tests.vm.chain import CHAIN_ID
 from tests.vm.test_transfers import (

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from qenex.codec import decode, encode
 from qenex.crypto.address import Address
 from qenex.errors import MalformedBytes, QenexError
-from qenex.payments import COIN, SEND_HEAD, SEND_TAIL, array_head
 from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.transaction import (
     MAX_MESSAGES,
@@ -25,6 +24,7 @@ from qenex.transaction import (
     decode_transaction,
     encode_body,
 )
+from qenex.transfer_form import COIN, SEND_HEAD, SEND_TAIL, array_head
 
 ALICE, BOB, CAROL = Address(b"a" * 32), Address(b"b" * 32), Address(b"c" * 32)
 LIKE_A_HEAD: Final = Address(b"\x00" + SEND_HEAD + bytes(17))
@@ -113,20 +113,18 @@ def agrees(raw: bytes) -> bool:
     return reads_alike(raw)
 
 
-@given(st.lists(payments, min_size=4, max_size=40))
+@given(st.lists(payments, min_size=2, max_size=40))
 def test_payments_are_read_at_once_also_to_addresses_that_look_like_what_stands_between_them(
     messages: list[Message],
 ) -> None:
     assert reads_alike(raw_of(messages))
 
 
-def test_a_signer_who_looks_like_a_message_is_left_to_the_general_way() -> None:
-    raw = raw_of([send(BOB, 5)] * 9, signers=[Signer(LIKE_A_HEAD, 7, None, None)])
-    assert _read_transfer(raw) is None
-    assert len(decode_transaction(raw).messages) == 9
+def test_a_signer_may_look_like_a_message() -> None:
+    assert reads_alike(raw_of([send(BOB, 5)] * 9, signers=[Signer(LIKE_A_HEAD, 7, None, None)]))
 
 
-@given(st.lists(payments, min_size=3, max_size=20), st.lists(others, max_size=2), changes, st.data())
+@given(st.lists(payments, min_size=1, max_size=20), st.lists(others, max_size=2), changes, st.data())
 @example([send(BOB, 5)] * 20, [], {"fee": Fee(2**128 - 1, 2**64 - 1, 2**100)}, None)
 def test_with_anything_else_they_are_read_as_in_general(
     messages: list[Any], strange: list[Any], change: dict[str, Any], data: st.DataObject | None
@@ -138,7 +136,7 @@ def test_with_anything_else_they_are_read_as_in_general(
 
 
 @settings(max_examples=300)
-@given(st.lists(payments, min_size=4, max_size=6), st.data())
+@given(st.lists(payments, min_size=2, max_size=6), st.data())
 def test_no_other_bytes_pass_for_payments(messages: list[Any], data: st.DataObject) -> None:
     raw = bytearray(raw_of(messages))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -152,7 +150,7 @@ def test_no_other_bytes_pass_for_payments(messages: list[Any], data: st.DataObje
     agrees(bytes(raw))
 
 
-@pytest.mark.parametrize("number", [4, 15, 16, 17, 100, MAX_MESSAGES])
+@pytest.mark.parametrize("number", [2, 3, 4, 15, 16, 17, 100, MAX_MESSAGES])
 def test_any_number_up_to_the_most(number: int) -> None:
     messages = [send(bytes((n,)) * 32, 1 + 1_000 * n) for n in range(number)]
     assert reads_alike(raw_of(messages))
