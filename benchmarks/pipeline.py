@@ -264,11 +264,11 @@ class Chain:
             self.tree_process.start()
         self.engine_task = asyncio.create_task(self.engine.run())
 
-    def transfers(self, count: int, sequence: int, first: bool, seed: int) -> list[bytes]:
-        """`count` signed transactions of accounts 0.. with transfers to random others, all with this sequence."""
+    def transfers(self, count: int, sequence: int, first: bool, seed: int, start: int = 0) -> list[bytes]:
+        """`count` signed transactions of accounts from `start` on, with transfers to random others, all with this sequence."""
         pick, kind, sign = random.Random(seed), self.kind, self.scheme.sign
         raws = []
-        for number in range(count):
+        for number in range(start, start + count):
             key = self.keys[number] if first else None
             signer = Signer(self.addresses[number], sequence, key, None)
             to = [self.recipient(pick) for _ in range(1 if first else kind.messages)]

@@ -6,10 +6,12 @@ For each number of accounts, each part in a process of its own, so that peaks of
   transactions that would have made the state, so that `--check` (the whole check of `qenex node check`) finds nothing
 * start: open the store and stand on it
 * run: signed Ed25519 transfers as in `benchmarks.pipeline`, from senders that have never been read since, to accounts
-  drawn from all; the verification limit is measured right before and right after
+  drawn from all, so nearly every read is cold; first as many by other senders, reported as `first`, in which LevelDB opens
+  and maps its tables; the verification limit is measured right before and right after the others
 * snapshot and restore: made from the store, and a new store from it
 
-Bytes are of files, memory is in MiB: `peak` resident (with the database's mapped files), `anonymous` and `pss` at the end.
+Bytes are of files, memory is in MiB: `peak` resident at most, files that the database maps included; at the end `anonymous`
+(the process's own) and `mapped` (of files, which the system takes back when it needs them).
 With `--validators 4 40 150`: what a height costs by their number, see `benchmarks.validators`.
 """
 
@@ -20,7 +22,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -65,12 +66,17 @@ def address_of_number(number: int) -> Address:
     return Address(blake2b(number.to_bytes(8, "big"), digest_size=32, person=b"benchmark").digest())
 
 
+def senders_of(accounts: int, transactions: int) -> int:
+    """How many accounts send what is measured; as many others go before them. All of them have keys."""
+    return min(SENDERS, accounts // 2, transactions)
+
+
 class Populated(Chain):
     """The pipeline's chain on a store that `populate` made."""
 
-    def __init__(self, folder: Path, accounts: int, senders: int, workers: int) -> None:
+    def __init__(self, folder: Path, accounts: int, keyed: int, workers: int) -> None:
         self.count = accounts
-        super().__init__(folder, senders, workers)
+        super().__init__(folder, keyed, workers)
 
     def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
         """Open what is there."""
@@ -85,6 +91,14 @@ class Populated(Chain):
         """Any account."""
         number = pick.randrange(self.count)
         return self.addresses[number] if number < len(self.addresses) else address_of_number(number)
+
+    def signed(self, start: int, senders: int, transactions: int) -> list[bytes]:
+        """So many transfers of the accounts from `start` on, in turns."""
+        record = self.ledger.view().get(account_state_key(self.addresses[start])) or EMPTY_ACCOUNT
+        first = record.sequence  # more than 0: run again
+        turns = range(first, first + -(-transactions // senders))
+        raws = [raw for n in turns for raw in self.transfers(senders, n, False, start + n, start)]
+        return raws[:transactions]
 
 
 class Population(Chain):
@@ -135,7 +149,7 @@ def buckets(folder: Path, accounts: int, senders: list[Address]) -> Iterator[lis
 def populate(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
     """Make the chain; compacted, as it would be after some days."""
     start = time.perf_counter()
-    chain = Population(folder / "chain", min(SENDERS, accounts, transactions), 0)
+    chain = Population(folder / "chain", 2 * senders_of(accounts, transactions), 0)
     keys = dict(zip(chain.addresses, chain.keys, strict=True))
     for addresses in buckets(folder, accounts, chain.addresses):
         chain.block(addresses, keys)
@@ -167,38 +181,46 @@ def transfer(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
 
 async def _transfer(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
     cores = os.cpu_count() or 1
-    senders = min(SENDERS, accounts, transactions)
-    chain = Populated(folder / "chain", accounts, senders, cores)
+    senders = senders_of(accounts, transactions)
+    chain = Populated(folder / "chain", accounts, 2 * senders, cores)
     report: dict[str, Any] = {
         "start_seconds": round(chain.start_seconds, 3),
         "start_cpu_seconds": round(chain.start_cpu_seconds, 3),
-        "start_pss_mib": memory()["pss_mib"],
+        "start_anonymous_mib": memory()["anonymous_mib"],
     }
     await chain.start()
-    rounds = -(-transactions // senders)
-    record = chain.ledger.view().get(account_state_key(chain.addresses[0])) or EMPTY_ACCOUNT
-    first = record.sequence  # more than 0: run again
-    turns = range(first, first + rounds)
-    raws = [raw for n in turns for raw in chain.transfers(senders, n, False, n)][:transactions]
+    first, raws = chain.signed(0, senders, senders), chain.signed(senders, senders, transactions)
     garbage.settle()
     pages.collapse(5.0)
-    height, before, cpu = chain.ledger.height, verification_limit(cores), time.process_time()
-    seconds = await chain.run(raws)
-    cpu = time.process_time() - cpu
+    report["first"] = await passed(chain, first)
+    height, before = chain.ledger.height, verification_limit(cores)
+    figures = await passed(chain, raws)
     limit = (before + verification_limit(cores)) / 2
     report |= {
-        "transactions": len(raws),
+        **figures,
         "blocks": chain.ledger.height - height,
         "failed": chain.failed,
-        "transactions_per_second": round(len(raws) / seconds, 1),
         "verifications_per_second": round(limit, 1),
-        "ratio": round(len(raws) / seconds / limit, 4),
-        "node_cpu_us": round(cpu / len(raws) * 1e6, 2),
+        "ratio": round(figures["transactions_per_second"] / limit, 4),
         "database_mib": size_of(folder / "chain"),
         **memory(),
+        "tree_process_mib": chain.tree_process and memory(str(chain.tree_process.pid))["anonymous_mib"],
     }
     await chain.stop()
     return report
+
+
+async def passed(chain: Chain, raws: list[bytes]) -> dict[str, Any]:
+    """What it took to push these through."""
+    cpu, tree_cpu = time.process_time(), chain.tree_cpu()
+    seconds = await chain.run(raws)
+    cpu, tree_cpu = time.process_time() - cpu, chain.tree_cpu() - tree_cpu
+    return {
+        "transactions": len(raws),
+        "transactions_per_second": round(len(raws) / seconds, 1),
+        "node_cpu_us": round(cpu / len(raws) * 1e6, 2),
+        "tree_cpu_us": round(tree_cpu / len(raws) * 1e6, 2),
+    }
 
 
 def snapshot(folder: Path, accounts: int, transactions: int) -> dict[str, Any]:
@@ -271,17 +293,14 @@ def size_of(folder: Path) -> float:
     return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20, 1)
 
 
-def memory() -> dict[str, float]:
-    """Of this process, in MiB: the greatest resident size, and what it holds now."""
-    found: dict[str, float] = {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    for place, names in (
-        ("/proc/self/status", {"RssAnon": "anonymous_mib"}),
-        ("/proc/self/smaps_rollup", {"Pss": "pss_mib"}),
-    ):
-        for line in Path(place).read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name in names:
-                found[names[name]] = int(rest.split()[0]) // 1024
+def memory(process: str = "self") -> dict[str, float]:
+    """Of a process, in MiB: the greatest resident size, and what it holds now of its own and of files."""
+    found: dict[str, float] = {}
+    names = {"VmHWM": "peak_mib", "RssAnon": "anonymous_mib", "RssFile": "mapped_mib"}
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in names:
+            found[names[name]] = int(rest.split()[0]) // 1024
     return found
 
 
@@ -294,6 +313,32 @@ def measure(folder: Path, accounts: int, transactions: int, parts: list[str]) ->
         command += ["--accounts", str(accounts), "--transactions", str(transactions)]
         report[part] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return report
+
+
+COLUMNS: Final = (
+    ("populated in, s", "populate", "seconds"),
+    ("database, MiB", "populate", "database_mib"),
+    ("start, s", "run", "start_seconds"),
+    ("transfers/s", "run", "transactions_per_second"),
+    ("ratio to the limit", "run", "ratio"),
+    ("node CPU, us", "run", "node_cpu_us"),
+    ("tree process, us", "run", "tree_cpu_us"),
+    ("own memory, MiB", "run", "anonymous_mib"),
+    ("tree process, MiB", "run", "tree_process_mib"),
+    ("mapped files, MiB", "run", "mapped_mib"),
+    ("snapshot, s", "snapshot", "seconds"),
+    ("snapshot, MiB", "snapshot", "snapshot_mib"),
+    ("restore, s", "restore", "seconds"),
+)
+
+
+def table(reports: list[dict[str, Any]]) -> Iterator[str]:
+    """The curves, a row for each number of accounts."""
+    yield "| accounts | " + " | ".join(title for title, _, _ in COLUMNS) + " |"
+    yield "| --- " * (1 + len(COLUMNS)) + "|"
+    for report in reports:
+        cells = [f"{report[part][name]:,}" for _, part, name in COLUMNS]
+        yield f"| {report['accounts']:,} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -334,9 +379,8 @@ def main() -> None:
     if given.json:
         print(json.dumps(reports, indent=2))
         return
-    for report in reports:
-        for part, figures in report.items():
-            print(part, figures)
+    for line in table(reports):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -165,11 +165,14 @@ class Ahead:
         return self._stored(key)
 
     def _stored(self, key: bytes) -> bytes | None:
+        return self._cursor(key).get(key)
+
+    def _cursor(self, key: bytes) -> Cursor:
         # The first two bytes are a level of the tree, or values of one module: keys that come in order, or lie close.
         cursor = self._cursors.get(key[:2])
         if cursor is None:
             cursor = self._cursors[key[:2]] = self._store.cursor()
-        return cursor.get(key)
+        return cursor
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         return [self.get(key) for key in keys]
@@ -181,6 +184,17 @@ class Ahead:
             if key in newer:
                 return newer[key]
         return self._stored(VALUE + key)
+
+    def values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return encoded state values; `keys` ascend: in order they cost half as much."""
+        if not keys:
+            return []
+        stored = [VALUE + key for key in keys]
+        found = self._cursor(stored[0]).get_many(stored)
+        if self.pending is not None:
+            newer = self.pending.prepared.new
+            found = [newer.get(key, old) for key, old in zip(keys, found, strict=True)]
+        return found
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self._store.iterate(start, stop, reverse=reverse)
@@ -206,6 +220,13 @@ class Encoded:
         self._turn(1)
         self._young[key] = data
         return data
+
+    def read_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`read` for keys that ascend."""
+        found = self._ahead.values(keys)
+        self._turn(len(keys))
+        self._young.update(zip(keys, found, strict=True))
+        return found
 
     def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values before the next block."""

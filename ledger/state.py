@@ -7,7 +7,7 @@ checkpoint is the length of a list, and the log holds the old images that the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -101,6 +101,7 @@ class Committed:
         "_codecs",
         "_collections",
         "_get_bytes",
+        "_get_many_bytes",
         "_half",
         "_iterate_bytes",
         "_old",
@@ -115,8 +116,10 @@ class Committed:
         codecs: StateCodecs,
         *,
         capacity: int = 400_000,
+        get_many_bytes: Callable[[Sequence[bytes]], list[bytes | None]] | None = None,
     ) -> None:
         self._get_bytes = get_bytes
+        self._get_many_bytes = get_many_bytes or (lambda keys: [get_bytes(key) for key in keys])
         self._iterate_bytes = iterate_bytes
         self._codecs = codecs
         self._half = max(1, capacity // 2)
@@ -139,6 +142,16 @@ class Committed:
             value = None if data is None else codec_of(self._codecs, key).decode(data)
         self._remember(key, value)
         return value
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Read together what will be asked for soon: in key order, and apart from other work, a read from disk costs half.
+
+        Some thousand keys at a time.
+        """
+        young, old, pending = self._young, self._old, self._pending
+        missing = sorted({key for key in keys if key not in young and key not in old and key not in pending})
+        for key, data in zip(missing, self._get_many_bytes(missing), strict=True):
+            self._remember(key, None if data is None else codec_of(self._codecs, key).decode(data))
 
     def _remember(self, key: bytes, value: Value | None) -> None:
         if len(self._young) >= self._half:

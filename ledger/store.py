@@ -92,6 +92,7 @@ class Ledger:
             lambda start, stop, reverse: latest.iterate(start, stop, reverse=reverse),
             self._trusted,
             capacity=options.capacity,
+            get_many_bytes=self._encoded.read_many,
         )
         self.blocks = BlockStore(store, meta.initial_height)
         self._sets = ValidatorSets(store)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
@@ -44,6 +43,18 @@ def _nothing() -> None:
     """Default of `Admission.on_admitted`."""
 
 
+def _no_load(_keys: Iterable[bytes]) -> None:
+    """Default of `Admission.load`."""
+
+
+def _decoded(raw: bytes) -> Transaction | QenexError:
+    """A transaction, or what is wrong with its bytes."""
+    try:
+        return decode_transaction(raw)
+    except QenexError as error:
+        return error
+
+
 def _addresses(tx: Transaction) -> Sequence[Address]:
     """Of the signers; without a comprehension's frame where there is one."""
     signers = tx.signers
@@ -59,6 +70,8 @@ class Admission:
         self.verifier = verifier
         self.on_admitted: Callable[[], None] = _nothing
         """Called after admissions: the engine may have something to propose."""
+        self.load: Callable[[Iterable[bytes]], None] = _no_load
+        """Reads state values into memory, many together: those that screening and later execution will ask for."""
         self.admitted = 0
         self.refused = 0
         self.dropped = 0
@@ -94,7 +107,7 @@ class Admission:
                 tx, keys = self._screen(raw)
             except PublicKeyMissing:
                 # The sender's first transaction, which carries the key, may still be at the verifier.
-                if not await self._settled(raw):
+                if not await self._settled(decode_transaction(raw)):
                     raise
                 tx, keys = self._screen(raw)
             await self._verify_and_admit(tx, keys)
@@ -118,10 +131,10 @@ class Admission:
                 del self._first[first.address]
                 done.set_result(None)
 
-    async def _settled(self, raw: bytes) -> bool:
+    async def _settled(self, tx: Transaction) -> bool:
         """Wait for the senders' first transactions that are being verified; whether there were any."""
         waited = False
-        for signer in decode_transaction(raw).signers:
+        for signer in tx.signers:
             first = self._first.get(signer.address)
             if first is not None:
                 await asyncio.shield(first)
@@ -148,21 +161,25 @@ class Admission:
         """
         answers: list[Transaction | QenexError] = []
         group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
-        for raw in raws:
+        decoded = [_decoded(raw) for raw in raws]
+        self.load([tx.sender for tx in decoded if type(tx) is Transfer])
+        for tx in decoded:
+            if isinstance(tx, QenexError):
+                group.append(tx)
+                continue
             try:
-                group.append(self._screen(raw))
+                group.append(self._screen_decoded(tx))
                 continue
             except PublicKeyMissing:
                 # The sender's first transaction, with his key, may be among those before this one, or at the verifier.
                 answers += await self._admit_group(group, after)
                 group = []
-                with suppress(QenexError):
-                    await self._settled(raw)
+                await self._settled(tx)
             except QenexError as error:
                 group.append(error)
                 continue
             try:
-                group.append(self._screen(raw))
+                group.append(self._screen_decoded(tx))
             except QenexError as error:
                 group.append(error)
         return answers + await self._admit_group(group, after)
@@ -185,6 +202,13 @@ class Admission:
             verdicts = await self.verifier.verify_all(pairs, remember=False)
             if after is not None:
                 await asyncio.shield(after)
+            self.load(
+                [
+                    tx.recipient
+                    for (tx, _), good in zip(pairs, verdicts, strict=True)
+                    if good and type(tx) is Transfer and tx.recipient
+                ]
+            )
             return await self._admit_verified(group, iter(verdicts))
         finally:
             for address in first:
@@ -223,7 +247,9 @@ class Admission:
 
     def _screen(self, raw: bytes) -> tuple[Transaction, tuple[bytes, ...]]:
         """Everything cheap, and the keys to verify with. Takes nothing."""
-        tx = decode_transaction(raw)
+        return self._screen_decoded(decode_transaction(raw))
+
+    def _screen_decoded(self, tx: Transaction) -> tuple[Transaction, tuple[bytes, ...]]:
         mempool = self.mempool
         if type(tx) is Transfer and mempool.welcomes(tx) and not (self._dirty and self._is_dirty(tx)):
             key = self.check.key_of_transfer(tx)

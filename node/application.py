@@ -135,6 +135,7 @@ class Application(SnapshotFace):
             self.last_validators = ledger.validators_at(height)
         check = CheckState(machine, ledger.committed, self.genesis.chain_id, height + 1)
         self.admission = Admission(check, self.mempool, self.verifier)
+        self.admission.load = self.ledger.committed.load
 
     def info(self) -> Info:
         """Height, roots and versions of the last commit."""

@@ -61,6 +61,8 @@ class Cursor(Protocol):
 
     def get(self, key: bytes, /) -> bytes | None: ...
 
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]: ...
+
     def close(self) -> None: ...
 
 
@@ -69,6 +71,7 @@ class PlainCursor:
 
     def __init__(self, reader: Reader) -> None:
         self.get = reader.get
+        self.get_many = reader.get_many
 
     def close(self) -> None:
         """Nothing is held."""

@@ -136,6 +136,23 @@ class LevelCursor:
             raise _fault("read", error) from error
         return value if found == key else None
 
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        iterator = self._iterator
+        seek, valid, item = iterator.seek, iterator.valid, iterator.item
+        answers: list[bytes | None] = []
+        try:
+            for key in keys:
+                seek(key)
+                answer = None
+                if valid():
+                    found, value = item()
+                    if found == key:
+                        answer = value
+                answers.append(answer)
+        except _ERRORS as error:
+            raise _fault("read", error) from error
+        return answers
+
     def close(self) -> None:
         self._iterator.close()
 

@@ -179,6 +179,15 @@ class CommittedMachine(RuleBasedStateMachine):
         assert self.committed.get(key) == self.model.get(key)
         assert self.reads == before, "present or absent, it is remembered"
 
+    @rule(keys=st.sets(TWO_COLLECTIONS, max_size=3))
+    def load(self, keys: set[bytes]) -> None:
+        self.committed.load(keys)
+        before = self.reads
+        if len(keys) <= self.committed._half:
+            for key in keys:
+                assert self.committed.get(key) == self.model.get(key)
+            assert self.reads == before, "all of them are in memory"
+
     @rule(keys=st.tuples(ENDS, ENDS), reverse=st.booleans())
     def page(self, keys: tuple[bytes, bytes], reverse: bool) -> None:
         low, high = min(keys), max(keys)

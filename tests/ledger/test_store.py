@@ -354,6 +354,11 @@ def test_memory_too_small_for_a_block_changes_nothing_but_speed() -> None:
         else:
             ledger.advance(staged)
             following = changes_of(height + 1, accounts, count)
+            sought = sorted(following)[::2]
+            encoded = [
+                None if state.get(key) is None else CODECS[key[:2]].encode(state[key]) for key in sought
+            ]
+            assert ledger._ahead.values(sought) == encoded, "also those whose write is under way"
             assert all(ledger.committed.get(key) == state.get(key) for key in following)
             ahead = ledger.prepare(height + 1, following)
             old = {key: CODECS[key[:2]].encode(value) for key, value in state.items() if value is not None}
@@ -375,6 +380,7 @@ def test_old_values_are_those_of_the_newest_version_however_small_the_cache(
         keys = [bytes((n,)) for n in sorted(touched)]
         for key in keys[::2]:
             assert cache.read(key) == truth.get(key)
+        assert cache.read_many(keys[::3]) == [truth.get(key) for key in keys[::3]]
         assert cache.old_values(keys) == [truth.get(key) for key in keys]
         new: dict[bytes, bytes | None] = {key: None if key[0] == height else bytes((height,)) for key in keys}
         for key, value in new.items():

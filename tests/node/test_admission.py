@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,34 @@ def test_what_a_block_leaves_is_checked_again_on_the_new_state(
     assert len(application.mempool.pending(wallets[1].address)) == 2
     assert application.admission.check.sequence(wallets[0].address) == 1
     assert application.admission.check.sequence(wallets[1].address) == 2
+
+
+def test_a_batch_reads_its_senders_together_and_then_who_receives_from_valid_transfers(
+    tmp_path: Path,
+) -> None:
+    wallets = [Wallet(number) for number in range(1, 7)]
+    application = open_application(tmp_path, make_genesis(wallets))
+    for wallet in wallets:
+        application.check_tx(wallet.transfer(wallets[0].address, 1, with_key=True))
+    produce(application)
+    asked: list[set[bytes]] = []
+    load = application.admission.load
+
+    def note(keys: Iterable[bytes]) -> None:
+        found = list(keys)
+        asked.append({key[2:] for key in found})
+        load(found)
+
+    application.admission.load = note
+    good, bad = wallets[:3], wallets[3:5]
+    raws = [wallet.transfer(wallets[n + 1].address, 1) for n, wallet in enumerate(good)]
+    raws += [wallet.transfer(wallets[5].address, 1, garbage=True) for wallet in bad]
+    answers = asyncio.run(application.admission.submit_many([*raws, b"no transaction"]))
+    assert [type(answer) for answer in answers[3:]] == [InvalidSignature, InvalidSignature, MalformedBytes]
+    assert asked == [
+        {wallet.address for wallet in good + bad},
+        {wallet.address for wallet in wallets[1:4]},
+    ], "a bad signature makes the node read no more than its sender"
 
 
 class PoolAndCheckState(RuleBasedStateMachine):

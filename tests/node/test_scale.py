@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale import PARTS
+from benchmarks.scale import PARTS, table
 from benchmarks.validators import alone, simulated, validators
 from ledger.backends.leveldb import FOLDER
 
@@ -18,6 +18,11 @@ def test_every_part_on_two_thousand_accounts(tmp_path: Path) -> None:
     assert reports["populate"]["blocks"] == 1
     assert reports["run"]["transactions"] == 300
     assert reports["run"]["failed"] == 0
+    assert reports["run"]["first"]["transactions"] == 300
+    lines = list(table([{"accounts": 2_000, **reports}]))
+    assert len(lines) == 3
+    assert lines[2].startswith("| 2,000 | ")
+    assert len({line.count("|") for line in lines}) == 1
     # The accounts, that of the genesis, and a few records of the modules.
     assert 2_001 <= reports["snapshot"]["entries"] < 2_050
     assert (tmp_path / "restored" / FOLDER).is_dir()
