@@ -175,7 +175,15 @@ class Ahead:
         return cursor
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        return [self.get(key) for key in keys]
+        if not keys:
+            return []
+        pending = self.pending
+        if pending is None:
+            return self._cursor(keys[0]).get_many(keys)
+        found = [pending.find(key) for key in keys]
+        older = [key for key, record in zip(keys, found, strict=True) if record is None]
+        stored = iter(self._cursor(older[0]).get_many(older) if older else ())
+        return [next(stored) if record is None else record for record in found]
 
     def value(self, key: bytes) -> bytes | None:
         """Return an encoded state value."""

@@ -373,7 +373,7 @@ class Ledger:
 
     def tree_nodes(self, wanted: Iterable[Wanted]) -> list[bytes]:
         """Nodes of the newest version as an update has them in memory. Raises StorageFault."""
-        return [self._tree.load(*node) for node in wanted]
+        return self._tree.load_many(wanted)
 
     def _draft(
         self, height: int, base: int | None, changes: Mapping[bytes, Value | None], feed: Feed
