@@ -14,7 +14,8 @@ overlap the write with the execution of the next block instead:
 
 Between `advance` and `settle`, `committed`, `prepare` and `stage` take from memory what
 the store may not hold yet; `view`, `prove` and `blocks` answer for what is durable. One
-block may be under way at a time. If that write fails, memory is ahead of the disk for
+block may be under way at a time. `advance_values` goes before all of it, where the next
+block is to be executed while the tree of the last one is computed. If that write fails, memory is ahead of the disk for
 good: the ledger refuses everything further and the process has to end.
 """
 
@@ -79,6 +80,7 @@ class Ledger:
         self.codecs = codecs
         self.options = options
         self._meta = meta
+        self._rooted = meta  # of the last block whose tree is in memory: that one, or the one before
         self._durable = meta
         self._ahead = Ahead(store)
         self._tree = Tree(self._ahead, cache_bytes=options.tree_cache_bytes)
@@ -289,14 +291,16 @@ class Ledger:
 
     @property
     def tree_root(self) -> bytes:
-        """Root of the state tree after `height`, also right after the genesis."""
-        return self._meta.tree_root
+        """Root of the state tree after `height`, also right after the genesis. ValueError where it is not known yet."""
+        if self._rooted.height != self._meta.height:
+            raise ValueError(f"the tree of block {self._meta.height} is still being computed")
+        return self._rooted.tree_root
 
     @property
     def state_root(self) -> bytes:
         """What the next header carries: `tree_root`; before the first block the genesis hash."""
-        meta = self._meta
-        return meta.genesis_hash if meta.height < meta.initial_height else meta.tree_root
+        root = self.tree_root
+        return self.genesis_hash if self.height < self.initial_height else root
 
     @property
     def results_root(self) -> bytes:
@@ -326,7 +330,7 @@ class Ledger:
         batch.put(STATE_KEY, META_CODEC.encode(meta))
         self.store.write(batch, sync=True)
         self.initialised = True
-        self._move(Staged(prepared, batch, meta, None), durable=True)
+        self._move(Staged(prepared, batch, meta, None))
         return prepared.root
 
     def prepare(self, height: int, changes: Mapping[bytes, Value | None]) -> Prepared:
@@ -345,9 +349,9 @@ class Ledger:
         return self._prepare(height, self._base_of(height), changes)
 
     def _base_of(self, height: int) -> int:
-        if not self.initialised or height != self._meta.height + 1:
-            raise ValueError(f"height {height} does not follow {self._meta.height}")
-        return self._meta.height
+        if not self.initialised or height != self._rooted.height + 1:
+            raise ValueError(f"height {height} does not follow {self._rooted.height}")
+        return self._rooted.height
 
     def _prepare(
         self, height: int, base: int | None, changes: Mapping[bytes, Value | None]
@@ -388,10 +392,10 @@ class Ledger:
         Raises ValueError for a block that does not follow the last one.
         """
         staged = self.stage(prepared, **block)
-        if self._ahead.pending is not None:
+        if self._durable.height != self._meta.height:
             raise ValueError(f"block {self._meta.height} is still being written")
         self.store.write(staged.batch, sync=True)
-        self._move(staged, durable=True)
+        self._move(staged)
 
     def stage(self, prepared: Prepared, **block: Unpack[BlockParts]) -> Staged:
         """Put everything a block writes into one batch. Writes nothing yet.
@@ -403,19 +407,21 @@ class Ledger:
         self._check_alive()
         height = prepared.height
         header_bytes = encode(header)
-        if not height == header.height == self._meta.height + 1 == seen_commit.height:
-            raise ValueError(f"block {header.height} and state {height} do not follow {self._meta.height}")
+        base = self._rooted
+        if not height == header.height == base.height + 1 == seen_commit.height:
+            raise ValueError(f"block {header.height} and state {height} do not follow {base.height}")
+        root = base.genesis_hash if base.height < base.initial_height else base.tree_root
         if (header.parent_hash, header.state_root, header.results_root) != (
-            self.block_hash,
-            self.state_root,
-            self.results_root,
+            base.block_hash,
+            root,
+            base.results_root,
         ):
             raise ValueError(f"the header of block {height} does not stand on block {height - 1}")
         if block_hash != header_hash(header_bytes) or seen_commit.block_hash != block_hash:
             raise ValueError(f"header, hash and commit of block {height} do not belong together")
         if len(tx_ids) != len(receipts):
             raise ValueError(f"block {height} has {len(tx_ids)} transactions and {len(receipts)} receipts")
-        meta = self._meta._replace(
+        meta = base._replace(
             height=height, tree_root=prepared.root, results_root=block["results_root"], block_hash=block_hash
         )
         batch = self.store.batch()
@@ -437,15 +443,36 @@ class Ledger:
         batch.put(STATE_KEY, META_CODEC.encode(meta))
         return Staged(prepared, batch, meta, header)
 
+    def advance_values(
+        self, header: Header, block_hash: bytes, results_root: bytes, changes: Mapping[bytes, Value | None]
+    ) -> None:
+        """Move memory to a decided block whose tree is not known yet: the next may be executed on it, and no more.
+
+        `stage` and `advance` follow. Raises ValueError for a block that does not follow, or while one is being written.
+        """
+        self._check_alive()
+        if self._durable.height != self._meta.height:
+            raise ValueError(f"block {self._meta.height} is still being written")
+        if header.height != self._meta.height + 1:
+            raise ValueError(f"block {header.height} does not follow {self._meta.height}")
+        self._meta = self._meta._replace(
+            height=header.height, block_hash=block_hash, results_root=results_root
+        )
+        self.header = header
+        self.committed.apply(changes, durable=False)
+
     def advance(self, staged: Staged) -> None:
         """Move memory to a staged block before its write. See the module's text."""
         self._check_alive()
+        meta, header = staged.meta, staged.header
         if self._ahead.pending is not None:
-            raise ValueError(f"block {self._meta.height} is still being written")
-        if staged.meta.height != self._meta.height + 1:
-            raise ValueError(f"block {staged.meta.height} does not follow {self._meta.height}")
+            raise ValueError(f"block {self._rooted.height} is still being written")
+        if meta.height != self._rooted.height + 1 or header is None:
+            raise ValueError(f"block {meta.height} does not follow {self._rooted.height}")
+        if meta.height != self._meta.height:
+            self.advance_values(header, meta.block_hash, meta.results_root, staged.prepared.changes)
         self._ahead.pending = staged
-        self._move(staged, durable=False)
+        self._root(staged)
 
     def write(self, staged: Staged) -> None:
         """Write the block that `advance` moved to. May run in another thread."""
@@ -468,15 +495,18 @@ class Ledger:
         self._ahead.written()
         self.committed.settle()
 
-    def _move(self, staged: Staged, *, durable: bool) -> None:
+    def _move(self, staged: Staged) -> None:
+        """Move memory to what has been written."""
+        self._root(staged)
+        self.committed.apply(staged.prepared.changes)
+        self.header = staged.header
+        self._durable, self._moment = staged.meta, None
+        self._ahead.written()
+
+    def _root(self, staged: Staged) -> None:
         self._tree.committed(staged.prepared.tree)
         self._encoded.advance(staged.prepared.new)
-        self.committed.apply(staged.prepared.changes, durable=durable)
-        self._meta = staged.meta
-        self.header = staged.header
-        if durable:
-            self._durable, self._moment = staged.meta, None
-            self._ahead.written()
+        self._meta = self._rooted = staged.meta
 
     def _check_alive(self) -> None:
         if self._broken:

@@ -29,7 +29,17 @@ from node.events import BlockEvents, EventsOfReceipts
 from node.evidence import EvidenceRules
 from node.late_votes import LateVotes
 from node.mempool import Limits, Mempool
-from node.outcomes import Committed, Executed, FinalizeResult, Info, Pending, Proposal, ProposalAnswer
+from node.outcomes import (
+    Committed,
+    Decided,
+    Executed,
+    Filled,
+    FinalizeResult,
+    Info,
+    Pending,
+    Proposal,
+    ProposalAnswer,
+)
 from node.rotation import Turns
 from node.snapshot_face import SnapshotFace
 from node.steps import Slice, Steps, drive, run
@@ -107,6 +117,8 @@ class Application(SnapshotFace):
         """What computes trees, if not this process."""
         self._kept: dict[bytes, Executed] = {}
         self._prepared: tuple[bytes, Prepared] | None = None
+        self._decided: Executed | None = None
+        """Between `commit_values` and `commit_tree`."""
         self._turns = Turns(machine)
         self.late = LateVotes(self.genesis.chain_id)
         if ledger.initialised:
@@ -218,6 +230,24 @@ class Application(SnapshotFace):
         max_bytes: int = MAX_BLOCK_SIZE,
         enough: Callable[[], bool] = bool,
     ) -> Steps[Proposal]:
+        """A block for the next height: `fill_steps`, then `propose`."""
+        return self.propose(
+            (
+                yield from self.fill_steps(
+                    time, proposer, evidence=evidence, max_bytes=max_bytes, enough=enough
+                )
+            )
+        )
+
+    def fill_steps(
+        self,
+        time: int,
+        proposer: Address,
+        *,
+        evidence: tuple[Evidence, ...] = (),
+        max_bytes: int = MAX_BLOCK_SIZE,
+        enough: Callable[[], bool] = bool,
+    ) -> Steps[Filled]:
         """Fill a block for the next height from the pool, executing what goes in.
 
         `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions, `enough` (asked
@@ -259,13 +289,17 @@ class Application(SnapshotFace):
             misses = 0
             room -= size
             chosen.append(tx)
-        result = execution.end()
-        header = self._header(time, proposer, chosen, evidence, commit)
-        block = Block(header, tuple([tx.raw for tx in chosen]), evidence, commit)
-        executed = Executed(block, block_hash(header), tuple(chosen), result)
+        return Filled(time, proposer, evidence, commit, tuple(chosen), invalid, execution.end())
+
+    def propose(self, filled: Filled) -> Proposal:
+        """Make a proposal of what was filled for the next height, once the root of the last block is known."""
+        transactions, commit = filled.transactions, filled.commit
+        header = self._header(filled.time, filled.proposer, transactions, filled.evidence, commit)
+        block = Block(header, tuple([tx.raw for tx in transactions]), filled.evidence, commit)
+        executed = Executed(block, block_hash(header), transactions, filled.result)
         self._keep(executed)
-        if invalid:
-            self.admission.discard(invalid)
+        if filled.invalid:
+            self.admission.discard(filled.invalid)
         return Proposal(block, executed.hash)
 
     def prepare_proposal(
@@ -407,7 +441,7 @@ class Application(SnapshotFace):
 
         Raises Rejected if it was never acceptable: then more than a third of the power is at fault.
         """
-        executed = yield from self._executed_steps(block)
+        executed = yield from self.executed_steps(block)
         prepared = yield from self.build_tree_steps(executed.hash)
         result = executed.result
         return FinalizeResult(
@@ -418,7 +452,8 @@ class Application(SnapshotFace):
         """`finalize_block_steps` at once."""
         return run(self.finalize_block_steps(block))
 
-    def _executed_steps(self, block: Block) -> Steps[Executed]:
+    def executed_steps(self, block: Block) -> Steps[Executed]:
+        """A decided block with what it does, kept from its proposal or executed now. Raises Rejected."""
         name = block_hash(block.header)
         if name not in self._kept or not self._is_kept(block):
             self._kept.pop(name, None)
@@ -431,8 +466,9 @@ class Application(SnapshotFace):
         May be driven while the block is voted on; `finalize_block` takes what is there.
         """
         if self._prepared is None or self._prepared[0] != name:
-            result = self._kept[name].result
-            prepared = yield from self.ledger.prepare_in_steps(self.ledger.height + 1, result.changes)
+            executed = self._executed(name)
+            height, changes = executed.block.header.height, executed.result.changes
+            prepared = yield from self.ledger.prepare_in_steps(height, changes)
             self._prepared = name, prepared
         return self._prepared[1]
 
@@ -440,16 +476,22 @@ class Application(SnapshotFace):
         """`build_tree_steps`, by the tree's process where there is one. Raises StorageFault."""
         process = self.tree_process
         if process is not None and process.alive and (self._prepared is None or self._prepared[0] != name):
-            changes = self._kept[name].result.changes
+            executed = self._executed(name)
+            height, changes = executed.block.header.height, executed.result.changes
             try:
-                self._prepared = name, await process.prepare(self.ledger, self.ledger.height + 1, changes)
+                self._prepared = name, await process.prepare(self.ledger, height, changes)
             except ProcessFailed as error:
                 log.warning("computing a tree here", extra={"reason": error.message})
         await drive(self.build_tree_steps(name), burst=burst)
 
+    def _executed(self, name: bytes) -> Executed:
+        """A kept block, or the decided one whose tree is not known yet."""
+        decided = self._decided
+        return decided if decided is not None and decided.hash == name else self._kept[name]
+
     async def finalize(self, block: Block, *, burst: int = 1) -> None:
         """`finalize_block` on the event loop, `burst` slices at a time, the tree by its process. Raises as that."""
-        executed = await drive(self._executed_steps(block), burst=burst)
+        executed = await drive(self.executed_steps(block), burst=burst)
         await self.build_tree(executed.hash, burst=burst)
 
     def commit(self, block: Block, seen_commit: Commit) -> Committed:
@@ -470,30 +512,23 @@ class Application(SnapshotFace):
         fails, memory is ahead of the disk and the process has to end. Nobody may be told of the block, and
         no signature for the next one may leave, before the write has returned.
         """
-        name = block_hash(block.header)
-        executed, prepared = self._kept[name], run(self.build_tree_steps(name))
-        result, height = executed.result, block.header.height
+        return self.commit_tree(self.commit_values(block, seen_commit))
+
+    def commit_values(self, block: Block, seen_commit: Commit) -> Decided:
+        """As `commit_begin` where the tree is still being computed: the next block may be executed, but gets no header yet.
+
+        `commit_tree` follows. Raises KeyError for a block that was not executed.
+        """
+        name, height = block_hash(block.header), block.header.height
+        executed = self._kept[name]
+        result = executed.result
         block_bytes = encode_block(block)
-        tx_ids = [tx.tx_id for tx in executed.transactions]
-        staged = self.ledger.stage(
-            prepared,
-            block_bytes=block_bytes,
-            block_hash=name,
-            header=block.header,
-            seen_commit=seen_commit,
-            tx_ids=tx_ids,
-            receipts=result.encoded_receipts,
-            begin_events=result.begin_events,
-            end_events=result.end_events,
-            results_root=result.results_root,
-            validators=self.validators,
-            next_validators=self.next_validators,
-        )
-        self.ledger.advance(staged)
+        self.ledger.advance_values(block.header, name, result.results_root, result.changes)
         self._kept.clear()
-        self._prepared = None
+        self._decided = executed
         self.parent, self.seen_commit = block.header, seen_commit
-        self.last_validators, self.validators = self.validators, self.next_validators
+        validators, next_validators = self.validators, self.next_validators
+        self.last_validators, self.validators = validators, next_validators
         self.next_validators = result.validators
         self.admission.block_committed(
             executed.transactions, result.changes, self.ledger.committed, height + 1
@@ -501,9 +536,33 @@ class Application(SnapshotFace):
         events = BlockEvents(
             height, result.begin_events, EventsOfReceipts(result.receipts), result.end_events
         )
-        size = len(block_bytes)
-        committed = Committed(height, name, block.header, seen_commit.round, size, result, events, tx_ids)
-        return Pending(staged, committed)
+        committed = Committed(
+            height, name, block.header, seen_commit.round, len(block_bytes), result, events,
+            [tx.tx_id for tx in executed.transactions],
+        )  # fmt: skip
+        return Decided(executed, seen_commit, block_bytes, validators, next_validators, committed)
+
+    def commit_tree(self, decided: Decided) -> Pending:
+        """Stage a decided block with its tree, which is computed here if it has not been. See `commit_begin`."""
+        executed, name = decided.executed, decided.executed.hash
+        result = executed.result
+        staged = self.ledger.stage(
+            run(self.build_tree_steps(name)),
+            block_bytes=decided.block_bytes,
+            block_hash=name,
+            header=executed.block.header,
+            seen_commit=decided.seen_commit,
+            tx_ids=decided.committed.tx_ids,
+            receipts=result.encoded_receipts,
+            begin_events=result.begin_events,
+            end_events=result.end_events,
+            results_root=result.results_root,
+            validators=decided.validators,
+            next_validators=decided.next_validators,
+        )
+        self.ledger.advance(staged)
+        self._prepared = self._decided = None
+        return Pending(staged, decided.committed)
 
     def commit_end(self, pending: Pending) -> None:
         """Second half of `commit`: the block is durable, others may know. Raises UpgradeRequired before unknown rules."""

@@ -18,7 +18,7 @@ from node.bft_bodies import Bodies
 from node.bft_face import Gossip
 from node.bft_options import Window
 from node.metrics import NodeMetrics
-from node.outcomes import Committed, Pending, Proposal
+from node.outcomes import Committed, Decided, Pending, Proposal
 from node.steps import drive
 from node.validation import Rejected
 from qenex.block import MAX_BLOCK_SIZE, Block, Commit, Evidence, block_hash
@@ -68,9 +68,14 @@ class BlockWork:
         """The last block that was decided here, for peers one height behind."""
         self.last_hash = b""
         self._turn = asyncio.Lock()
+        """For who executes."""
+        self._tree_turn = asyncio.Lock()
+        """For who computes a tree: beside the next block's execution."""
         self._verdicts: dict[bytes, bool] = {}
         self._fetching: dict[bytes, asyncio.Task[Block]] = {}
         self._growing: dict[bytes, asyncio.Task[None]] = {}
+        self._rooting: asyncio.Task[None] | None = None
+        self._pending: Pending | None = None
         self._writing: asyncio.Task[None] | None = None
         self._rechecking: asyncio.Task[None] | None = None
         self.untimely = 0
@@ -120,8 +125,8 @@ class BlockWork:
         application = self._application
         async with self._turn:
             started = time.perf_counter()
-            proposal = await drive(
-                application.prepare_proposal_steps(
+            filled = await drive(
+                application.fill_steps(
                     max(self._clock(), application.parent_time + 1),
                     self._address,
                     evidence=tuple(evidence),
@@ -130,6 +135,8 @@ class BlockWork:
                 ),
                 burst=BURST,
             )
+            await self._rooted()
+            proposal = application.propose(filled)
             self._observe("propose", started)
         self.bodies.put(proposal.hash, proposal.block)
         self._verdicts[proposal.hash] = True
@@ -160,6 +167,7 @@ class BlockWork:
         if name not in self._verdicts:
             await self._application.verify_block(block)
             async with self._turn:
+                await self._rooted()
                 started = time.perf_counter()
                 answer = await drive(self._application.process_proposal_steps(block), burst=BURST)
                 self._observe("process", started)
@@ -181,20 +189,18 @@ class BlockWork:
             task.add_done_callback(lambda _: self._growing.pop(name, None))
 
     async def _grow(self, name: bytes) -> None:
-        async with self._turn:
+        async with self._tree_turn:
             started = time.perf_counter()
             await self._application.build_tree(name, burst=BURST)
             self._observe("tree", started)
 
-    async def _only_tree_of(self, name: bytes | None) -> None:
-        """Wait for the tree of this block, if it has been begun; give up those of others."""
-        others = [task for other, task in self._growing.items() if other != name]
+    async def _give_up_trees(self, keep: bytes = b"") -> None:
+        """End what computes trees, but for that of the block `keep`."""
+        others = [task for name, task in self._growing.items() if name != keep]
         for task in others:
             task.cancel()
         if others:
             await asyncio.wait(others)
-        if name is not None and name in self._growing:
-            await asyncio.shield(self._growing[name])
 
     # -- final ---------------------------------------------------------------------------------
 
@@ -208,27 +214,47 @@ class BlockWork:
         block = await self.body(name)
         if name not in self._verdicts:
             await application.verify_block(block)
-        await self._only_tree_of(name)
+        await self._give_up_trees(name)
         await self.written()
         async with self._turn:
             started = time.perf_counter()
             try:
-                await application.finalize(block, burst=BURST)
+                await drive(application.executed_steps(block), burst=BURST)
             except Rejected as reason:
                 raise InternalError(
                     f"the decided block {name.hex()} of height {commit.height} breaks this node's rules: {reason}"
                 ) from None
-            pending = application.commit_begin(block, commit)
-            self._writing = self._spawn(self._write(pending))
+            decided = application.commit_values(block, commit)
+            self._rooting = self._spawn(self._root(decided))
+            self._writing = self._spawn(self._write())
             self._observe("commit", started)
         if self._rechecking is None or self._rechecking.done():
             self._rechecking = self._spawn(self._recheck())
         self.last, self.last_hash = block, name
-        return block, pending.committed
+        return block, decided.committed
 
-    async def _write(self, pending: Pending) -> None:
+    async def _root(self, decided: Decided) -> None:
+        """Bring the tree of a decided block to its end while the next one is executed, and stage it."""
+        name = decided.executed.hash
+        if name in self._growing:
+            await asyncio.shield(self._growing[name])
+        async with self._tree_turn:
+            await self._application.build_tree(name, burst=BURST)
+            started = time.perf_counter()
+            self._pending = self._application.commit_tree(decided)
+            self._observe("stage", started)
+
+    async def _rooted(self) -> None:
+        """Wait until the root of the last block is known. Raises what its tree raised."""
+        if self._rooting is not None:
+            await asyncio.shield(self._rooting)
+
+    async def _write(self) -> None:
         """Write the block in a thread, while the next one is executed; then tell everybody."""
         application = self._application
+        await self._rooted()
+        pending, self._pending = self._pending, None
+        assert pending is not None
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, application.ledger.write, pending.staged)
@@ -250,12 +276,14 @@ class BlockWork:
 
     async def settled(self) -> None:
         """As `written`; nor is anything else done with the application any more."""
-        await self._only_tree_of(None)
         rechecking, self._rechecking = self._rechecking, None
         if rechecking is not None:
             rechecking.cancel()
             await asyncio.wait([rechecking])
-        await self.written()
+        try:
+            await self.written()
+        finally:
+            await self._give_up_trees()
 
     @property
     def writing(self) -> asyncio.Task[None] | None:

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 NAMESPACE: Final = "qenex"
-STAGES: Final = ("propose", "process", "sign", "tree", "commit", "write", "recheck")
+STAGES: Final = ("propose", "process", "sign", "tree", "commit", "stage", "write", "recheck")
 STEPS: Final = ("propose", "prevote", "precommit")
 STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LATENESS_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from ledger.staging import Staged
 from node.events import BlockEvents
-from qenex.block import Block, Header, Receipt, Validator
+from qenex.block import Block, Commit, Evidence, Header, Receipt, Validator
+from qenex.crypto.address import Address
 from qenex.state_keys import ModuleId
 from qenex.transaction import Transaction
 from vm.execution import BlockResult
@@ -81,6 +82,30 @@ class Committed(NamedTuple):
             or result.end_events
             or any(key[:2] != FEE_EXCESS for key in result.changes)
         )
+
+
+class Filled(NamedTuple):
+    """A proposal of this node's, executed, without its header: the root of the block before may not be known yet."""
+
+    time: int
+    proposer: Address
+    evidence: tuple[Evidence, ...]
+    commit: Commit | None
+    transactions: tuple[Transaction, ...]
+    invalid: Sequence[Transaction]
+    result: BlockResult
+
+
+class Decided(NamedTuple):
+    """A block between `commit_values` and `commit_tree`."""
+
+    executed: Executed
+    seen_commit: Commit
+    block_bytes: bytes
+    validators: tuple[Validator, ...]
+    """Of this height."""
+    next_validators: tuple[Validator, ...]
+    committed: Committed
 
 
 class Pending(NamedTuple):

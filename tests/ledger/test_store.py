@@ -336,6 +336,41 @@ def test_the_next_block_may_be_executed_and_prepared_while_the_last_one_is_writt
     assert Ledger.open_in(store, codecs=CODECS).tree_root == root_by_definition(8)
 
 
+def test_the_next_block_may_be_executed_before_the_tree_of_the_last_one_is_known() -> None:
+    store = MemoryBackend()
+    ledger = new_chain(store)
+    add_block(ledger)
+    for height in range(2, 9):
+        changes = changes_of(height, 40)
+        prepared = ledger.prepare(height, changes)
+        block = parts(ledger, prepared, 2)
+        header, name, results = block["header"], block["block_hash"], block["results_root"]
+        ledger.advance_values(header, name, results, changes)
+        assert (ledger.height, ledger.block_hash, ledger.results_root) == (height, name, results)
+        assert ledger.durable_height == height - 1
+        assert dict(ledger.committed.iterate(b"", END)) == expected_state(height)
+        assert dict(ledger.view().iterate(b"", END)) == expected_state(height - 1)
+        with pytest.raises(ValueError, match="still being computed"):
+            _ = ledger.state_root
+        with pytest.raises(ValueError, match="does not follow"):
+            ledger.prepare(height + 1, changes)
+        with pytest.raises(ValueError, match="still being written"):
+            ledger.advance_values(header._replace(height=height + 1), name, results, {})
+        again = ledger.prepare(height, changes)  # what it was before: values of this height are not its base
+        assert again.values == prepared.values
+        staged = ledger.stage(again, **block)
+        ledger.advance(staged)
+        assert ledger.tree_root == root_by_definition(height)
+        with pytest.raises(ValueError, match="still being written"):
+            ledger.advance_values(header._replace(height=height + 1), name, results, {})
+        ledger.write(staged)
+        ledger.settle(staged)
+        with pytest.raises(ValueError, match="does not follow"):
+            ledger.advance_values(header, name, results, changes)
+    assert ledger.check().ok
+    assert Ledger.open_in(store, codecs=CODECS).tree_root == root_by_definition(8)
+
+
 def test_memory_too_small_for_a_block_changes_nothing_but_speed() -> None:
     """Caches that a block outgrows: what is under way is then found in the block itself."""
     accounts, count = 6_000, 3_000

@@ -262,3 +262,36 @@ async def test_a_tree_begun_before_the_decision_is_not_begun_again(
     assert begun == list(range(1, len(begun) + 1))
     assert len(begun) >= ledger.height >= 5
     await process.stop()
+
+
+async def test_while_a_tree_is_computed_the_next_block_is_filled_but_neither_named_nor_signed(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    application = open_application(tmp_path / "data", make_genesis(wallets))
+    ledger, whole, filled = application.ledger, application.build_tree, application.fill_steps
+    held, heights = asyncio.Event(), []
+
+    async def slowly(name: bytes, *, burst: int = 1) -> None:
+        await held.wait()
+        await whole(name, burst=burst)
+
+    def noted(*arguments: Any, **options: Any) -> Generator[None, None, Any]:
+        result = yield from filled(*arguments, **options)
+        heights.append(ledger.height + 1)
+        return result
+
+    application.build_tree = slowly  # type: ignore[method-assign]
+    application.fill_steps = noted  # type: ignore[method-assign]
+    with guard(tmp_path) as signer:
+        engine = make_engine(application, signer)
+        async with running(engine):
+            await application.submit(wallets[0].transfer(wallets[1].address, 1))
+            await until(lambda: ledger.height == 1)
+            await application.submit(wallets[0].transfer(wallets[1].address, 2))
+            await until(lambda: heights == [1, 2])
+            await asyncio.sleep(0.05)
+            assert (ledger.height, ledger.durable_height) == (1, 0)
+            assert signer.memory.height == 1
+            held.set()
+            await until(lambda: ledger.durable_height == 2)
+    assert ledger.check().ok
