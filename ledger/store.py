@@ -38,10 +38,11 @@ from ledger.backend import (
 from ledger.blocks import BlockStore
 from ledger.check import check
 from ledger.findings import CheckReport, OnProgress
-from ledger.genesis import Genesis, hash_genesis
+from ledger.genesis import Genesis
 from ledger.helpers import closing_on_error, run_steps
 from ledger.meta import BASE_KEY, GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
 from ledger.moments import Latest, Moment, Past, Stored
+from ledger.opening import check_opening
 from ledger.options import DEFAULT_OPTIONS, Options
 from ledger.restore import under_way, wipe
 from ledger.staging import Ahead, BlockParts, Draft, Encoded, Feed, Prepared, Staged, draft_in_steps
@@ -54,7 +55,6 @@ from ledger.versions import Versions
 from qenex.block import Header, Validator, header_hash
 from qenex.codec import encode
 from qenex.errors import (
-    DataFolderCorrupt,
     DataFolderForeign,
     InvalidGenesis,
     NotFound,
@@ -212,38 +212,8 @@ class Ledger:
                 f"the genesis asked for is {genesis_hash.hex()}"
             )
         ledger = cls(store, codecs, meta, options)
-        ledger._check_opening()
+        ledger.header = check_opening(meta, store, ledger._versions, ledger._tree, ledger.blocks)
         return ledger
-
-    def _check_opening(self) -> None:
-        """Cheap signs that the records of the last block belong together."""
-        meta, store = self._meta, self.store
-        record = store.get(GENESIS_KEY)
-        if record is None or hash_genesis(record) != meta.genesis_hash:
-            raise DataFolderCorrupt("the stored genesis is missing or has another hash")
-        if meta.height < meta.initial_height - 1:
-            raise DataFolderCorrupt(f"height {meta.height} lies before the chain's first block")
-        try:
-            if self._versions.latest_version() != meta.height:
-                raise DataFolderCorrupt("the values are not those of the last block")
-            if self._tree.root(meta.height) != meta.tree_root:
-                raise DataFolderCorrupt("the state root is not that of the last block")
-            if meta.height < meta.initial_height:
-                if meta.block_hash != meta.genesis_hash or meta.results_root != meta.genesis_hash:
-                    raise DataFolderCorrupt("a chain without blocks says that it has one")
-                return
-            header_bytes = self.blocks.header_bytes(meta.height)
-            header = self.blocks.header(meta.height)
-            known = self.blocks.height_of(meta.block_hash)
-        except (NotFound, Pruned) as error:
-            raise DataFolderCorrupt(f"records of block {meta.height} are missing: {error.message}") from None
-        except StorageFault as fault:
-            raise DataFolderCorrupt(fault.message) from fault
-        if header_hash(header_bytes) != meta.block_hash or known != meta.height:
-            raise DataFolderCorrupt(f"the header of block {meta.height} has another hash")
-        if header.height != meta.height or header.chain_id != meta.chain_id:
-            raise DataFolderCorrupt(f"the header of block {meta.height} is of another block")
-        self.header = header
 
     def close(self) -> None:
         """Free the store. Views must not be used afterwards."""

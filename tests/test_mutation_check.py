@@ -68,7 +68,7 @@ SABOTAGES = [
     Sabotage("the guard signs before it remembers", "consensus/signer.py", "        write_durably(self._path, encode_state(new))\n        self.state = new\n        return signature", "        self.state = new\n        return signature", CRASHES),
     Sabotage("the guard signs again what it has signed", "consensus/signer.py", "        if place <= state.place:", "        if place < state.place:", GUARD),
     Sabotage("a restart proposes in the same round", "consensus/signer.py", "return self.state.round + (self.state.step != STEP_NONE)", "return self.state.round", CRASHES),
-    Sabotage("a chain opens whatever its last record says", "ledger/store.py", "if self._tree.root(meta.height) != meta.tree_root:", "if False:", ("tests/ledger/test_store.py",)),
+    Sabotage("a chain opens whatever its last record says", "ledger/opening.py", "if tree.root(meta.height) != meta.tree_root:", "if False:", ("tests/ledger/test_store.py",)),
 ]  # fmt: skip
 
 
