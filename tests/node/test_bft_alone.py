@@ -280,8 +280,8 @@ async def test_while_a_tree_is_computed_the_next_block_is_filled_but_neither_nam
         heights.append(ledger.height + 1)
         return result
 
-    application.build_tree = slowly  # type: ignore[method-assign]
-    application.fill_steps = noted  # type: ignore[method-assign]
+    application.build_tree = slowly  # type: ignore[method-assign]  # a process that takes its time
+    application.fill_steps = noted  # type: ignore[method-assign]  # tells when it has run
     with guard(tmp_path) as signer:
         engine = make_engine(application, signer)
         async with running(engine):
