@@ -149,7 +149,10 @@ class Committed:
         Some thousand keys at a time.
         """
         young, old, pending = self._young, self._old, self._pending
-        missing = sorted({key for key in keys if key not in young and key not in old and key not in pending})
+        missing = [key for key in keys if key not in young and key not in old and key not in pending]
+        if not missing:
+            return
+        missing = sorted(set(missing))
         for key, data in zip(missing, self._get_many_bytes(missing), strict=True):
             self._remember(key, None if data is None else codec_of(self._codecs, key).decode(data))
 
