@@ -72,8 +72,10 @@ def short_way(execution: BlockExecution) -> Callable[[Transfer], bool]:
         if sender in recipients or not closed.isdisjoint(recipients):
             return False
         messages = tx.raw[payments.start + len(SEND_HEAD) : payments.stop - len(SEND_TAIL)]
-        # An address could look like what stands between two: then they cannot be replaced at once.
-        if messages.count(COIN) != count or messages.count(_BETWEEN) != count - 1:
+        # An address could look like what stands between two: then they are not cut apart at the right places.
+        halves = messages.split(COIN)
+        pieces = COIN[1:].join(halves).split(_BETWEEN)
+        if len(halves) != count + 1 or len(pieces) != count:
             return False
         fresh: dict[bytes, Value] = {}
         after: dict[bytes, Account] = {}
@@ -95,9 +97,8 @@ def short_way(execution: BlockExecution) -> Callable[[Transfer], bool]:
         if payer_after[1] < 0 or payer_after[1] + received + paid != balance:
             return False
         event = _EVENT + sender[2:] + _BYTES_32
-        events = messages.replace(COIN, COIN[1:]).replace(_BETWEEN, event)
         head, many = _RECEIPT + tx.tx_id + _SUCCESS + pack((gas, paid))[1:], array_head(count)
-        receipts.append(b"".join((head, many, payments.coins, many, event, events)))
+        receipts.append(b"".join((head, many, payments.coins, many, event, event.join(pieces))))
         if here is MISSING:
             images[sender] = payer
         values[sender] = payer_after
