@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from ledger.keys import version_key
@@ -73,7 +72,7 @@ class TreeBuilder:
         return len(self._entries)
 
     def build(self, fetch: Fetch) -> Iterator[Mapping[bytes, bytes]]:
-        """Compute. Yields the new records by whole key, in parts; then `result` has the rest."""
+        """Compute. Yields the new records by whole key, in parts; then `result` has the rest, and not these."""
         task, entries = self._task, self._entries
         cold: dict[bytes, bytes] = {}
         asked = False
@@ -88,14 +87,12 @@ class TreeBuilder:
             return fetch(((stem, version, kind),))[0] if node is None else node
 
         updater = Updater(task.version, entries, self._cache.finds(task.base_version), load)
-        sent = 0
         for _ in updater.run(task.base_version, task.base):
             # A deletion may yet take back records of bundles that have become one.
-            if not updater.deleting and len(updater.records) - sent >= PART:
-                yield dict(islice(updater.records.items(), sent, None))
-                sent = len(updater.records)
-        if len(updater.records) > sent:
-            yield dict(islice(updater.records.items(), sent, None))
+            if not updater.deleting and len(updater.records) >= PART:
+                yield updater.take_records()
+        if updater.records:
+            yield updater.take_records()
         self.result = updater.result()
         self._candidates = [*self._candidates[1 - MAX_CANDIDATES :], self.result]
 

@@ -193,6 +193,11 @@ class Updater:
             digest, count = self._renew(record, leaves, ROOT_STEM, before, longest)
         self.ref = NodeRef(digest, count, self.version) if count else EMPTY_REF
 
+    def take_records(self) -> dict[bytes, bytes]:
+        """Hand on the records so far, between two steps of `run`; `result` will not have them."""
+        taken, self.records = self.records, {}
+        return taken
+
     def result(self) -> TreeUpdate:
         """What `run` came to, once it has ended."""
         stale = [packb(self.stale[at : at + CHUNK]) for at in range(0, len(self.stale), CHUNK)]
