@@ -138,15 +138,15 @@ def _check_base(findings: Findings, meta: Meta) -> int:
 
 
 def _check_bodies(findings: Findings, meta: Meta, base: int) -> int:
-    """Return the height of the oldest body; a snapshot has none of its own height."""
+    """Return the height of the oldest body: the next one, after a snapshot or a step back to a block whose body was pruned."""
     record = findings.get(BODIES_KEY)
     earliest = meta.initial_height if record is None else _height(record)
     restored = findings.get(BASE_KEY) is not None
-    low, high = (base + 1, max(meta.height, base + 1)) if restored else (meta.initial_height + 1, meta.height)
+    low = base + 1 if restored else meta.initial_height + 1
     if (
         earliest is None
         or (record is None and restored)
-        or (record is not None and not low <= earliest <= high)
+        or (record is not None and not low <= earliest <= meta.height + 1)
     ):
         findings.add("damaged", "meta", "the height of the oldest body is impossible")
         return meta.height

@@ -33,7 +33,7 @@ from ledger.keys import (
     chunk_key,
     version_key,
 )
-from ledger.meta import BASE_KEY, META_CODEC, STATE_KEY, read_meta
+from ledger.meta import BASE_KEY, BODIES_KEY, META_CODEC, STATE_KEY, read_meta
 from ledger.tree_nodes import COUNTS, INNER, ROOT_STEM, NodeRef, child_ref, child_stem, read_node, unpack_ref
 from ledger.validator_sets import set_key
 from ledger.versions import history_stem
@@ -132,3 +132,5 @@ def _remove_block(store: Backend, batch: Batch, blocks: BlockStore, height: int,
             raise StorageFault(f"the receipts of block {height} are damaged: {error.message}") from None
     parts = (HEADER_PART, BODY_PART, COMMIT_PART, EVENTS_PART)
     batch.delete_many([*[part_key(height, part) for part in parts], receipts_key(height), BLOCK_HASH + name])
+    if blocks.earliest > height:  # its body was pruned; that of the next block of this height will not be
+        batch.put(BODIES_KEY, version_key(height))

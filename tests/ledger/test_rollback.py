@@ -64,6 +64,28 @@ def test_no_further_back_than_old_values_are_kept() -> None:
     assert again.height == 26
 
 
+def test_what_is_decided_again_after_a_step_back_below_the_pruned_bodies_is_kept_and_pruned_like_any_other() -> None:
+    ledger = chain(30, accounts=40)
+    ledger.options = Options(history=9, retain_blocks=3)
+    while ledger.prune(1_000) == 1_000:
+        pass
+    for _ in range(7):
+        step_back(ledger.store)
+        again = Ledger.open_in(ledger.store, codecs=CODECS, options=ledger.options)
+        report = again.check()
+        assert report.ok, report.errors
+    assert (again.height, again.blocks.earliest) == (23, 24)
+    grow(again, 2)
+    assert [again.blocks.block(height).header.height for height in (24, 25)] == [24, 25]
+    assert again.check().ok
+    grow(again, 10)
+    while again.prune(1_000) == 1_000:
+        pass
+    report = again.check()
+    assert report.ok, report.errors
+    assert again.blocks.earliest == 33
+
+
 def test_never_below_the_snapshot_that_the_store_began_with(tmp_path: Path) -> None:
     copy = restored(snapshot_of(chain(12), tmp_path, 10), MemoryBackend())
     grow(copy, 2, accounts=300)
