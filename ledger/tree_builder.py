@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ledger.keys import version_key
@@ -22,6 +23,8 @@ MAX_CANDIDATES = 4
 
 PART = 500
 """Records that are handed on together: what is left to do with them goes beside what is still to compute."""
+MAX_PART = 2_000
+"""Most records handed on together, some 2 MB: who takes them does nothing else meanwhile."""
 
 Wanted = tuple[bytes, bytes, int]
 """A node: its stem, the version of its newest record (8 bytes) and its kind, both as its parent says."""
@@ -90,9 +93,8 @@ class TreeBuilder:
         for _ in updater.run(task.base_version, task.base):
             # A deletion may yet take back records of bundles that have become one.
             if not updater.deleting and len(updater.records) >= PART:
-                yield updater.take_records()
-        if updater.records:
-            yield updater.take_records()
+                yield from _parts(updater.take_records())
+        yield from _parts(updater.take_records())
         self.result = updater.result()
         self._candidates = [*self._candidates[1 - MAX_CANDIDATES :], self.result]
 
@@ -133,3 +135,10 @@ class TreeBuilder:
             if node[COUNTS + n]:
                 yield child_stem(stem, n), node[VERSION_SLICES[n]], node[COUNTS + n], at, stop
             at = stop
+
+
+def _parts(records: Mapping[bytes, bytes]) -> Iterator[Mapping[bytes, bytes]]:
+    """The records, so many at a time."""
+    left = iter(records.items())
+    while part := dict(islice(left, MAX_PART)):
+        yield part

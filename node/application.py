@@ -231,13 +231,10 @@ class Application(SnapshotFace):
         enough: Callable[[], bool] = bool,
     ) -> Steps[Proposal]:
         """A block for the next height: `fill_steps`, then `propose`."""
-        return self.propose(
-            (
-                yield from self.fill_steps(
-                    time, proposer, evidence=evidence, max_bytes=max_bytes, enough=enough
-                )
-            )
+        filled = yield from self.fill_steps(
+            time, proposer, evidence=evidence, max_bytes=max_bytes, enough=enough
         )
+        return self.propose(filled)
 
     def fill_steps(
         self,
@@ -468,8 +465,7 @@ class Application(SnapshotFace):
         if self._prepared is None or self._prepared[0] != name:
             executed = self._executed(name)
             height, changes = executed.block.header.height, executed.result.changes
-            prepared = yield from self.ledger.prepare_in_steps(height, changes)
-            self._prepared = name, prepared
+            self._prepared = name, (yield from self.ledger.prepare_in_steps(height, changes))
         return self._prepared[1]
 
     async def build_tree(self, name: bytes, *, burst: int = 1) -> None:
@@ -483,6 +479,10 @@ class Application(SnapshotFace):
             except ProcessFailed as error:
                 log.warning("computing a tree here", extra={"reason": error.message})
         await drive(self.build_tree_steps(name), burst=burst)
+
+    def holds(self, name: bytes) -> bool:
+        """Whether `build_tree` is still possible: later proposals push earlier ones out."""
+        return name in self._kept or (self._decided is not None and self._decided.hash == name)
 
     def _executed(self, name: bytes) -> Executed:
         """A kept block, or the decided one whose tree is not known yet."""
@@ -585,12 +585,12 @@ class Application(SnapshotFace):
     # -- reads -------------------------------------------------------------------------------------
 
     def query(self, name: str, args: Sequence[Any], height: int | None = None) -> Any:
-        """Answer a module's query on the state after `height` (None: the last commit).
+        """Answer a module's query on the state after `height` (None: the last durable one).
 
         Raises NotFound, Pruned, MethodNotFound, InvalidArguments or the module's error.
         """
         ledger = self.ledger
-        at = ledger.height if height is None else height
+        at = ledger.durable_height if height is None else height
         base = ledger.committed if at == ledger.height else ledger.view(at)
         time, proposer = self.genesis.time, Address(bytes(32))
         if at >= self.genesis.initial_height:

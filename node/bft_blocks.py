@@ -190,6 +190,8 @@ class BlockWork:
 
     async def _grow(self, name: bytes) -> None:
         async with self._tree_turn:
+            if not self._application.holds(name):
+                return  # it waited for so long that later rounds' proposals took its place
             started = time.perf_counter()
             await self._application.build_tree(name, burst=BURST)
             self._observe("tree", started)

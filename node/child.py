@@ -57,12 +57,16 @@ class Child:
         with theirs:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
-                [sys.executable, "-P", "-c", self._command, _ROOT, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            try:
+                self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
+                    [sys.executable, "-P", "-c", self._command, _ROOT, str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)
         self._sock = ours
         self._incoming = bytearray()

@@ -150,10 +150,14 @@ class TreeProcess:
         )
         self._fail(ProcessFailed("the tree's process ended"))
         if self._deaths < MAX_DEATHS:
-            self.respawned += 1
-            self.start()
-        else:
-            log.error("the tree's process cannot live; trees are computed in the node's own process")
+            try:
+                self.start()
+            except OSError as error:  # no memory or no descriptor left for it
+                log.error("the tree's process cannot be started", extra={"reason": str(error)})
+            else:
+                self.respawned += 1
+                return
+        log.error("the tree's process cannot live; trees are computed in the node's own process")
 
     def _fail(self, error: ProcessFailed) -> None:
         if self._job is not None and not self._job.done.done():

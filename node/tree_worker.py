@@ -20,6 +20,8 @@ from node.child_worker import Parent, work
 BEGIN, ENTER, BUILD, NODES, WANT, PART, DONE = range(7)
 WANTED_TOGETHER: Final = 256
 """Nodes asked for in one frame: 2 ms of the node's time."""
+ASKED_AHEAD: Final = 2
+"""Frames of them that wait for their answer. The node answers all that have come before it does anything else."""
 
 Frame = Sequence[Any]
 
@@ -75,10 +77,11 @@ class _Service:
 
     def _fetch(self, wanted: Sequence[Wanted]) -> list[bytes]:
         found: list[bytes] = []
-        asked = range(0, len(wanted), WANTED_TOGETHER)
-        for at in asked:
-            self._send(WANT, wanted[at : at + WANTED_TOGETHER])
-        for _ in asked:
+        asked = 0
+        while len(found) < len(wanted):
+            while asked < min(len(wanted), len(found) + ASKED_AHEAD * WANTED_TOGETHER):
+                self._send(WANT, wanted[asked : asked + WANTED_TOGETHER])
+                asked += WANTED_TOGETHER
             frame = unpack(self._parent.receive())
             while frame[0] != BEGIN and (frame[0] != NODES or frame[1] != self._number):
                 frame = unpack(self._parent.receive())

@@ -64,7 +64,9 @@ def test_no_further_back_than_old_values_are_kept() -> None:
     assert again.height == 26
 
 
-def test_what_is_decided_again_after_a_step_back_below_the_pruned_bodies_is_kept_and_pruned_like_any_other() -> None:
+def test_what_is_decided_again_after_a_step_back_below_the_pruned_bodies_is_kept_and_pruned_like_any_other() -> (
+    None
+):
     ledger = chain(30, accounts=40)
     ledger.options = Options(history=9, retain_blocks=3)
     while ledger.prune(1_000) == 1_000:

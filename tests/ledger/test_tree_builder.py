@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.backends.memory import MemoryBackend
 from ledger.tree import Tree, rebuild_root
-from ledger.tree_builder import PART, TreeBase, TreeBuilder, Wanted
+from ledger.tree_builder import MAX_PART, PART, TreeBase, TreeBuilder, Wanted
 from ledger.tree_cache import DEFAULT_CACHE_BYTES
 from ledger.tree_nodes import NodeRef
 from ledger.tree_update import TreeUpdate
@@ -132,7 +132,17 @@ def test_records_come_in_parts_unless_a_deletion_may_take_some_back() -> None:
     assert len(parts) > 4
     assert all(len(part) >= PART for part in parts[:-1])
     parts, _ = sides.built({b"key %d" % number: b"1" if number else None for number in range(10_000)})
-    assert len(parts) == 1
+    assert [len(part) for part in parts[:-1]] == [MAX_PART] * (len(parts) - 1), "all at the end"
+
+
+@pytest.mark.parametrize("first", [b"1", None])
+def test_no_part_is_so_large_that_who_takes_it_is_held_up(first: bytes | None) -> None:
+    changes: Values = {b"key %d" % number: b"1" for number in range(MAX_PART * 20)}
+    changes |= {b"key 0": first}
+    sides = Sides()
+    parts, _ = sides.built(changes)
+    assert joined(parts) == sides.local(changes).records
+    assert max(map(len, parts)) <= MAX_PART
 
 
 def test_a_node_that_nobody_has_ends_the_update_not_the_builder() -> None:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator, Sequence
+import socket
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgpack
 import pytest
 
 from ledger.backend import StorageFault
+from ledger.backends.memory import MemoryBackend
+from ledger.tree import Tree
 from ledger.tree_builder import Wanted
-from node.application import Application
+from ledger.tree_nodes import pack_ref
+from node.application import MAX_KEPT, Application
+from node.bft_alone import Alone
+from node.bft_blocks import BlockWork
+from node.bft_options import Window
+from node.child_worker import Closed, Parent
+from node.metrics import NodeMetrics
 from node.tree_process import MAX_DEATHS, TreeProcess
-from qenex.block import Block
+from node.tree_worker import ASKED_AHEAD, BEGIN, BUILD, DONE, ENTER, NODES, WANT, serve, unpack
+from qenex.block import Block, block_hash
 from qenex.errors import ProcessFailed
-from tests.node.chain_helpers import Wallet, make_genesis, open_application, seen_commit
+from qenex.proof import tree_path, value_hash
+from tests.node.chain_helpers import Wallet, make_genesis, open_application, seen_commit, until
 
 CACHE = 1 << 20
 
@@ -214,3 +230,125 @@ async def test_stopping_fails_what_is_under_way(pair: Pair, process: TreeProcess
         await process.prepare(pair.apart.ledger, 1, changes)
     await pair.commit(block)
     pair.check()
+
+
+async def test_a_process_for_which_no_descriptor_is_left_is_given_up_and_the_chain_goes_on(
+    pair: Pair, process: TreeProcess
+):
+    await pair.step()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # those that are open stay so
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: not process.alive)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await pair.step()
+    assert (process.built, process.respawned) == (1, 0)
+    pair.check()
+
+
+async def test_a_hang_with_no_descriptor_left_costs_the_process_and_not_the_block(
+    pair: Pair, process: TreeProcess, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("node.tree_process.PATIENCE_SECONDS", 0.2)
+    await pair.step()
+    block = pair.propose()
+    os.kill(process.pid, signal.SIGSTOP)
+    changes = pair.apart._kept[block_hash(block.header)].result.changes
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(ProcessFailed):
+            await process.prepare(pair.apart.ledger, 2, changes)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await pair.commit(block)
+    pair.check()
+
+
+async def test_a_proposal_that_later_rounds_pushed_out_does_not_end_the_node_when_its_tree_has_its_turn(
+    pair: Pair, process: TreeProcess
+):
+    await pair.step()
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    blocks = BlockWork(
+        pair.apart, Alone(), None, spawn, window=Window(), clock=lambda: 0, metrics=NodeMetrics()
+    )
+    os.kill(process.pid, signal.SIGSTOP)
+    first = pair.propose()
+    later = [
+        pair.here.prepare_proposal(pair.here.parent_time + number * 10**9, seen.address).block
+        for number in range(2, MAX_KEPT + 4)
+    ]
+    for block in (first, *later):
+        blocks.take(block)
+        _, valid = await blocks.check(block_hash(block.header))
+        assert valid
+        blocks.prepare_tree(block_hash(block.header))
+        await asyncio.sleep(0)
+    os.kill(process.pid, signal.SIGCONT)
+    await asyncio.wait(tasks)
+    assert [task.exception() for task in tasks] == [None] * len(tasks)
+    decided = later[0]  # nothing of it is kept
+    pair.here.finalize_block(decided)
+    votes = seen_commit(decided)
+    pair.here.commit(decided, votes)
+    await blocks.decide(votes)
+    await blocks.settled()
+    pair.check()
+
+
+class Watched(Parent):
+    """Notes how many questions are open."""
+
+    asked = answered = most = 0
+
+    def send(self, payload: bytes) -> None:
+        self.asked += unpack(payload)[0] == WANT
+        self.most = max(self.most, self.asked - self.answered)
+        super().send(payload)
+
+    def receive(self) -> bytes:
+        payload = super().receive()
+        self.answered += payload[:2] == bytes((0x93, NODES))
+        return payload
+
+
+def test_the_node_is_not_asked_for_all_nodes_of_a_level_at_once() -> None:
+    store, keys = MemoryBackend(), [b"key %d" % number for number in range(6_000)]
+    tree = Tree(store)
+    update = tree.update(1, None, {tree_path(key): value_hash(b"1") for key in keys})
+    batch = store.batch()
+    tree.apply(batch, update)
+    store.write(batch, sync=False)
+    ours, theirs = socket.socketpair()
+    watched = Watched(theirs)
+
+    def work() -> None:
+        with contextlib.suppress(Closed):
+            serve(watched)
+
+    with ours, theirs:
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        node = Parent(ours)
+        node.send((1 << 20).to_bytes(8, "little"))
+        node.send(msgpack.packb((BEGIN, 1, 2, 1, pack_ref(tree.base(1)))))
+        node.send(msgpack.packb((ENTER, 1, keys, [b"2"] * len(keys))))
+        node.send(msgpack.packb((BUILD, 1)))
+        while (frame := unpack(node.receive()))[0] != DONE:
+            if frame[0] == WANT:
+                node.send(msgpack.packb((NODES, 1, tree.load_many(frame[2]))))
+        expected = tree.update(2, 1, {tree_path(key): value_hash(b"2") for key in keys})
+        assert frame[2] == pack_ref(expected.ref)
+        ours.shutdown(socket.SHUT_RDWR)
+        worker.join()
+    assert watched.asked > 4 * ASKED_AHEAD
+    assert watched.most == ASKED_AHEAD
+    assert watched.answered == watched.asked
