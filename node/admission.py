@@ -161,9 +161,16 @@ class Admission:
         """
         answers: list[Transaction | QenexError] = []
         group: list[tuple[Transaction, tuple[bytes, ...]] | QenexError] = []
-        decoded = [_decoded(raw) for raw in raws]
+        turn = Slice()
+        decoded: list[Transaction | QenexError] = []
+        for number, raw in enumerate(raws):
+            decoded.append(_decoded(raw))
+            if number % EACH == 0 and turn.over():
+                await asyncio.sleep(0)
         self.load([tx.sender for tx in decoded if type(tx) is Transfer])
-        for tx in decoded:
+        for number, tx in enumerate(decoded):
+            if number % EACH == 0 and turn.over():
+                await asyncio.sleep(0)
             if isinstance(tx, QenexError):
                 group.append(tx)
                 continue

@@ -30,6 +30,8 @@ log = logging.getLogger("qenex.tree")
 
 MAX_DEATHS: Final = 5
 """Deaths without a single tree, after which the process is not started again."""
+BURST: Final = 8
+"""Slices of values encoded at a time, 2 ms each: the process and the next block's header wait for the last of them."""
 PATIENCE_SECONDS: Final = 30.0
 """For one tree, after which the process counts as dead."""
 
@@ -91,7 +93,7 @@ class TreeProcess:
         version, base_version, ref = job.base
         self._send(BEGIN, version, base_version, pack_ref(ref))
         try:
-            draft = await drive(ledger.draft_in_steps(height, changes, self._feed))
+            draft = await drive(ledger.draft_in_steps(height, changes, self._feed), burst=BURST)
             self._send(BUILD)
             async with asyncio.timeout(PATIENCE_SECONDS):
                 update, entered = await job.done
