@@ -216,8 +216,8 @@ class BlockWork:
         block = await self.body(name)
         if name not in self._verdicts:
             await application.verify_block(block)
+        await self.written()  # the last block's tree may be among those that grow: it is needed
         await self._give_up_trees(name)
-        await self.written()
         async with self._turn:
             started = time.perf_counter()
             try:

@@ -304,6 +304,42 @@ async def test_a_proposal_that_later_rounds_pushed_out_does_not_end_the_node_whe
     pair.check()
 
 
+async def test_a_decision_that_comes_while_the_tree_of_the_last_block_is_computed_does_not_take_that_tree_with_it(
+    pair: Pair, process: TreeProcess
+):
+    """A node that is a little late has the commit of the next height before its own tree of this one."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    blocks = BlockWork(
+        pair.apart, Alone(), None, spawn, window=Window(), clock=lambda: 0, metrics=NodeMetrics()
+    )
+    os.kill(process.pid, signal.SIGSTOP)
+    first = pair.propose()
+    blocks.take(first)
+    await blocks.check(block_hash(first.header))
+    blocks.prepare_tree(block_hash(first.header))
+    pair.here.finalize_block(first)
+    pair.here.commit(first, seen_commit(first))
+    await blocks.decide(seen_commit(first))
+    second = pair.here.prepare_proposal(pair.here.parent_time + 10**9, seen.address).block
+    pair.here.finalize_block(second)
+    pair.here.commit(second, seen_commit(second))
+    blocks.take(second)
+    deciding = asyncio.create_task(blocks.decide(seen_commit(second)))
+    await asyncio.sleep(0)
+    os.kill(process.pid, signal.SIGCONT)
+    await asyncio.wait_for(deciding, 20)
+    await blocks.settled()
+    assert not [task for task in tasks if task.cancelled()]
+    assert pair.apart.ledger.durable_height == 2
+    assert pair.apart.ledger.tree_root == pair.here.ledger.tree_root
+    assert pair.apart.ledger.check().ok
+
+
 class Watched(Parent):
     """Notes how many questions are open."""
 
