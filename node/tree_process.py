@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 
@@ -118,10 +118,11 @@ class TreeProcess:
 
     def _answered(self, payload: memoryview) -> None:
         try:
-            kind, number, *fields = unpack(payload)
-        except (ValueError, TypeError):  # it says something that is none of our answers
+            self._take(*unpack(payload))
+        except (ValueError, TypeError, LookupError):  # it says something that is none of our answers
             self._ended()
-            return
+
+    def _take(self, kind: int, number: int, *fields: Any) -> None:
         job = self._job
         if job is None or number != job.number or job.done.done():
             return  # nobody waits for it any more

@@ -199,7 +199,17 @@ async def test_a_tree_that_nobody_wants_any_more_does_not_disturb_the_next(pair:
     pair.check()
 
 
-@pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x01\x00\x00\x00\xc1"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x00",
+        b"\x01\x00\x00\x00\xc1",
+        b"\x05\x00\x00\x00\x93\x06\x01\xc4\x00",  # done, with fields that are none
+        b"\x04\x00\x00\x00\x93\x05\x01\x07",  # a part that is a number
+        b"\x04\x00\x00\x00\x93\x04\x01\x07",  # wanted: a number
+    ],
+)
 async def test_a_process_that_answers_nonsense_is_not_believed(
     tmp_path: Path, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch, answer: bytes
 ):
