@@ -235,7 +235,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     settings: dict[str, dict[str, Any]] = {
         "verifier": {"workers": arguments.workers},
         "node": {"log_level": arguments.log_level},
-        "database": {"history": 100, "tree_process": False},  # the nodes share the cores already
+        "database": {"history": 100, "tree_process": "off"},  # the nodes share the cores already
         "engine": {"min_interval_ms": arguments.min_interval},
     }
     command = [*python_node()] if arguments.command is None else arguments.command.split()

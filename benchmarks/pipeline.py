@@ -51,7 +51,7 @@ from node.bft_engine import Engine
 from node.bft_log import EventLog
 from node.mempool import Limits, Mempool
 from node.outcomes import Committed
-from node.tree_process import TreeProcess
+from node.tree_process import TreeProcess, is_wanted
 from node.verifier import Verifier
 from qenex.block import Validator
 from qenex.crypto import SCHEMES, address_of, encode_address, key_bytes
@@ -184,7 +184,7 @@ class Chain:
         kind: Kind = DEFAULT_KIND,
         block_gas: int = 5_000_000,
         *,
-        tree_apart: bool = True,
+        tree: str = "auto",
     ) -> None:
         self.kind = kind
         self.secrets: list[bytes] = []
@@ -205,7 +205,7 @@ class Chain:
         self.verifier = Verifier(workers)
         pool = Mempool(Limits(max_count=200_000, max_bytes=1 << 30))
         self.application = Application(machine, self.ledger, self.verifier, mempool=pool)
-        self.tree_process = TreeProcess(DEFAULT_CACHE_BYTES) if workers and tree_apart else None
+        self.tree_process = TreeProcess(DEFAULT_CACHE_BYTES) if workers and is_wanted(tree) else None
         self.application.tree_process = self.tree_process
         self.application.on_commit = self.committed
         self.guard = SignerGuard.create(
@@ -365,7 +365,7 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
         workers,
         kind,
         arguments.block_gas,
-        tree_apart=not arguments.tree_here,
+        tree=arguments.tree,
     )
     await chain.start()
     senders = min(arguments.accounts, arguments.transactions)
@@ -438,7 +438,12 @@ def main() -> None:
     parser.add_argument("--multi-send", action="store_true", help="transfers in one message of tokens")
     parser.add_argument("--block-gas", type=int, default=5_000_000, help="gas of a block")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes; 0: one for each core")
-    parser.add_argument("--tree-here", action="store_true", help="no process for the state tree")
+    parser.add_argument(
+        "--tree",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="a process for state trees, as the setting",
+    )
     parser.add_argument("--plain", action="store_true", help="without the part that times the stages")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -344,7 +344,7 @@ def _create_node(
     }
     if len(genesis.validators) > 1:
         settings["verifier"] = {"workers": 1}  # they share the cores of this machine
-        settings["database"]["tree_process"] = False
+        settings["database"]["tree_process"] = "off"
     node.home.mkdir(parents=True)
     config = init_home(node.home, genesis, validator=key, settings=settings)
     config.node_key_path.parent.mkdir(mode=0o700, exist_ok=True)

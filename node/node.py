@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Coroutine
@@ -23,7 +22,7 @@ from ledger.backend import BackendKind
 from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
-from node import garbage
+from node import garbage, tree_process
 from node.application import Application
 from node.bft_blocks import Clock
 from node.bft_engine import Engine
@@ -46,7 +45,6 @@ from node.rpc.server import RpcServer
 from node.service import Identity, NodeService
 from node.sync_setup import NodeSync, join_by_snapshot
 from node.tasks import watched
-from node.tree_process import TreeProcess
 from node.upgrades import check_upgrade
 from node.verifier import Verifier
 from qenex import __version__
@@ -164,8 +162,10 @@ class Node:
         return closing
 
     def _start_tree_process(self) -> None:
-        if self.config.database.tree_process and (os.cpu_count() or 1) > 1:
-            self.application.tree_process = process = TreeProcess(self.ledger.options.tree_cache_bytes)
+        if tree_process.is_wanted(self.config.database.tree_process):
+            self.application.tree_process = process = tree_process.TreeProcess(
+                self.ledger.options.tree_cache_bytes
+            )
             process.start()
             self._closing.append(process.stop)
 

@@ -113,10 +113,10 @@ class DatabaseSettings:
         low=0,
         high=1 << 32,
     )
-    tree_process: bool = setting(
-        True,
-        "compute state trees in a process of its own, where the machine has two cores or more; "
-        "off where several nodes share a machine",
+    tree_process: str = setting(
+        "auto",
+        "whether state trees are computed in a process of its own; auto: where the machine has three cores or more",
+        choices=("auto", "on", "off"),
     )
     retain_blocks: int = setting(
         0, "blocks and receipts kept; 0 keeps all", unit="blocks", low=0, high=1 << 32

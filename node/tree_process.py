@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -28,12 +29,19 @@ from qenex.errors import ProcessFailed
 
 log = logging.getLogger("qenex.tree")
 
+MIN_CORES: Final = 3
+"""Of a machine, from which on such a process is worth its own cost (measured in benchmarks/pipeline.py)."""
 MAX_DEATHS: Final = 5
 """Deaths without a single tree, after which the process is not started again."""
 BURST: Final = 8
 """Slices of values encoded at a time, 2 ms each: the process and the next block's header wait for the last of them."""
 PATIENCE_SECONDS: Final = 30.0
 """For one tree, after which the process counts as dead."""
+
+
+def is_wanted(setting: str) -> bool:
+    """Whether `on`, `off` or `auto` means that trees get a process of their own on this machine."""
+    return setting == "on" or (setting == "auto" and (os.cpu_count() or 1) >= MIN_CORES)
 
 
 class _Job:

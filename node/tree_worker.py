@@ -18,9 +18,9 @@ from ledger.tree_nodes import pack_ref, unpack_ref
 from node.child_worker import Parent, work
 
 BEGIN, ENTER, BUILD, NODES, WANT, PART, DONE = range(7)
-WANTED_TOGETHER: Final = 256
-"""Nodes asked for in one frame: 2 ms of the node's time."""
-ASKED_AHEAD: Final = 2
+WANTED_TOGETHER: Final = 1_000
+"""Nodes asked for in one frame: 4 to 7 ms of the node's time."""
+ASKED_AHEAD: Final = 4
 """Frames of them that wait for their answer. The node answers all that have come before it does anything else."""
 
 Frame = Sequence[Any]

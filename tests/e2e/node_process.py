@@ -25,7 +25,11 @@ from tests.scenario import CHAIN, VALIDATOR, Person, make_genesis, make_people, 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXIT_DONE, EXIT_CONFIG, EXIT_DISK = 0, 10, 74
-FAST = {"engine": {"settle_interval_ms": 50, "min_interval_ms": 0}, "verifier": {"workers": 0}}
+FAST = {
+    "engine": {"settle_interval_ms": 50, "min_interval_ms": 0},
+    "verifier": {"workers": 0},
+    "database": {"tree_process": "on"},
+}
 __all__ = [
     "CHAIN",
     "ROOT",
