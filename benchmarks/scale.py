@@ -79,7 +79,7 @@ class Populated(Chain):
 
     def __init__(self, folder: Path, accounts: int, keyed: int, workers: int) -> None:
         self.count = accounts
-        super().__init__(folder, keyed, workers)
+        super().__init__(folder, keyed, workers, tree="on")
 
     def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
         """Open what is there."""
@@ -208,7 +208,7 @@ async def _transfer(folder: Path, accounts: int, transactions: int) -> dict[str,
         "ratio": round(figures["transactions_per_second"] / limit, 4),
         "database_mib": size_of(folder / "chain"),
         **memory(),
-        "tree_process_mib": chain.tree_process and memory(str(chain.tree_process.pid))["anonymous_mib"],
+        "tree_process_mib": memory(str(chain.tree_process.pid))["anonymous_mib"] if chain.tree_process else 0,
     }
     await chain.stop()
     return report

@@ -232,6 +232,8 @@ def what_passed_waits_and_takes_effect_and_a_veto_costs_the_deposit(net: Devnet,
     assert int(waits["execution_s"]) - int(waits["voting_end_s"]) >= TIMELOCK
     late = net.refused("validator-3", "governance", "vote", str(CHANGE), "no")
     assert late["name"] == "proposal_not_open"
+    # It was proposed some blocks later, so its vote is over some blocks later.
+    net.wait_for("the other vote is over", lambda: int(after_a_block(net, ROBBERY)["status"]) != OPEN)
     robbery = proposal(net, ROBBERY)
     assert robbery["status"] == VETOED
     assert balance(net, "dave") == has["dave"] - DEPOSIT, "forfeited, and nothing was spent"
