@@ -423,7 +423,7 @@ class Verifier:
     def _answered(self, worker: _Worker, frame: memoryview) -> None:
         bitmap = int.from_bytes(frame, "little")
         count = len(worker.chunks[0].items) if worker.chunks else 0
-        if len(frame) != (count + 7) // 8 or bitmap >> count:
+        if not count or len(frame) != (count + 7) // 8 or bitmap >> count:
             self._lost(worker)  # it answers something else than it was asked
             return
         chunk = worker.chunks.popleft()
@@ -479,8 +479,13 @@ class Verifier:
             },
         )
         if worker.deaths < MAX_DEATHS:
-            worker.child.spawn()
-            self.respawned += 1
+            try:
+                worker.child.spawn()
+                self.respawned += 1
+            except (
+                OSError
+            ) as error:  # no memory or no descriptor left for it: the others, or this process, do its work
+                log.error("a verifier worker cannot be started", extra={"reason": str(error)})
         # The first chunk was in work; what waited behind it is not to blame.
         if chunks:
             chunks[0].tries += 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -168,6 +170,27 @@ async def test_workers_that_cannot_live_give_an_error_or_an_inline_verdict(monke
     except ProcessFailed:
         pass
     assert await verifier.verify([signed(1)]) == [True]
+    await verifier.stop()
+
+
+async def test_a_worker_that_cannot_be_started_again_leaves_its_work_to_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """No descriptor left: its chunks waited for ever once."""
+    verifier = Verifier(1)
+    await verifier.start()
+    (pid,) = verifier.pids()
+    os.kill(pid, signal.SIGSTOP)
+    task = asyncio.create_task(verifier.verify([signed(n, valid=n % 2 == 0) for n in range(300)]))
+    await asyncio.sleep(0.05)
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("node.child.socket.socketpair", fail)
+    os.kill(pid, signal.SIGKILL)
+    assert await asyncio.wait_for(task, 20) == [n % 2 == 0 for n in range(300)]
+    assert (verifier.alive, verifier.respawned) == (0, 0)
     await verifier.stop()
 
 
