@@ -30,7 +30,7 @@ from qenex.errors import ProcessFailed
 log = logging.getLogger("qenex.tree")
 
 MIN_CORES: Final = 3
-"""Of a machine, from which on such a process is worth its own cost (measured in benchmarks/pipeline.py)."""
+"""Of a machine, from which on `auto` means such a process: on two it gains nothing (benchmarks/README.md), on more it has not been measured."""
 MAX_DEATHS: Final = 5
 """Deaths without a single tree, after which the process is not started again."""
 BURST: Final = 8

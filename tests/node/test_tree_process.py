@@ -277,10 +277,8 @@ async def test_a_hang_with_no_descriptor_left_costs_the_process_and_not_the_bloc
     pair.check()
 
 
-async def test_a_proposal_that_later_rounds_pushed_out_does_not_end_the_node_when_its_tree_has_its_turn(
-    pair: Pair, process: TreeProcess
-):
-    await pair.step()
+def block_work(application: Application) -> tuple[BlockWork, list[asyncio.Task[None]]]:
+    """What an engine has for its blocks, and the tasks it begins."""
     tasks: list[asyncio.Task[None]] = []
 
     def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -288,8 +286,16 @@ async def test_a_proposal_that_later_rounds_pushed_out_does_not_end_the_node_whe
         return tasks[-1]
 
     blocks = BlockWork(
-        pair.apart, Alone(), None, spawn, window=Window(), clock=lambda: 0, metrics=NodeMetrics()
+        application, Alone(), None, spawn, window=Window(), clock=lambda: 0, metrics=NodeMetrics()
     )
+    return blocks, tasks
+
+
+async def test_a_proposal_that_later_rounds_pushed_out_does_not_end_the_node_when_its_tree_has_its_turn(
+    pair: Pair, process: TreeProcess
+):
+    await pair.step()
+    blocks, tasks = block_work(pair.apart)
     os.kill(process.pid, signal.SIGSTOP)
     first = pair.propose()
     later = [
@@ -318,15 +324,7 @@ async def test_a_decision_that_comes_while_the_tree_of_the_last_block_is_compute
     pair: Pair, process: TreeProcess
 ):
     """A node that is a little late has the commit of the next height before its own tree of this one."""
-    tasks: list[asyncio.Task[None]] = []
-
-    def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        tasks.append(asyncio.create_task(work))
-        return tasks[-1]
-
-    blocks = BlockWork(
-        pair.apart, Alone(), None, spawn, window=Window(), clock=lambda: 0, metrics=NodeMetrics()
-    )
+    blocks, tasks = block_work(pair.apart)
     os.kill(process.pid, signal.SIGSTOP)
     first = pair.propose()
     blocks.take(first)
