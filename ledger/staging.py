@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 from ledger.backend import Backend, Batch, Cursor
 from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
 from ledger.meta import Meta
-from ledger.state import MISSING, Value
+from ledger.state import MISSING, Value, newest
 from ledger.tree_nodes import pack_ref
 from ledger.tree_update import TreeUpdate
 from qenex.block import Commit, Event, Header, Validator
@@ -213,53 +213,39 @@ class Encoded:
 
     A block saves each value it replaces, and has read most of them before: a second read
     from the store costs 2 to 7 us, a look-up here 0.2. None stands for a key known absent.
-    Two generations; `capacity` entries in both together.
+    Bounded as `Committed`.
     """
 
     def __init__(self, ahead: Ahead, capacity: int) -> None:
         self._ahead = ahead
-        self._half = max(1, capacity // 2)
-        self._young: dict[bytes, bytes | None] = {}
-        self._old: dict[bytes, bytes | None] = {}
+        self._capacity = capacity
+        self._values: dict[bytes, bytes | None] = {}
 
     def read(self, key: bytes) -> bytes | None:
         """Read a value for the cache of decoded ones, and remember its bytes."""
-        data = self._ahead.value(key)
-        self._turn(1)
-        self._young[key] = data
+        data = self._values[key] = self._ahead.value(key)
+        self._values = newest(self._values, self._capacity)
         return data
 
     def read_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """`read` for keys that ascend."""
         found = self._ahead.values(keys)
-        self._turn(len(keys))
-        self._young.update(zip(keys, found, strict=True))
+        self._values.update(zip(keys, found, strict=True))
+        self._values = newest(self._values, self._capacity)
         return found
 
     def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values before the next block."""
-        young: dict[bytes, Value] = self._young
-        old: dict[bytes, Value] = self._old
+        values: dict[bytes, Value] = self._values
         value = self._ahead.value
         found: list[bytes | None] = []
         append = found.append
         for key in keys:
-            data = young.get(key, MISSING)
-            if data is MISSING:
-                data = old.get(key, MISSING)
-                if data is MISSING:
-                    data = value(key)
-            append(data)
+            data = values.get(key, MISSING)
+            append(value(key) if data is MISSING else data)
         return found
 
     def advance(self, new: dict[bytes, bytes | None]) -> None:
         """Follow to the next version, by its new values."""
-        if len(new) > 2 * self._half:  # as when a genesis is imported
-            self._young, self._old = {}, {}
-            return
-        self._turn(len(new))
-        self._young.update(new)
-
-    def _turn(self, more: int) -> None:
-        if len(self._young) + more > self._half:
-            self._old, self._young = self._young, {}
+        self._values.update(new)
+        self._values = newest(self._values, self._capacity)

@@ -8,6 +8,7 @@ checkpoint is the length of a list, and the log holds the old images that the co
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -85,12 +86,18 @@ class View:
             yield key, codec_of(self._codecs, key).decode(data)
 
 
+def newest(entries: dict[bytes, Any], capacity: int) -> dict[bytes, Any]:
+    """The same entries, or the newer half of `capacity` where there are more than that."""
+    if len(entries) <= capacity:
+        return entries
+    return dict(islice(entries.items(), len(entries) - (capacity + 1) // 2, None))
+
+
 class Committed:
     """Decoded objects of the newest version: a bounded cache over the store.
 
-    Absence is cached too, so a key known absent is not probed again. The cache has two generations:
-    when the young one is full it becomes the old one, and what is read again moves back. `capacity` is
-    the number of entries of both together.
+    Absence is cached too, so a key known absent is not probed again. With more than `capacity` entries the half that came
+    first is dropped, however often it was used: what is used will be read once more, and until then a look-up is one look-up.
 
     `apply` makes a block's changes visible. With `durable=False` they are also held in memory until
     `settle`, so that the block may be written to disk by a thread while the next one executes: a read
@@ -98,15 +105,14 @@ class Committed:
     """
 
     __slots__ = (
+        "_capacity",
         "_codecs",
         "_collections",
         "_get_bytes",
         "_get_many_bytes",
-        "_half",
         "_iterate_bytes",
-        "_old",
         "_pending",
-        "_young",
+        "_values",
     )
 
     def __init__(
@@ -122,25 +128,22 @@ class Committed:
         self._get_many_bytes = get_many_bytes or (lambda keys: [get_bytes(key) for key in keys])
         self._iterate_bytes = iterate_bytes
         self._codecs = codecs
-        self._half = max(1, capacity // 2)
-        self._young: dict[bytes, Value | None] = {}
-        self._old: dict[bytes, Value | None] = {}
+        self._capacity = capacity
+        self._values: dict[bytes, Value | None] = {}
         self._pending: Mapping[bytes, Value | None] = {}
         self._collections: dict[bytes, list[bytes]] | None = None
         """Pending keys by their first two bytes, once somebody has asked."""
 
     def get(self, key: bytes) -> Value | None:
         """Decoded value of a state key in the newest version, or None."""
-        value = self._young.get(key, MISSING)
-        if value is not MISSING:
-            return value
-        value = self._old.get(key, MISSING)
+        value = self._values.get(key, MISSING)
         if value is MISSING:
             value = self._pending.get(key, MISSING)
-        if value is MISSING:
-            data = self._get_bytes(key)
-            value = None if data is None else codec_of(self._codecs, key).decode(data)
-        self._remember(key, value)
+            if value is MISSING:
+                data = self._get_bytes(key)
+                value = None if data is None else codec_of(self._codecs, key).decode(data)
+            self._values[key] = value
+            self._values = newest(self._values, self._capacity)
         return value
 
     def load(self, keys: Iterable[bytes]) -> None:
@@ -148,19 +151,13 @@ class Committed:
 
         Some thousand keys at a time.
         """
-        young, old, pending = self._young, self._old, self._pending
-        missing = [key for key in keys if key not in young and key not in old and key not in pending]
+        missing = set(keys).difference(self._values)
         if not missing:
             return
-        missing = sorted(set(missing))
-        for key, data in zip(missing, self._get_many_bytes(missing), strict=True):
-            self._remember(key, None if data is None else codec_of(self._codecs, key).decode(data))
-
-    def _remember(self, key: bytes, value: Value | None) -> None:
-        if len(self._young) >= self._half:
-            self._old = self._young
-            self._young = {}
-        self._young[key] = value
+        asked = sorted(missing.difference(self._pending))
+        for key, data in zip(asked, self._get_many_bytes(asked), strict=True):
+            self._values[key] = None if data is None else codec_of(self._codecs, key).decode(data)
+        self._values = newest(self._values, self._capacity)
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
         """Decoded entries with start <= key < stop, in key order (or its reverse)."""
@@ -177,7 +174,7 @@ class Committed:
         A block of transfers has ten thousand, and asks several times for the few that are none of them.
         """
         after = int.from_bytes(start[:2], "big") + 1
-        if not self._pending or not 0xFF < after < 0xFFFF or stop > after.to_bytes(2, "big"):
+        if not self._pending or len(start) < 2 or after > 0xFFFF or stop > after.to_bytes(2, "big"):
             return self._pending
         if self._collections is None:
             self._collections = {}
@@ -187,13 +184,8 @@ class Committed:
 
     def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
         """Make a block's changes the newest version. See the class for `durable`."""
-        if len(changes) > self._half:  # a genesis: entry by entry keeps to the capacity
-            for key, value in changes.items():
-                self._remember(key, value)
-        else:
-            if len(self._young) + len(changes) > self._half:
-                self._old, self._young = self._young, {}
-            self._young.update(changes)
+        self._values.update(changes)
+        self._values = newest(self._values, self._capacity)
         if not durable:
             # One block is under way at a time: its changes are held as they are, not copied.
             self._pending = {**self._pending, **changes} if self._pending else changes

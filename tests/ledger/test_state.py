@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ledger.collections import RecordCodec
+from ledger.collections import RecordCodec, end_of_prefix
 from ledger.state import Committed, EmptyBase, State, View, merge_layers
 from qenex.errors import MalformedBytes
 from qenex.types import U64
@@ -196,15 +196,13 @@ class CommittedMachine(RuleBasedStateMachine):
     @invariant()
     def bounded(self) -> None:
         if hasattr(self, "committed"):
-            cache = self.committed
-            assert len(cache._young) <= cache._half
-            assert len(cache._old) <= cache._half
+            assert len(self.committed._values) <= self.committed._capacity
 
 
 TestCommitted = CommittedMachine.TestCase
 
 
-def test_cache_keeps_what_was_read_lately_over_two_generations() -> None:
+def test_cache_drops_the_half_that_came_first() -> None:
     reads: list[bytes] = []
 
     def read(key: bytes) -> bytes | None:
@@ -212,14 +210,43 @@ def test_cache_keeps_what_was_read_lately_over_two_generations() -> None:
         return None
 
     committed = Committed(read, lambda a, b, r: iter([]), CODECS, capacity=6)
-    a, b, c, d, *others = [PREFIX + bytes((n,)) for n in range(9)]
-    for key in (a, b, c, d, a, b):  # a, b, c fill the young one; then they are the old one
+    keys = [PREFIX + bytes((n,)) for n in range(7)]
+    for key in [*keys[:6], *keys[:6], keys[6]]:
         committed.get(key)
-    assert reads == [a, b, c, d]
-    for key in others:
+    assert reads == keys
+    for key in [*keys[4:], *keys[:4]]:
         committed.get(key)
-    committed.get(c)
-    assert reads[-1] == c, "what was not read again made room"
+    assert reads == [*keys, *keys[:4]], "three of seven were kept: the last read for the first time"
+
+
+def test_a_changed_value_does_not_show_its_predecessor_when_it_makes_room() -> None:
+    stored: dict[bytes, bytes] = {}
+    committed = Committed(stored.get, lambda a, b, r: iter([]), CODECS, capacity=2)
+    changes: dict[bytes, int | None] = {PREFIX + bytes((n,)): 1 for n in range(6)}
+    for number in (1, 2):
+        changes = dict.fromkeys(changes, number)
+        stored |= {key: CODECS[PREFIX].encode(number) for key in changes}
+        committed.apply(changes)
+        assert len(committed._values) <= 2
+        assert [committed.get(key) for key in changes] == [number] * 6
+
+
+def test_only_the_changed_keys_of_a_collection_are_looked_at_for_its_pages() -> None:
+    """Also of those of the machine, whose number is 0: a block of transfers changes ten thousand keys of another one."""
+    committed = Committed({}.get, lambda a, b, r: iter([]), {})
+    codes = [bytes((module, number)) for module in (0, 1, 255) for number in (0, 3, 4, 255)]
+    committed.apply({code + b"key": 1 for code in codes}, durable=False)
+    for code in codes[:-1]:
+        assert list(committed._pending_between(code, end_of_prefix(code))) == [code + b"key"]
+    whole = b"\xff\xff"
+    assert whole + b"key" in committed._pending_between(whole, b"\xff" * 5)
+    for start, stop in (
+        (b"", b"\xff" * 3),
+        (b"\x00", b"\x01"),
+        (b"\x00\x03", b"\x00\x04\x00"),
+        (b"\x01", b"\x01\x04"),
+    ):
+        assert len(committed._pending_between(start, stop)) == len(codes)
 
 
 def test_what_was_loaded_together_is_read_once_and_in_order() -> None:
