@@ -123,7 +123,7 @@ class TreeReader:
             if ref.leaves == INNER:
                 waiting.extend((child_stem(stem, n), child_ref(content, n)) for n in range(15, -1, -1))
                 continue
-            for at in range(0, len(content), LEAF_SIZE):
+            for at in range(0, ref.leaves * LEAF_SIZE, LEAF_SIZE):
                 yield content[at : at + 2 * HASH_SIZE]
 
     def compare(self, older: int, newer: int) -> Difference:
@@ -163,8 +163,8 @@ class TreeReader:
             for n in range(16):
                 self._compare(child_ref(before, n), child_ref(after, n), child_stem(stem, n), difference)
             return
-        _add_leaves(difference.old, before)
-        _add_leaves(difference.new, after)
+        _add_leaves(difference.old, before, old.leaves)
+        _add_leaves(difference.new, after, new.leaves)
 
     def _gather(
         self, ref: NodeRef, stem: bytes, leaves: dict[bytes, bytes], stale: list[bytes] | None
@@ -178,7 +178,7 @@ class TreeReader:
             content, keys = self._verified(stem, ref)
             stale += keys
         if ref.leaves != INNER:
-            _add_leaves(leaves, content)
+            _add_leaves(leaves, content, ref.leaves)
             return
         for n in range(16):
             self._gather(child_ref(content, n), child_stem(stem, n), leaves, stale)
@@ -205,8 +205,8 @@ class TreeReader:
         return content, keys
 
 
-def _add_leaves(leaves: dict[bytes, bytes], bundle: bytes) -> None:
-    for at in range(0, len(bundle), LEAF_SIZE):
+def _add_leaves(leaves: dict[bytes, bytes], bundle: bytes, count: int) -> None:
+    for at in range(0, count * LEAF_SIZE, LEAF_SIZE):
         leaves[bundle[at : at + HASH_SIZE]] = bundle[at + HASH_SIZE : at + 2 * HASH_SIZE]
 
 

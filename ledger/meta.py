@@ -10,8 +10,11 @@ from qenex.codec import Codec, codec_for, decode
 from qenex.errors import DataFolderCorrupt, DataFolderMissing, MalformedBytes, TooLarge, UnsupportedVersion
 from qenex.types import U32, U64, Bytes32
 
-SCHEMA: Final = 2
-"""Version of every record that the ledger itself writes; 2: tree nodes as patches, each record with a checksum."""
+SCHEMA: Final = 3
+"""Version of every record that the ledger itself writes; 2: tree nodes as patches, each record with a checksum; 3: bundles
+of up to 64 leaves."""
+OLDER: Final = (2,)
+"""Schemas whose stores are valid ones of this: the next block written makes them so by name."""
 
 STATE_KEY: Final = META + b"state"
 GENESIS_KEY: Final = META + b"genesis"
@@ -21,7 +24,7 @@ BODIES_KEY: Final = META + b"bodies"
 BASE_KEY: Final = META + b"base"
 """Height (u64) of the snapshot that this store began with; missing where it began with the genesis."""
 RESTORE_KEY: Final = META + b"restore"
-"""Hash of the manifest of a snapshot that is being restored; there is no chain yet while it is there."""
+"""Hash of the manifest of a snapshot that is being restored, schema u8; there is no chain yet while it is there."""
 RESTORED_KEY: Final = META + b"restored"
 """`RESTORED | chunk u32` while a snapshot is being restored: this chunk is in the store."""
 META_KEYS: Final = (BASE_KEY, BODIES_KEY, GENESIS_KEY, STATE_KEY)
@@ -55,6 +58,8 @@ def read_meta(store: Reader) -> Meta:
         raise DataFolderMissing("this data folder holds no chain yet: its genesis was never imported")
     try:
         plain = decode(record, max_size=MAX_META_SIZE)
+        if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] in OLDER:
+            plain = (SCHEMA, *plain[1:])
         if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] != SCHEMA:
             raise UnsupportedVersion(
                 f"the ledger has schema {plain[0]}, this program knows {SCHEMA}; restore a snapshot or sync anew"

@@ -82,7 +82,8 @@ class Restore:
         header = anchor.block.header
         check_manifest(manifest, genesis.chain_id, header.height, anchor.next.header.state_root)
         restore = cls(store, genesis, manifest, anchor)
-        name = manifest_hash(manifest_bytes)
+        # What another schema has written of it may not fit what is still to come.
+        name = manifest_hash(manifest_bytes) + bytes((SCHEMA,))
         found = store.get(RESTORE_KEY)
         if found == name:
             restore.resumed = True

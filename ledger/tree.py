@@ -275,15 +275,16 @@ class Tree:
             raise StorageFault(f"the root record of version {version} is damaged: {error}") from error
 
     def _read(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
-        """Read a node from the store. Flipped bits are the store's checksums' business here."""
-        return _read_node(reader.get, node_stem, version_key(ref.version), ref.leaves)[0]
+        """Read an inner node, or a bundle's leaves, from the store. Flipped bits are the store's checksums' business here."""
+        content, _ = _read_node(reader.get, node_stem, version_key(ref.version), ref.leaves)
+        return content if ref.leaves == INNER else content[: ref.leaves * LEAF_SIZE]
 
     def _read_checked(self, reader: Reader, node_stem: bytes, ref: NodeRef) -> bytes:
-        """Read a node from the store and recompute all it says."""
+        """`_read`, and recompute all that the node says."""
         content, _ = _read_node(reader.get, node_stem, version_key(ref.version), ref.leaves, checked=True)
         if wrong := check_record(content, ref, node_stem):
             raise _node_fault(node_stem, ref.version, wrong)
-        return content
+        return content if ref.leaves == INNER else content[: ref.leaves * LEAF_SIZE]
 
     def _walk(
         self, reader: Reader, version: int, prefix: str, *, checked: bool = False

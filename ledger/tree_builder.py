@@ -21,10 +21,10 @@ from ledger.tree_update import Entries, TreeUpdate, Updater, enter
 MAX_CANDIDATES = 4
 """Updates of one version that are kept: proposals of one height."""
 
-PART = 500
+PART = 250
 """Records that are handed on together: what is left to do with them goes beside what is still to compute."""
-MAX_PART = 2_000
-"""Most records handed on together, some 2 MB: who takes them does nothing else meanwhile."""
+MAX_PART = 500
+"""Most records handed on together, 3 MB: who takes them does nothing else meanwhile."""
 
 Wanted = tuple[bytes, bytes, int]
 """A node: its stem, the version of its newest record (8 bytes) and its kind, both as its parent says."""

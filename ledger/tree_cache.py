@@ -57,7 +57,7 @@ class NodeCache:
             del self.pinned[node]
         for records in (deep, update.bundles):
             size = sum(map(len, records.values())) + len(records) * ENTRY_OVERHEAD
-            if self._bytes + size > self._half:
+            if self._bytes + size > self._half and self._recount() + size > self._half:
                 self.old, self.young, self._bytes = self.young, {}, 0
             if size <= self._half:
                 self.young.update(records)
@@ -66,3 +66,10 @@ class NodeCache:
                 for node in records:
                     self.old.pop(node, None)
         self.version = update.version
+
+    def _recount(self) -> int:
+        """Bytes of the younger generation. Between two counts a node that is written again counts twice."""
+        size = sum(map(len, self.young.values())) + len(self.young) * ENTRY_OVERHEAD
+        # Nearly full counts as full: else every update would count.
+        self._bytes = size if 4 * size < 3 * self._half else self._half
+        return self._bytes

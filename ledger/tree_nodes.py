@@ -8,12 +8,15 @@ hashes (the 512 bytes that are hashed), 16 counts, 16 versions. A count is 0 for
 nothing, 1..BUNDLE for a bundle, INNER for an inner node; hash, count and version are
 all one needs to find and to check the child.
 
+A bundle of more than `LARGE` leaves keeps the 16 hashes of its node's children behind its leaves, in its
+record and in memory: when leaves change, only what is below their children is hashed again.
+
 Record key: `N | depth u8 | prefix | version`, prefix of ceil(depth / 2) bytes, an odd
 last nibble in the high half. Depth first keeps the few upper nodes together.
 
 A node changes little at a time, so most records are patches: the version of the record
 that they change, then changed children (nibble, hash, count) or changed leaves (place,
-value hash). At most `PATCHES` of them lie over a whole record. Each record of a node that
+value hash) and, of a large bundle, the children's hashes (0xF0 + nibble, hash). At most `PATCHES` of them lie over a whole record. Each record of a node that
 may be patched ends in its CRC-32: what a patch covers no hash covers any more. Bundles of
 up to `SMALL` leaves are not patched.
 
@@ -23,7 +26,7 @@ newest one lies on, the whole one first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
@@ -32,12 +35,10 @@ from ledger.keys import NODE, VERSION_SIZE, version_key
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import hash_tree_leaf, hash_tree_node
 
-BUNDLE = 12
-"""Most leaves in one bundle. Not consensus: the root does not depend on it.
-
-8, 12 and 16 measured within 5% of each other at 200,000 leaves and where nearly every bundle is
-read from disk; 12 was never the slowest.
-"""
+BUNDLE = 64
+"""Most leaves in one bundle. Not consensus: the root does not depend on it."""
+LARGE = 12
+"""Bundles of more leaves keep the hashes of their children; up to here hashing all leaves is as fast."""
 MERGE = BUNDLE // 2
 """An inner node with no more leaves than this becomes a bundle again after a deletion."""
 INNER = 255
@@ -55,12 +56,16 @@ SMALL = 6
 CHECKSUM_SIZE = 4
 CHILD_PATCH = 1 + HASH_SIZE + 1
 LEAF_PATCH = 1 + HASH_SIZE
+"""A changed leaf, or the hash of a child in a large bundle."""
+CHILD_MARK = 0xF0
+"""First byte of the latter is this + nibble."""
 MAX_DEPTH = 2 * HASH_SIZE
 
 HIGH_NIBBLE = [bytes((byte & 0xF0,)) for byte in range(256)]
 """By byte: its high nibble, the low one zero."""
 NODE_HEADS = [NODE + bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
 ONE_BYTE = [bytes((number,)) for number in range(256)]
+CHILD_MARKS = [bytes((CHILD_MARK + n,)) for n in range(16)]
 HASH_SLICES = [slice(HASH_SIZE * n, HASH_SIZE * n + HASH_SIZE) for n in range(16)]
 HIGH_SLOTS = [HASH_SLICES[byte >> 4] for byte in range(256)]
 LOW_SLOTS = [HASH_SLICES[byte & 15] for byte in range(256)]
@@ -133,6 +138,13 @@ def leaf_entry(path: bytes, value_hash: bytes) -> bytes:
     return body + hash_tree_leaf(body)
 
 
+def content_size(kind: int) -> int:
+    """Return the bytes of a whole node without versions and checksum; `kind` as in a count."""
+    if kind == INNER:
+        return INNER_SIZE
+    return kind * LEAF_SIZE + NODE_SIZE if kind > LARGE else kind * LEAF_SIZE
+
+
 def sealed(record: bytes) -> bytes:
     """Return a record as it is stored, of a node that may be patched."""
     return record + crc32(record).to_bytes(CHECKSUM_SIZE, "big")
@@ -151,7 +163,7 @@ def read_node(
     `version` and `kind` (as in a count) are what its parent says of it. Raises ValueError with what is wrong, which
     `checked` looks for in every byte; flipped bits are the store's checksums' business else.
     """
-    size = INNER_SIZE if kind == INNER else kind * LEAF_SIZE
+    size = content_size(kind)
     record = get(node_stem + version)
     if kind <= SMALL:
         if record is None or len(record) != size:
@@ -176,7 +188,9 @@ def read_node(
         version = before
         record = get(node_stem + version)
     if patches:
-        content = (_patched_inner if kind == INNER else _patched_bundle)(content, patches)
+        content = (
+            _patched_inner(content, patches) if kind == INNER else _patched_bundle(content, kind, patches)
+        )
     return content, below
 
 
@@ -195,20 +209,26 @@ def _patched_inner(content: bytes, patches: Sequence[tuple[bytes, bytes]]) -> by
     return bytes(node)
 
 
-def _patched_bundle(content: bytes, patches: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _patched_bundle(content: bytes, count: int, patches: Sequence[tuple[bytes, bytes]]) -> bytes:
     values: dict[int, bytes] = {}
     for _, patch in reversed(patches):
         previous = -1
         for at in range(0, len(patch), LEAF_PATCH):
             place = patch[at]
-            if not previous < place < len(content) // LEAF_SIZE or at + LEAF_PATCH > len(patch):
+            exists = place < count or (place >= CHILD_MARK and count > LARGE)
+            if not exists or place <= previous or at + LEAF_PATCH > len(patch):
                 raise ValueError("is damaged")
             previous = place
             values[place] = patch[at + 1 : at + LEAF_PATCH]
-    leaves = [content[at : at + LEAF_SIZE] for at in range(0, len(content), LEAF_SIZE)]
+    node = bytearray(content)
     for place, value in values.items():
-        leaves[place] = leaf_entry(leaves[place][:HASH_SIZE], value)
-    return b"".join(leaves)
+        if place < count:
+            start = place * LEAF_SIZE
+            node[start : start + LEAF_SIZE] = leaf_entry(content[start : start + HASH_SIZE], value)
+        else:
+            start = count * LEAF_SIZE + (place - CHILD_MARK) * HASH_SIZE
+            node[start : start + HASH_SIZE] = value
+    return bytes(node)
 
 
 def leaf_patches(old: bytes, new: bytes) -> list[bytes] | None:
@@ -264,6 +284,19 @@ def _fill_branching(node: bytearray, record: bytes, depth: int, at: int) -> None
         at = end
 
 
+def child_hashes(
+    leaves: bytes, depth: int, known: bytes = bytes(NODE_SIZE), changed: Collection[int] = range(16)
+) -> bytearray:
+    """Return the hashes of the 16 children of the node at `depth` over `leaves`: the `changed` ones computed, others as `known`."""
+    node = bytearray(known)
+    for n in changed:
+        node[HASH_SLICES[n]] = ZERO_HASH
+    for n, group in split_bundle(leaves, depth):
+        if n in changed:
+            node[HASH_SLICES[n]] = bundle_hash(group, depth + 1)
+    return node
+
+
 def split_bundle(record: bytes, depth: int) -> list[tuple[int, bytes]]:
     """Return (nibble at `depth`, leaves) for each child that is not empty, ascending."""
     byte, odd = depth >> 1, depth & 1
@@ -295,7 +328,7 @@ def bundle_with(record: bytes, path: bytes, entry: bytes | None) -> bytes:
 
 
 def check_record(record: bytes, ref: NodeRef, node_stem: bytes) -> str:
-    """Return what is wrong with a stored node of the right size, "" if it is the one `ref` means.
+    """Return what is wrong with the content of a node, "" if it is the one `ref` means.
 
     Everything is recomputed: leaf hashes, order, prefixes and the subtree's hash.
     """
@@ -305,11 +338,15 @@ def check_record(record: bytes, ref: NodeRef, node_stem: bytes) -> str:
                 return "disagrees with itself about its children"
         return "" if hash_tree_node(record[:NODE_SIZE]) == ref.digest else "has another hash"
     depth, previous = node_stem[1], b""
-    for at in range(0, len(record), LEAF_SIZE):
+    size = ref.leaves * LEAF_SIZE
+    for at in range(0, size, LEAF_SIZE):
         path = record[at : at + HASH_SIZE]
         if path <= previous or stem(path, depth) != node_stem:
             return "holds leaves in a wrong place"
         if hash_tree_leaf(record[at : at + 64]) != record[at + 64 : at + 96]:
             return "holds a leaf with another hash"
         previous = path
-    return "" if bundle_hash(record, depth) == ref.digest else "has another hash"
+    leaves, hashes = record[:size], record[size:]
+    if hashes and child_hashes(leaves, depth) != hashes:
+        return "disagrees with itself about its children"
+    return "" if bundle_hash(leaves, depth) == ref.digest else "has another hash"

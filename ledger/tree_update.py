@@ -17,6 +17,7 @@ from msgpack import packb
 from ledger.keys import CHUNK, VERSION_SIZE, version_key
 from ledger.tree_nodes import (
     BUNDLE,
+    CHILD_MARKS,
     CHILD_PATCH,
     COUNTS,
     EMPTY_REF,
@@ -24,6 +25,8 @@ from ledger.tree_nodes import (
     HIGH_NIBBLE,
     INNER,
     INNER_SIZE,
+    LARGE,
+    LEAF_PATCH,
     LEAF_SIZE,
     MERGE,
     NODE_HEADS,
@@ -37,13 +40,16 @@ from ledger.tree_nodes import (
     NodeRef,
     bundle_hash,
     bundle_with,
+    child_hashes,
     child_stem,
+    content_size,
     leaf_entry,
     leaf_patches,
     sealed,
     split_bundle,
 )
 from qenex.hashing import HASH_SIZE
+from qenex.proof import nibble
 
 _path_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tkey").copy
 _value_state = blake2b(digest_size=HASH_SIZE, person=b"qx.value").copy
@@ -60,6 +66,9 @@ _LONGEST_READ = VERSION_SIZE
 
 _MOST_CHANGES = 3 * (INNER_SIZE // 2 // CHILD_PATCH)
 """Items (three for each child) of a patch of half the node's size: a larger one is not worth its reading."""
+
+_FEW = 12
+"""Up to this many changes of a bundle are made one after the other."""
 
 _SCAN = 16
 """Up to this many changes a child's share is found by looking at each, above by bisection."""
@@ -186,11 +195,16 @@ class Updater:
             if not changes:
                 return
             digest, count = self._seal(node, ROOT_STEM, before, changes, longest)
+        elif base.leaves > LARGE:
+            large = self._change_large(record, base.leaves, ROOT_STEM, before, 0, total, longest)
+            if large is None:
+                return
+            digest, count = large
         else:
-            leaves = self._edit(record, 0, total)
+            leaves = self._edit(record[: base.leaves * LEAF_SIZE], 0, total)
             if leaves is None:
                 return
-            digest, count = self._renew(record, leaves, ROOT_STEM, before, longest)
+            digest, count = self._renew(record, base.leaves, leaves, ROOT_STEM, before, longest)
         self.ref = NodeRef(digest, count, self.version) if count else EMPTY_REF
 
     def take_records(self) -> dict[bytes, bytes]:
@@ -243,6 +257,16 @@ class Updater:
                     at = stop
                     continue
                 digest, count = self._seal(buffer, child, node[VERSION_SLICES[n]], below_changes, longest)
+            elif count > LARGE:
+                record = young(child) or old(child)
+                longest = _LONGEST
+                if record is None:
+                    record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
+                large = self._change_large(record, count, child, node[VERSION_SLICES[n]], at, stop, longest)
+                if large is None:
+                    at = stop
+                    continue
+                digest, count = large
             elif count:
                 record = young(child) or old(child)
                 longest = _LONGEST
@@ -272,11 +296,13 @@ class Updater:
                         records[child + version] = sealed(patch)
                         bundles[child] = leaves + before
                 else:
-                    edited = self._edit(record, at, stop)
+                    edited = self._edit(record[:size], at, stop)
                     if edited is None:
                         at = stop
                         continue
-                    digest, count = self._renew(record, edited, child, node[VERSION_SLICES[n]], longest)
+                    digest, count = self._renew(
+                        record, count, edited, child, node[VERSION_SLICES[n]], longest
+                    )
             else:
                 fresh = [entry for entry in entries[at:stop] if entry is not None]
                 if not fresh:
@@ -295,12 +321,97 @@ class Updater:
             at = stop
         return changes
 
-    def _edit(self, record: bytes, at: int, end: int) -> bytes | None:
+    def _change_large(
+        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
+    ) -> tuple[bytes, int] | None:
+        """Apply changes[at:end] to a large bundle; return what it has become, hash and count, or None for the same."""
+        paths, entries, depth = self.paths, self.entries, node_stem[1]
+        size = count * LEAF_SIZE
+        whole = size + NODE_SIZE
+        byte, odd = depth >> 1, depth & 1
+        node = bytearray(record)
+        patch: list[Buffer] = [before]
+        places: list[tuple[int, int]] = []
+        find = record.find
+        start = 0
+        for i in range(at, end):
+            path, entry = paths[i], entries[i]
+            place = find(path, start, size)
+            if place < 0 or place % LEAF_SIZE or entry is None:
+                return self._rebuild(record, count, node_stem, before, at, end)
+            start = place + LEAF_SIZE
+            value = entry[HASH_SIZE:64]
+            if record[place + HASH_SIZE : place + 64] == value:
+                continue
+            node[place:start] = entry
+            patch.append(ONE_BYTE[place // LEAF_SIZE])
+            patch.append(value)
+            places.append((path[byte] & 15 if odd else path[byte] >> 4, place))
+        if not places:
+            return None
+        last = -1
+        for n, place in places:
+            if n == last:
+                continue
+            last = n
+            # Its neighbours below the same child.
+            first, stop = place, place + LEAF_SIZE
+            if odd:
+                while first and node[first - LEAF_SIZE + byte] & 15 == n:
+                    first -= LEAF_SIZE
+                while stop < size and node[stop + byte] & 15 == n:
+                    stop += LEAF_SIZE
+            else:
+                while first and node[first - LEAF_SIZE + byte] >> 4 == n:
+                    first -= LEAF_SIZE
+                while stop < size and node[stop + byte] >> 4 == n:
+                    stop += LEAF_SIZE
+            group = bytes(node[first:stop])
+            digest = bundle_hash(group, depth + 1) if stop - first > LEAF_SIZE else group[64:]
+            slot = size + n * HASH_SIZE
+            node[slot : slot + HASH_SIZE] = digest
+            patch.append(CHILD_MARKS[n])
+            patch.append(digest)
+        state = _node_state()
+        state.update(node[size:whole])
+        if len(record) < whole + longest and len(patch) * LEAF_PATCH < whole:
+            node += before
+            self.records[node_stem + self.version_bytes] = sealed(b"".join(patch))
+        else:
+            self._retire(node_stem, before, node[whole:])
+            del node[whole:]
+            self.records[node_stem + self.version_bytes] = sealed(bytes(node))
+        self.bundles[node_stem] = bytes(node)
+        return state.digest(), count
+
+    def _rebuild(
+        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int
+    ) -> tuple[bytes, int] | None:
+        """`_change_large` where leaves come or go."""
+        size, whole, depth = count * LEAF_SIZE, content_size(count), node_stem[1]
+        leaves = self._edit(record[:size], at, end)
+        if leaves is None:
+            return None
+        self._retire(node_stem, before, record[whole:])
+        count = len(leaves) // LEAF_SIZE
+        if not LARGE < count <= BUNDLE:
+            return self.plant(leaves, node_stem)
+        changed = {nibble(path, depth) for path in self.paths[at:end]}
+        return self._plant_large(leaves, child_hashes(leaves, depth, record[size:whole], changed), node_stem)
+
+    def _plant_large(self, leaves: bytes, hashes: Buffer, node_stem: bytes) -> tuple[bytes, int]:
+        self.bundles[node_stem] = content = leaves + hashes
+        self.records[node_stem + self.version_bytes] = sealed(content)
+        state = _node_state()
+        state.update(hashes)
+        return state.digest(), len(leaves) // LEAF_SIZE
+
+    def _edit(self, before: bytes, at: int, end: int) -> bytes | None:
         """Return a bundle's leaves with changes[at:end] applied, None if that changes nothing."""
-        if not record:
+        if not before:
             return b"".join(entry for entry in self.entries[at:end] if entry is not None) or None
-        before = leaves = record[: len(record) // LEAF_SIZE * LEAF_SIZE]
-        if end - at <= BUNDLE:
+        leaves = before
+        if end - at <= _FEW:
             for i in range(at, end):
                 leaves = bundle_with(leaves, self.paths[i], self.entries[i])
         else:  # one at a time they would be moved as often as others come
@@ -311,16 +422,16 @@ class Updater:
         return None if leaves == before else leaves
 
     def _renew(
-        self, record: bytes, leaves: bytes, node_stem: bytes, before: Buffer, longest: int
+        self, record: bytes, count: int, leaves: bytes, node_stem: bytes, before: Buffer, longest: int
     ) -> tuple[bytes, int]:
-        """Record what a bundle has become; return its hash and count."""
-        size = len(record) // LEAF_SIZE * LEAF_SIZE
-        if size > SMALL * LEAF_SIZE and len(record) < size + longest:
+        """Record what a bundle of up to LARGE leaves has become; return its hash and count."""
+        size = count * LEAF_SIZE
+        if SMALL < count <= LARGE and len(record) < size + longest:
             patches = leaf_patches(record[:size], leaves)
             if patches is not None and 2 * len(patches) * LEAF_SIZE <= size:
                 self.bundles[node_stem] = leaves + record[size:] + before
                 self.records[node_stem + self.version_bytes] = sealed(b"".join((before, *patches)))
-                return bundle_hash(leaves, node_stem[1]), size // LEAF_SIZE
+                return bundle_hash(leaves, node_stem[1]), count
         self._retire(node_stem, before, record[size:])
         return self.plant(leaves, node_stem)
 
@@ -336,11 +447,13 @@ class Updater:
         """Record the subtree of exactly these leaves; return its hash and count."""
         depth = node_stem[1]
         count = len(leaves) // LEAF_SIZE
-        if count <= BUNDLE:
+        if count <= LARGE:
             if count:
                 self.bundles[node_stem] = leaves
                 self.records[node_stem + self.version_bytes] = leaves if count <= SMALL else sealed(leaves)
             return bundle_hash(leaves, depth), count
+        if count <= BUNDLE:
+            return self._plant_large(leaves, child_hashes(leaves, depth), node_stem)
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
             digest, count = self.plant(group, child_stem(node_stem, n))
@@ -382,16 +495,15 @@ class Updater:
         leaves = []
         for n in range(16):
             if node[COUNTS + n]:
-                child = child_stem(node_stem, n)
+                child, count = child_stem(node_stem, n), node[COUNTS + n]
                 record = self.bundles.pop(child, None)
                 if record is None:
-                    record, _ = self._fetch(child, bytes(node[VERSION_SLICES[n]]), node[COUNTS + n])
+                    record, _ = self._fetch(child, bytes(node[VERSION_SLICES[n]]), count)
                     self._retire(child, node[VERSION_SLICES[n]], b"")
                 else:
                     del self.records[child + self.version_bytes]
-                size = len(record) // LEAF_SIZE * LEAF_SIZE
-                self._retire(child, b"", record[size:])
-                leaves.append(record[:size])
+                self._retire(child, b"", record[content_size(count) :])
+                leaves.append(record[: count * LEAF_SIZE])
         return b"".join(leaves)
 
     def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[bytes, int]:
