@@ -156,7 +156,7 @@ def upper_nodes(
         if len(slots) == 1 and (slots[0].leaves == 1 or depth == cut):
             # One leaf alone stands for the whole subtree, however high.
             leaves = slots[0].leaves
-            return slots[0].digest, leaves if leaves <= BUNDLE else INNER
+            return slots[0].digest, leaves if leaves <= BUNDLE[depth] else INNER
         node = bytearray(INNER_SIZE)
         shift = 4 * (cut - depth - 1)
         for n, group in groupby(slots, key=lambda slot: slot.prefix >> shift & 15):

@@ -182,7 +182,7 @@ class Updater:
             return
         before = version_key(base.version) if base.leaves else b""
         record, longest = self._fetch(ROOT_STEM, before, base.leaves) if base.leaves else (b"", 0)
-        if base.leaves == INNER or (not base.leaves and total > BUNDLE):
+        if base.leaves == INNER or (not base.leaves and total > BUNDLE[0]):
             node = bytearray(record or INNER_SIZE)
             changes: list[bytes] = []
             at = 0
@@ -308,7 +308,7 @@ class Updater:
                 if not fresh:
                     at = stop
                     continue
-                if len(fresh) > BUNDLE:
+                if len(fresh) > BUNDLE[below]:
                     buffer = bytearray(INNER_SIZE)
                     below_changes = self._change(buffer, below, at, stop)
                     digest, count = self._seal(buffer, child, b"", below_changes, 0)
@@ -394,7 +394,7 @@ class Updater:
             return None
         self._retire(node_stem, before, record[whole:])
         count = len(leaves) // LEAF_SIZE
-        if not LARGE < count <= BUNDLE:
+        if not LARGE < count <= BUNDLE[depth]:
             return self.plant(leaves, node_stem)
         changed = {nibble(path, depth) for path in self.paths[at:end]}
         return self._plant_large(leaves, child_hashes(leaves, depth, record[size:whole], changed), node_stem)
@@ -447,12 +447,12 @@ class Updater:
         """Record the subtree of exactly these leaves; return its hash and count."""
         depth = node_stem[1]
         count = len(leaves) // LEAF_SIZE
-        if count <= LARGE:
+        if count <= min(LARGE, BUNDLE[depth]):
             if count:
                 self.bundles[node_stem] = leaves
                 self.records[node_stem + self.version_bytes] = leaves if count <= SMALL else sealed(leaves)
             return bundle_hash(leaves, depth), count
-        if count <= BUNDLE:
+        if count <= BUNDLE[depth]:
             return self._plant_large(leaves, child_hashes(leaves, depth), node_stem)
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
@@ -468,7 +468,7 @@ class Updater:
         """Record a changed inner node, or the bundle that its last leaves now fit in."""
         if self.deleting:
             counts = node[COUNTS:VERSIONS]
-            if INNER not in counts and sum(counts) <= MERGE:
+            if INNER not in counts and sum(counts) <= MERGE[node_stem[1]]:
                 self._retire(node_stem, before, node[INNER_SIZE:])
                 return self.plant(self._gather(node, node_stem), node_stem)
         return self._record(node, node_stem, before, changes, longest)

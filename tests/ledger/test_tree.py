@@ -134,12 +134,27 @@ def test_order_and_detours_leave_no_trace_in_the_root(leaves: Leaves, data: st.D
     assert stored(store, NODE) == []
 
 
-@pytest.mark.parametrize("bundle", [1, 2, 5, 40])
+@pytest.mark.parametrize(
+    ("upper", "lower", "large", "small"),
+    [
+        (1, 1, 12, 6),
+        (2, 1, 2, 2),
+        (5, 2, 2, 1),
+        (40, 12, 12, 6),
+        (40, 40, 12, 6),
+        (40, 3, 3, 3),
+        (200, 12, 12, 6),
+    ],
+)
 def test_the_root_does_not_depend_on_how_leaves_are_bundled(
-    bundle: int, monkeypatch: pytest.MonkeyPatch
+    upper: int, lower: int, large: int, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree_update, "BUNDLE", bundle)
-    monkeypatch.setattr(tree_update, "MERGE", max(bundle // 2, 1))
+    bundles = [upper] * 2 + [lower] * 63
+    for module in (tree_nodes, tree_update):
+        monkeypatch.setattr(module, "BUNDLE", bundles)
+        monkeypatch.setattr(module, "MERGE", [max(most // 2, 1) for most in bundles])
+        monkeypatch.setattr(module, "LARGE", large)
+        monkeypatch.setattr(module, "SMALL", small)
     store = MemoryBackend()
     tree = Tree(store)
     leaves: Leaves = {}
@@ -154,6 +169,10 @@ def test_the_root_does_not_depend_on_how_leaves_are_bundled(
             if value is not None:
                 leaves[path] = value
         assert root == rebuild_root(leaves)
+        assert dict(tree.iterate_leaves(version)) == leaves
+        assert list(tree.verify_all(version))[-1].leaves == len(leaves)
+        prune(store, tree, version)
+        assert set(stored(store, NODE)) == reachable(tree, store, version)
 
 
 def test_known_roots() -> None:
@@ -369,6 +388,11 @@ STEM = tree_nodes.ROOT_STEM
         (8, OLDER + b"\x08" + bytes(32)),  # a leaf that is not there
         (8, OLDER + b"\x01" + bytes(32) + b"\x00" + bytes(32)),  # not in order
         (8, OLDER + b"\x00" + bytes(31)),
+        (8, OLDER + b"\xf0" + bytes(32)),  # a child's hash, where none are kept
+        (20, OLDER + b"\x14" + bytes(32)),  # neither a leaf that is there nor a child
+        (20, OLDER + b"\xef" + bytes(32)),
+        (20, OLDER + b"\xf1" + bytes(32) + b"\x01" + bytes(32)),  # not in order
+        (20, OLDER + b"\xff" + bytes(31)),
         (8, OLDER[:7]),
         (tree_nodes.INNER, OLDER + b"\x10" + bytes(33)),
         (tree_nodes.INNER, OLDER + b"\x01" + bytes(33) + b"\x01" + bytes(33)),
@@ -378,7 +402,7 @@ STEM = tree_nodes.ROOT_STEM
     ],
 )
 def test_a_patch_that_makes_no_sense_is_refused(kind: int, patch: bytes) -> None:
-    whole = bytes(INNER_SIZE if kind == tree_nodes.INNER else kind * LEAF_SIZE)
+    whole = bytes(tree_nodes.content_size(kind))
     records = {STEM + OLDER: tree_nodes.sealed(whole), STEM + NEWER: tree_nodes.sealed(patch)}
     for checked in (False, True):
         with pytest.raises(ValueError, match=r"is damaged|is missing"):

@@ -128,10 +128,10 @@ def test_what_is_not_in_memory_is_asked_for_once_and_level_by_level() -> None:
 
 def test_records_come_in_parts_unless_a_deletion_may_take_some_back() -> None:
     sides = Sides()
-    parts, _ = sides.built({b"key %d" % number: b"1" for number in range(25_000)})
+    parts, _ = sides.built({b"key %d" % number: b"1" for number in range(40_000)})
     assert len(parts) > 4
     assert all(len(part) >= PART for part in parts[:-1])
-    parts, _ = sides.built({b"key %d" % number: b"1" if number else None for number in range(25_000)})
+    parts, _ = sides.built({b"key %d" % number: b"1" if number else None for number in range(40_000)})
     assert [len(part) for part in parts[:-1]] == [MAX_PART] * (len(parts) - 1), "all at the end"
 
 

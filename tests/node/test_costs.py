@@ -93,9 +93,9 @@ def test_a_transfers_hashes_verifications_and_records_are_counted_exactly(tmp_pa
     assert staging["digest"] == 5
     batch = pending.staged.batch
     assert isinstance(batch, MemoryBatch)
-    # Each value and what it replaces, one index entry a transfer, the tree's nodes, and 11 of the block alone.
+    # Each value and what it replaces, one index entry a transfer, the tree's nodes, and 10 of the block alone.
     nodes = len(prepared.tree.inner) + len(prepared.tree.bundles)
-    assert len(batch.changes) == 2 * changed + TRANSFERS + nodes + 11
+    assert len(batch.changes) == 2 * changed + TRANSFERS + nodes + 10
 
 
 class Kind(NamedTuple):
