@@ -61,9 +61,8 @@ BUNDLE = [128] * (UPPER_DEPTH + 1) + [12] * (MAX_DEPTH - UPPER_DEPTH)
 """Most leaves in one bundle, by depth. Not consensus: the root does not depend on it.
 
 The larger, the fewer records, but the more is written when one is rewritten whole, and that happens every other time
-where it had to be read. Down to depth 3 there are 4,096 nodes, whose bundles (52 MiB at most) stay in memory: with
-200,000 leaves 128 and 64 save 7 us of 9 for a changed leaf, 128 is better with 400,000. Below, 8, 12 and 16 measured
-within 5% of each other.
+where it had to be read. Down to depth 3 there are 4,096 nodes, whose bundles (52 MiB at most) stay in memory. Below,
+8, 12 and 16 measured within 5% of each other.
 """
 MERGE = [most // 2 for most in BUNDLE]
 """An inner node with no more leaves than this becomes a bundle again after a deletion. By depth."""

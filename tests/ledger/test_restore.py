@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.backend import Backend, open_backend
 from ledger.backends.memory import MemoryBackend
+from ledger.meta import RESTORE_KEY
 from ledger.options import Options
 from ledger.restore import Restore, check_anchor, under_way, wipe
 from ledger.snapshot_files import Snapshot
@@ -154,6 +155,19 @@ def test_another_snapshot_begins_anew(ledger: Ledger, snapshot: Snapshot, tmp_pa
     assert copy.height == 11
     report = copy.check()
     assert report.ok, report.errors
+
+
+def test_what_another_schema_has_restored_is_not_built_upon(snapshot: Snapshot) -> None:
+    """Its nodes may have other forms than the nodes above them will say."""
+    store = MemoryBackend()
+    Restore.begin(store, genesis(), snapshot.manifest_bytes, snapshot.anchor).apply(0, snapshot.chunk(0))
+    batch = store.batch()
+    batch.put(RESTORE_KEY, (store.get(RESTORE_KEY) or b"")[:32])
+    store.write(batch, sync=True)
+    again = Restore.begin(store, genesis(), snapshot.manifest_bytes, snapshot.anchor)
+    assert not again.resumed
+    assert 0 in again.missing
+    assert restored(snapshot, store).check().ok
 
 
 def test_a_genesis_start_after_an_interrupted_restoration_begins_with_an_empty_store(

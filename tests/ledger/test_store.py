@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import tree_update
 from ledger.backend import BackendKind, StorageFault
 from ledger.backends.memory import MemoryBackend
 from ledger.keys import BLOCK_HASH, HORIZON, ROOT, VALUE, version_key
@@ -541,6 +542,32 @@ def test_a_ledger_of_another_program_is_refused_as_such(schema: int) -> None:
     put(store, STATE_KEY, META_CODEC.encode(meta._replace(schema=schema)))
     with pytest.raises(UnsupportedVersion):
         Ledger.open_in(store, codecs=CODECS)
+
+
+@pytest.mark.parametrize("accounts", [40, 300, 3_000])
+def test_a_store_from_before_large_bundles_goes_on_and_is_sound(
+    accounts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inner nodes with few leaves stay what they are until leaves go."""
+    store = MemoryBackend()
+    with monkeypatch.context() as before:
+        before.setattr(tree_update, "BUNDLE", [12] * 65)
+        before.setattr(tree_update, "MERGE", [6] * 65)
+        ledger = new_chain(store, accounts)
+        for _ in range(5):
+            add_block(ledger, accounts)
+    meta = META_CODEC.decode(store.get(STATE_KEY) or b"", max_size=1_000)
+    put(store, STATE_KEY, META_CODEC.encode(meta._replace(schema=2)))
+    ledger = Ledger.open_in(store, codecs=CODECS)
+    assert ledger.check().ok
+    for _ in range(20):
+        add_block(ledger, accounts)
+    state = encoded(expected_state(25, accounts))
+    assert ledger.tree_root == rebuild_root(
+        {tree_path(key): value_hash(value) for key, value in state.items()}
+    )
+    assert ledger.check().ok
+    assert META_CODEC.decode(store.get(STATE_KEY) or b"", max_size=1_000).schema == SCHEMA, "others refuse it"
 
 
 def test_a_damaged_value_is_the_disks_fault_and_never_a_modules_error() -> None:
