@@ -69,6 +69,9 @@ MERGE = [most // 2 for most in BUNDLE]
 
 HIGH_NIBBLE = [bytes((byte & 0xF0,)) for byte in range(256)]
 """By byte: its high nibble, the low one zero."""
+HIGH_NIBBLES = bytes([byte >> 4 for byte in range(256)])
+LOW_NIBBLES = bytes([byte & 15 for byte in range(256)])
+"""Tables that make nibbles of bytes."""
 NODE_HEADS = [NODE + bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
 ONE_BYTE = [bytes((number,)) for number in range(256)]
 CHILD_MARKS = [bytes((CHILD_MARK + n,)) for n in range(16)]

@@ -23,11 +23,13 @@ from ledger.tree_nodes import (
     EMPTY_REF,
     HASH_SLICES,
     HIGH_NIBBLE,
+    HIGH_NIBBLES,
     INNER,
     INNER_SIZE,
     LARGE,
     LEAF_PATCH,
     LEAF_SIZE,
+    LOW_NIBBLES,
     MERGE,
     NODE_HEADS,
     NODE_SIZE,
@@ -329,9 +331,9 @@ class Updater:
         size = count * LEAF_SIZE
         whole = size + NODE_SIZE
         byte, odd = depth >> 1, depth & 1
-        node = bytearray(record)
+        node = bytearray().join((record, before))  # one copy
         patch: list[Buffer] = [before]
-        places: list[tuple[int, int]] = []
+        touched: list[int] = []
         find = record.find
         start = 0
         for i in range(at, end):
@@ -346,28 +348,17 @@ class Updater:
             node[place:start] = entry
             patch.append(ONE_BYTE[place // LEAF_SIZE])
             patch.append(value)
-            places.append((path[byte] & 15 if odd else path[byte] >> 4, place))
-        if not places:
+            touched.append(path[byte] & 15 if odd else path[byte] >> 4)
+        if not touched:
             return None
-        last = -1
-        for n, place in places:
-            if n == last:
-                continue
-            last = n
-            # Its neighbours below the same child.
-            first, stop = place, place + LEAF_SIZE
-            if odd:
-                while first and node[first - LEAF_SIZE + byte] & 15 == n:
-                    first -= LEAF_SIZE
-                while stop < size and node[stop + byte] & 15 == n:
-                    stop += LEAF_SIZE
+        # Each leaf's nibble, in one step: leaves below one child stand together.
+        nibbles = record[byte:size:LEAF_SIZE].translate(LOW_NIBBLES if odd else HIGH_NIBBLES)
+        for n in touched if len(touched) == 1 else dict.fromkeys(touched):
+            first, leaves = nibbles.index(n) * LEAF_SIZE, nibbles.count(n)
+            if leaves == 1:
+                digest = bytes(node[first + 64 : first + LEAF_SIZE])
             else:
-                while first and node[first - LEAF_SIZE + byte] >> 4 == n:
-                    first -= LEAF_SIZE
-                while stop < size and node[stop + byte] >> 4 == n:
-                    stop += LEAF_SIZE
-            group = bytes(node[first:stop])
-            digest = bundle_hash(group, depth + 1) if stop - first > LEAF_SIZE else group[64:]
+                digest = bundle_hash(bytes(node[first : first + leaves * LEAF_SIZE]), depth + 1)
             slot = size + n * HASH_SIZE
             node[slot : slot + HASH_SIZE] = digest
             patch.append(CHILD_MARKS[n])
@@ -375,10 +366,9 @@ class Updater:
         state = _node_state()
         state.update(node[size:whole])
         if len(record) < whole + longest and len(patch) * LEAF_PATCH < whole:
-            node += before
             self.records[node_stem + self.version_bytes] = sealed(b"".join(patch))
         else:
-            self._retire(node_stem, before, node[whole:])
+            self._retire(node_stem, before, record[whole:])
             del node[whole:]
             self.records[node_stem + self.version_bytes] = sealed(bytes(node))
         self.bundles[node_stem] = bytes(node)
