@@ -9,6 +9,7 @@ pruned, always a whole block at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -289,7 +290,7 @@ class BlockStore:
         put(part_key(height, EVENTS_PART), hook_events)
         put(receipts_key(height), msgpack.packb(list(receipts)))
         put(BLOCK_HASH + block_hash, version_key(height))
-        for tx_id, index in sorted(zip(tx_ids, range(len(tx_ids)))):
+        for tx_id, index in sorted(zip(tx_ids, range(len(tx_ids))), key=itemgetter(0)):
             put(TRANSACTION + tx_id, pack(height, index))
 
     def prune(self, batch: Batch, below: int, limit: int) -> int:

@@ -12,6 +12,7 @@ order and makes none a prefix of another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import msgpack
 
@@ -166,7 +167,7 @@ class Versions:
             put(OLDEST_VERSION, version_key(version))
         elif version != previous + 1:
             raise ValueError(f"version {version} does not follow {previous}")
-        for key, new, old in sorted(changes):
+        for key, new, old in sorted(changes, key=itemgetter(0)):
             if new is None:
                 delete(VALUE + key)
             else:

@@ -144,15 +144,14 @@ class Mempool:
                 raise MempoolFull(f"{len(self._by_witness)} transactions with {self.size} bytes are pending")
 
     def welcomes(self, tx: Transfer) -> bool:
-        """Whether a transfer is new, the first in its lane, signed by who shares nothing that waits, and has room.
+        """Whether a transfer is the first in its lane, signed by who shares nothing that waits, and has room.
 
-        Then nothing here speaks against it. False says nothing: ask `check_known`, `check_room` and `replaced_by`.
+        Then nothing here speaks against it, if its sequence is the account's next: it is not when the same one was included.
+        False says nothing: ask `check_known`, `check_room` and `replaced_by`.
         """
-        included, limits, tx_id = self._included, self.limits, tx.tx_id
+        limits = self.limits
         return (
             tx.sender not in self._queues  # else the same one may be there, under whatever signature
-            and tx_id not in included.young
-            and tx_id not in included.old
             and len(self._by_witness) < limits.max_count
             and self.size + len(tx.raw) <= limits.max_bytes
             and not (self._shared and tx.sender[2:] in self._shared)

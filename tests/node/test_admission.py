@@ -40,7 +40,7 @@ from qenex.errors import (
     WrongChainId,
     WrongSequence,
 )
-from qenex.transaction import Fee, Message, Signer, assemble, encode_body
+from qenex.transaction import Fee, Message, Signer, Transfer, assemble, encode_body
 from qenex.types import Coin
 from tests.node.chain_helpers import (
     MONEY,
@@ -121,6 +121,28 @@ def test_a_replayed_transaction_is_already_known_and_a_used_sequence_wrong(
         application.check_tx(wallets[0].transfer(wallets[1].address, 2, sequence=0, with_key=False))
     with pytest.raises(PublicKeyNotAllowed):
         application.check_tx(wallets[0].transfer(wallets[1].address, 3, sequence=1, with_key=True))
+
+
+def test_a_plain_transfer_that_was_included_while_it_was_verified_again_is_already_known(
+    application: Application, wallets: list[Wallet]
+):
+    """Nobody looks among what was included before its sequence has turned out to be used."""
+    for wallet in wallets[:2]:
+        application.check_tx(wallet.transfer(wallets[2].address))
+    produce(application)
+    raw = wallets[0].transfer(wallets[1].address)
+    admission = application.admission
+    screened = admission._screen(raw)
+    assert isinstance(screened[0], Transfer)
+    application.check_tx(raw)
+    with pytest.raises(AlreadyKnown, match="pending"):
+        admission._admit(*screened)
+    produce(application)
+    with pytest.raises(AlreadyKnown, match="included"):
+        admission._admit(*screened)
+    with pytest.raises(AlreadyKnown, match="included"):
+        application.check_tx(raw)
+    assert not len(application.mempool)
 
 
 async def test_a_volley_of_one_sender_lands_whole(tmp_path: Path, wallets: list[Wallet]):
