@@ -47,6 +47,8 @@ VERSIONS = COUNTS + 16
 INNER_SIZE = VERSIONS + 16 * VERSION_SIZE
 PATCHES = 8
 """Most patches over a whole record. Each is a read more where a node is not in memory."""
+LARGE_PATCHES = 16
+"""The same for a large bundle: all of them fit into memory, and rewriting one is dearer."""
 SMALL = 6
 """Bundles of so many leaves are always whole, and need no checksum: a patch would save less than it takes to make."""
 CHECKSUM_SIZE = 4
@@ -154,9 +156,9 @@ def content_size(kind: int) -> int:
     return kind * LEAF_SIZE + NODE_SIZE if kind > LARGE else kind * LEAF_SIZE
 
 
-def sealed(record: bytes) -> bytes:
+def sealed(record: bytes | bytearray) -> bytes:
     """Return a record as it is stored, of a node that may be patched."""
-    return record + crc32(record).to_bytes(CHECKSUM_SIZE, "big")
+    return b"".join((record, crc32(record).to_bytes(CHECKSUM_SIZE, "big")))
 
 
 def read_node(
@@ -179,6 +181,7 @@ def read_node(
             raise ValueError("is missing" if record is None else "is damaged")
         return record, b""
     patches: list[tuple[bytes, bytes]] = []
+    most = LARGE_PATCHES if LARGE < kind < INNER else PATCHES
     below = b""
     while True:
         if record is None:
@@ -190,7 +193,7 @@ def read_node(
             break
         before = content[:VERSION_SIZE]
         # An older version each time: no way round and round.
-        if len(patches) == PATCHES or len(before) != VERSION_SIZE or before >= version:
+        if len(patches) == most or len(before) != VERSION_SIZE or before >= version:
             raise ValueError("is damaged")
         patches.append((version, content[VERSION_SIZE:]))
         below = before + below

@@ -27,6 +27,7 @@ from ledger.tree_nodes import (
     INNER,
     INNER_SIZE,
     LARGE,
+    LARGE_PATCHES,
     LEAF_PATCH,
     LEAF_SIZE,
     LOW_NIBBLES,
@@ -63,6 +64,8 @@ _NO_VERSION = bytes(VERSION_SIZE)
 
 _LONGEST = PATCHES * VERSION_SIZE
 """Bytes of versions after a node in memory that is under as many patches as it may be."""
+_LONGEST_LARGE = LARGE_PATCHES * VERSION_SIZE
+"""The same for a large bundle."""
 _LONGEST_READ = VERSION_SIZE
 """The same for a node that had to be read: the next who reads it shall not have to read more than two records."""
 
@@ -261,7 +264,7 @@ class Updater:
                 digest, count = self._seal(buffer, child, node[VERSION_SLICES[n]], below_changes, longest)
             elif count > LARGE:
                 record = young(child) or old(child)
-                longest = _LONGEST
+                longest = _LONGEST_LARGE
                 if record is None:
                     record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
                 large = self._change_large(record, count, child, node[VERSION_SLICES[n]], at, stop, longest)
@@ -370,7 +373,7 @@ class Updater:
         else:
             self._retire(node_stem, before, record[whole:])
             del node[whole:]
-            self.records[node_stem + self.version_bytes] = sealed(bytes(node))
+            self.records[node_stem + self.version_bytes] = sealed(node)
         self.bundles[node_stem] = bytes(node)
         return state.digest(), count
 
@@ -501,5 +504,5 @@ class Updater:
         # Pinned are inner nodes alone: one that has become a bundle leaves its last self there.
         for find in self._finds if kind == INNER else self._finds[1:]:
             if record := find(node_stem):
-                return record, _LONGEST
+                return record, _LONGEST_LARGE if LARGE < kind < INNER else _LONGEST
         return self._load(node_stem, version, kind), _LONGEST_READ
