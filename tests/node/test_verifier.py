@@ -128,6 +128,23 @@ async def test_a_single_item_needs_no_worker(verifier: Verifier):
     assert not await verifier.verify_one(signed(1, valid=False))
 
 
+async def test_a_transfer_or_two_need_no_worker_while_nothing_waits(verifier: Verifier):
+    items = [item_of(transfer(number, valid=number != 1), (KEY,)) for number in range(3)]
+    for pid in verifier.pids():
+        os.kill(pid, signal.SIGSTOP)
+    assert await verifier.verify(items[:2]) == [True, False]
+    assert verifier.queued == 0
+    assert verifier.verified == 2
+    one_more = asyncio.ensure_future(verifier.verify(items))
+    behind = asyncio.ensure_future(verifier.verify(items[:1]))  # while something waits it keeps its place
+    await asyncio.sleep(0)
+    assert verifier.queued == 4
+    for pid in verifier.pids():
+        os.kill(pid, signal.SIGCONT)
+    assert await one_more == [True, False, True]
+    assert await behind == [True]
+
+
 async def test_without_workers_everything_is_verified_here():
     verifier = Verifier(0)
     await verifier.start()
