@@ -12,7 +12,7 @@ from qenex.types import U32, U64, Bytes32
 
 SCHEMA: Final = 3
 """Version of every record that the ledger itself writes; 2: tree nodes as patches, each record with a checksum; 3: bundles
-of up to 64 leaves."""
+of up to 128 leaves."""
 OLDER: Final = (2,)
 """Schemas whose stores are valid ones of this: the next block written makes them so by name."""
 
@@ -26,7 +26,7 @@ BASE_KEY: Final = META + b"base"
 RESTORE_KEY: Final = META + b"restore"
 """Hash of the manifest of a snapshot that is being restored, schema u8; there is no chain yet while it is there."""
 RESTORED_KEY: Final = META + b"restored"
-"""`RESTORED | chunk u32` while a snapshot is being restored: this chunk is in the store."""
+"""`RESTORED | chunk u32` while a snapshot is being restored: this chunk is in the store, as a node of this kind (u8)."""
 META_KEYS: Final = (BASE_KEY, BODIES_KEY, GENESIS_KEY, STATE_KEY)
 
 

@@ -68,6 +68,7 @@ class Restore:
         self._anchor = anchor
         self._places = places(manifest)
         self._missing = dict.fromkeys(range(len(manifest.slots)))
+        self._kinds: dict[int, int] = {}
 
     @classmethod
     def begin(cls, store: Backend, genesis: Genesis, manifest_bytes: bytes, anchor: Anchor) -> Restore:
@@ -87,14 +88,20 @@ class Restore:
         found = store.get(RESTORE_KEY)
         if found == name:
             restore.resumed = True
-            for key, _ in store.iterate(RESTORED_KEY, prefix_end(RESTORED_KEY)):
-                restore._missing.pop(int.from_bytes(key[len(RESTORED_KEY) :], "big"), None)
+            for key, kind in store.iterate(RESTORED_KEY, prefix_end(RESTORED_KEY)):
+                if kind:
+                    restore._note(int.from_bytes(key[len(RESTORED_KEY) :], "big"), kind[0])
             return restore
         wipe(store)
         batch = store.batch()
         batch.put(RESTORE_KEY, name)
         store.write(batch, sync=True)
         return restore
+
+    def _note(self, index: int, kind: int) -> None:
+        """A chunk is in the store; `kind` (as in a node's reference) is what its subtree has become."""
+        self._missing.pop(index, None)
+        self._kinds[self.manifest.slots[index].prefix] = kind
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -110,12 +117,12 @@ class Restore:
         batch = self._store.batch()
         for key, value in chunk.entries:
             batch.put(VALUE + key, value)
-        records, _, _ = planted(version, chunk.leaves, self._places[index])
+        records, _, kind = planted(version, chunk.leaves, self._places[index])
         for key, record in records.items():
             batch.put(key, record)
-        batch.put(RESTORED_KEY + index.to_bytes(4, "big"), b"")
+        batch.put(RESTORED_KEY + index.to_bytes(4, "big"), bytes((kind,)))
         self._store.write(batch, sync=False)
-        del self._missing[index]
+        self._note(index, kind)
 
     def finish(self) -> int:
         """Make it a chain; return its height. Raises ValueError while chunks are missing, StorageFault."""
@@ -126,7 +133,9 @@ class Restore:
         following = self._anchor.next
         height, suffix, name = manifest.height, version_key(manifest.height), block_hash(header)
         batch = store.batch()
-        digest, kind = upper_nodes(manifest, lambda stem, record: batch.put(stem + suffix, record), suffix)
+        digest, kind = upper_nodes(
+            manifest, lambda stem, record: batch.put(stem + suffix, record), suffix, self._kinds
+        )
         ref = NodeRef(digest, kind, height) if kind else EMPTY_REF
         batch.put(ROOT + suffix, pack_ref(ref))
         for key in (TREE_HORIZON, LATEST_VERSION, OLDEST_VERSION, BASE_KEY):

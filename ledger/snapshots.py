@@ -11,7 +11,7 @@ d is the least depth at which no chunk is larger than `CHUNK_TARGET`; chunks nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from struct import Struct
@@ -21,7 +21,6 @@ import msgpack
 
 from ledger.backend import Reader
 from ledger.tree_nodes import (
-    BUNDLE,
     COUNTS,
     HASH_SLICES,
     INNER,
@@ -53,6 +52,7 @@ STEP: Final = 250
 SPILL_BYTES: Final = 32 << 20
 """Entries in memory while a snapshot is made; beyond that they go to the spill."""
 
+NO_KINDS: Final[Mapping[int, int]] = {}
 _SLOT: Final = Struct(">HII32s")
 MAX_MANIFEST: Final = MAX_CHUNKS * _SLOT.size + 256
 
@@ -144,19 +144,22 @@ def check_manifest(manifest: Manifest, chain_id: str, height: int, root: bytes) 
 
 
 def upper_nodes(
-    manifest: Manifest, emit: Callable[[bytes, bytes], None] | None = None, version: bytes = bytes(8)
+    manifest: Manifest,
+    emit: Callable[[bytes, bytes], None] | None = None,
+    version: bytes = bytes(8),
+    kinds: Mapping[int, int] = NO_KINDS,
 ) -> tuple[bytes, int]:
     """Return hash and kind (as in a node's reference) of the root over a manifest's slots.
 
-    `emit` is given stem and record of each node above the cut, as the tree stores it, written by `version`.
+    `emit` is given stem and record of each node above the cut, as the tree stores it, written by `version`; `kinds` has
+    the kind of each slot's subtree, by prefix. The hash does not depend on them.
     """
     cut = manifest.cut
 
     def fold(slots: Sequence[Slot], depth: int, stem: bytes) -> tuple[bytes, int]:
         if len(slots) == 1 and (slots[0].leaves == 1 or depth == cut):
             # One leaf alone stands for the whole subtree, however high.
-            leaves = slots[0].leaves
-            return slots[0].digest, leaves if leaves <= BUNDLE[depth] else INNER
+            return slots[0].digest, kinds.get(slots[0].prefix, INNER)
         node = bytearray(INNER_SIZE)
         shift = 4 * (cut - depth - 1)
         for n, group in groupby(slots, key=lambda slot: slot.prefix >> shift & 15):

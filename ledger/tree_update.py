@@ -20,6 +20,7 @@ from ledger.tree_nodes import (
     CHILD_MARKS,
     CHILD_PATCH,
     COUNTS,
+    CROWD,
     EMPTY_REF,
     HASH_SLICES,
     HIGH_NIBBLE,
@@ -155,6 +156,15 @@ def planted(version: int, leaves: bytes, node_stem: bytes) -> tuple[dict[bytes, 
     updater = Updater(version, {}, (nowhere.get, nowhere.get, nowhere.get), nothing)
     digest, count = updater.plant(leaves, node_stem)
     return updater.records, digest, count
+
+
+def _fits(leaves: bytes, depth: int) -> bool:
+    """Whether exactly these leaves are a bundle at `depth`, and not an inner node."""
+    count = len(leaves) // LEAF_SIZE
+    if count <= LARGE or count > BUNDLE[depth]:
+        return count <= BUNDLE[depth]
+    nibbles = leaves[depth >> 1 :: LEAF_SIZE].translate(LOW_NIBBLES if depth & 1 else HIGH_NIBBLES)
+    return count <= CROWD or max([nibbles.count(n) for n in range(16)]) <= CROWD
 
 
 class Updater:
@@ -387,7 +397,7 @@ class Updater:
             return None
         self._retire(node_stem, before, record[whole:])
         count = len(leaves) // LEAF_SIZE
-        if not LARGE < count <= BUNDLE[depth]:
+        if count <= LARGE or not _fits(leaves, depth):
             return self.plant(leaves, node_stem)
         changed = {nibble(path, depth) for path in self.paths[at:end]}
         return self._plant_large(leaves, child_hashes(leaves, depth, record[size:whole], changed), node_stem)
@@ -445,7 +455,7 @@ class Updater:
                 self.bundles[node_stem] = leaves
                 self.records[node_stem + self.version_bytes] = leaves if count <= SMALL else sealed(leaves)
             return bundle_hash(leaves, depth), count
-        if count <= BUNDLE[depth]:
+        if _fits(leaves, depth):
             return self._plant_large(leaves, child_hashes(leaves, depth), node_stem)
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
@@ -461,7 +471,7 @@ class Updater:
         """Record a changed inner node, or the bundle that its last leaves now fit in."""
         if self.deleting:
             counts = node[COUNTS:VERSIONS]
-            if INNER not in counts and sum(counts) <= MERGE[node_stem[1]]:
+            if max(counts) <= LARGE and sum(counts) <= MERGE[node_stem[1]]:
                 self._retire(node_stem, before, node[INNER_SIZE:])
                 return self.plant(self._gather(node, node_stem), node_stem)
         return self._record(node, node_stem, before, changes, longest)

@@ -16,7 +16,9 @@ from ledger.options import Options
 from ledger.restore import Restore, check_anchor, under_way, wipe
 from ledger.snapshot_files import Snapshot
 from ledger.store import Ledger
+from ledger.tree_nodes import BUNDLE, LARGE
 from qenex.errors import DataFolderForeign, DataFolderMissing, NotFound, ProofInvalid, Pruned, SnapshotInvalid
+from qenex.proof import tree_path
 from tests.ledger.chains import (
     CODECS,
     TEXTS,
@@ -142,6 +144,24 @@ def test_an_interrupted_restoration_goes_on_with_what_is_there(snapshot: Snapsho
     assert len(second.missing) == len(snapshot.manifest.slots) - 1
     assert restored(snapshot, store).check().ok
     assert not under_way(store)
+
+
+def test_a_chunk_whose_few_leaves_are_an_inner_node_is_referred_to_as_one(tmp_path: Path) -> None:
+    """How many leaves it has does not say so: those of these keys crowd together."""
+    keys = [key for key in map(account_key, range(1_000)) if tree_path(key)[0] >> 4 == 7][:40]
+    ledger = chain(3, 20)
+    grow(ledger, 4, dict.fromkeys(keys, account(0, 1)), accounts=20)
+    snapshot = snapshot_of(ledger, tmp_path / "crowded", 5)
+    (slot,) = snapshot.manifest.slots
+    assert LARGE < slot.leaves <= BUNDLE[0]
+    store = MemoryBackend()
+    Restore.begin(store, genesis(), snapshot.manifest_bytes, snapshot.anchor).apply(0, snapshot.chunk(0))
+    copy = restored(snapshot, store)  # goes on after a crash
+    assert copy.check().ok
+    assert copy.prove(keys[3]) == ledger.prove(keys[3], 5)
+    for _ in range(12):
+        grow(copy, 1, dict.fromkeys(keys[:3], account(0, copy.height)))
+    assert copy.check().ok
 
 
 def test_another_snapshot_begins_anew(ledger: Ledger, snapshot: Snapshot, tmp_path: Path) -> None:

@@ -218,6 +218,45 @@ def test_a_root_that_shrank_to_a_bundle_is_not_read_from_its_time_as_an_inner_no
     assert step(store, tree, 3, {last: None}) == ZERO_HASH
 
 
+@pytest.mark.parametrize("shared", ["7", "77", "0000000"])
+def test_leaves_whose_paths_begin_alike_do_not_crowd_a_large_bundle(shared: str) -> None:
+    """They can be looked for, and each change of one would have all of them hashed again."""
+    store = MemoryBackend()
+    tree = Tree(store, cache_bytes=SMALL_CACHE)
+    apart = [path_of(n % 16, n // 16, 3) for n in range(64)]
+    alike = [bytes.fromhex((shared + tree_path(b"%d" % n).hex())[:64]) for n in range(64)]
+    leaves: Leaves = {}
+    version = 0
+
+    def change(changes: dict[bytes, bytes | None]) -> None:
+        nonlocal version
+        version += 1
+        leaves.update({path: new for path, new in changes.items() if new is not None})
+        for path in [path for path, new in changes.items() if new is None]:
+            del leaves[path]
+        assert step(store, tree, version, changes) == rebuild_root(leaves)
+        for stem, ref, record in tree._walk(store, version, ""):
+            if tree_nodes.LARGE < ref.leaves < tree_nodes.INNER:
+                groups = tree_nodes.split_bundle(record, stem[1])
+                assert max(len(group) for _, group in groups) <= tree_nodes.CROWD * LEAF_SIZE
+        list(tree.verify_all(version))
+        prune(store, tree, version)
+        assert set(stored(store, NODE)) == reachable(tree, store, version)
+
+    change(dict.fromkeys(apart, value_hash(b"0")))
+    assert tree.base(version).leaves == 64
+    for path in alike[:30]:  # one at a time they outgrow it
+        change({path: value_hash(b"1")})
+    assert tree.base(version).leaves == tree_nodes.INNER
+    change(dict.fromkeys(alike[30:], value_hash(b"2")))
+    change(dict.fromkeys(alike, value_hash(b"3")))
+    for path in alike[:-1]:
+        change({path: None})
+    assert tree.base(version).leaves == tree_nodes.INNER, "65 leaves are more than half of a bundle"
+    change(dict.fromkeys(apart[:8]))
+    assert tree.base(version).leaves == 57
+
+
 # -- updates are pure, and refuse nonsense ------------------------------------------------------
 
 
