@@ -38,8 +38,9 @@ INLINE_ITEMS: Final = 2
 """So few are verified at once here: a round trip to a worker takes longer, and on a full machine it waits for its turn."""
 URGENT_ITEMS: Final = 32
 """Votes of one chunk: several workers share what comes together."""
-OUTSTANDING_CHUNKS: Final = 2
-"""Chunks at one worker: one in work, one waiting, so that it never idles."""
+OUTSTANDING_CHUNKS: Final = 3
+"""Chunks at one worker: one in work, the others waiting. A chunk takes 10 ms, and the loop may be busy for 20 before it hands
+over another one: with one waiting workers had nothing to do for a fifth of their time."""
 MAX_TRIES: Final = 3
 MAX_DEATHS: Final = 5
 """Deaths of one worker without a single answer, after which it is not started again."""
