@@ -365,7 +365,7 @@ class Watched(Parent):
 
 
 def test_the_node_is_not_asked_for_all_nodes_of_a_level_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.tree_worker.WANTED_TOGETHER", 64)
+    monkeypatch.setattr("node.tree_worker.WANTED_TOGETHER", 8)
     store, keys = MemoryBackend(), [b"key %d" % number for number in range(6_000)]
     tree = Tree(store)
     update = tree.update(1, None, {tree_path(key): value_hash(b"1") for key in keys})
