@@ -17,7 +17,7 @@ last nibble in the high half. Depth first keeps the few upper nodes together.
 
 A node changes little at a time, so most records are patches: the version of the record
 that they change, then changed children (nibble, hash, count) or changed leaves (place,
-value hash) and, of a large bundle, the children's hashes (0xF0 + nibble, hash). At most `PATCHES` of them lie over a whole record. Each record of a node that
+value hash) and, of a large bundle, leaves that came and went and the children's hashes. At most `PATCHES` of them lie over a whole record. Each record of a node that
 may be patched ends in its CRC-32: what a patch covers no hash covers any more. Bundles of
 up to `SMALL` leaves are not patched.
 
@@ -58,6 +58,11 @@ LEAF_PATCH = 1 + HASH_SIZE
 """A changed leaf, or the hash of a child in a large bundle."""
 CHILD_MARK = 0xF0
 """First byte of the latter is this + nibble."""
+RESIZED = b"\xe0"
+"""Begins the patch of a large bundle into which leaves came or from which they went: this, the number of leaves before, then GONE and
+the place of each that went, COME and path and value hash of each that came, and the children's hashes."""
+COME = b"\xe1"
+GONE = b"\xe2"
 MAX_DEPTH = 2 * HASH_SIZE
 UPPER_DEPTH = 3
 BUNDLE = [128] * (UPPER_DEPTH + 1) + [12] * (MAX_DEPTH - UPPER_DEPTH)
@@ -189,7 +194,7 @@ def read_node(
         return record, b""
     patches: list[tuple[bytes, bytes]] = []
     most = LARGE_PATCHES if LARGE < kind < INNER else PATCHES
-    below = b""
+    below, wanted = b"", kind
     while True:
         if record is None:
             raise ValueError("is missing")
@@ -202,14 +207,22 @@ def read_node(
         # An older version each time: no way round and round.
         if len(patches) == most or len(before) != VERSION_SIZE or before >= version:
             raise ValueError("is damaged")
-        patches.append((version, content[VERSION_SIZE:]))
+        patch = content[VERSION_SIZE:]
+        if patch[:1] == RESIZED and LARGE < kind < INNER:
+            kind = patch[1] if len(patch) > 1 else 0
+            if not LARGE < kind <= BUNDLE[0]:
+                raise ValueError("is damaged")
+            size = content_size(kind)
+        patches.append((version, patch))
         below = before + below
         version = before
         record = get(node_stem + version)
-    if patches:
-        content = (
-            _patched_inner(content, patches) if kind == INNER else _patched_bundle(content, kind, patches)
-        )
+    if patches and kind == INNER:
+        content = _patched_inner(content, patches)
+    elif patches:
+        content = (_patched_large if kind > LARGE else _patched_bundle)(content, kind, patches)
+    if len(content) != content_size(wanted):
+        raise ValueError("is damaged")
     return content, below
 
 
@@ -234,20 +247,58 @@ def _patched_bundle(content: bytes, count: int, patches: Sequence[tuple[bytes, b
         previous = -1
         for at in range(0, len(patch), LEAF_PATCH):
             place = patch[at]
-            exists = place < count or (place >= CHILD_MARK and count > LARGE)
-            if not exists or place <= previous or at + LEAF_PATCH > len(patch):
+            if not previous < place < count or at + LEAF_PATCH > len(patch):
                 raise ValueError("is damaged")
             previous = place
             values[place] = patch[at + 1 : at + LEAF_PATCH]
-    node = bytearray(content)
+    leaves = [content[at : at + LEAF_SIZE] for at in range(0, len(content), LEAF_SIZE)]
     for place, value in values.items():
-        if place < count:
-            start = place * LEAF_SIZE
-            node[start : start + LEAF_SIZE] = leaf_entry(content[start : start + HASH_SIZE], value)
-        else:
-            start = count * LEAF_SIZE + (place - CHILD_MARK) * HASH_SIZE
-            node[start : start + HASH_SIZE] = value
-    return bytes(node)
+        leaves[place] = leaf_entry(leaves[place][:HASH_SIZE], value)
+    return b"".join(leaves)
+
+
+def _patched_large(content: bytes, count: int, patches: Sequence[tuple[bytes, bytes]]) -> bytes:
+    leaves = [content[at : at + LEAF_SIZE] for at in range(0, count * LEAF_SIZE, LEAF_SIZE)]
+    hashes = bytearray(content[count * LEAF_SIZE :])
+    for _, patch in reversed(patches):
+        at, previous = 0, -1
+        if patch[:1] == RESIZED:
+            if patch[1] != len(leaves):
+                raise ValueError("is damaged")
+            leaves, at = _resized(leaves, patch)
+            previous = CHILD_MARK - 1  # only children's hashes may follow
+        for start in range(at, len(patch), LEAF_PATCH):
+            place, value = patch[start], patch[start + 1 : start + LEAF_PATCH]
+            exists = place < len(leaves) or place >= CHILD_MARK
+            if not exists or place <= previous or len(value) != HASH_SIZE:
+                raise ValueError("is damaged")
+            previous = place
+            if place >= CHILD_MARK:
+                hashes[HASH_SLICES[place - CHILD_MARK]] = value
+            else:
+                leaves[place] = leaf_entry(leaves[place][:HASH_SIZE], value)
+    return b"".join((*leaves, hashes))
+
+
+def _resized(leaves: list[bytes], patch: bytes) -> tuple[list[bytes], int]:
+    """Return the leaves after those of the patch went and came, in path order, and where its children's hashes begin."""
+    at, previous = 2, -1
+    gone: dict[int, None] = {}
+    while patch[at : at + 1] == GONE:
+        place = patch[at + 1] if at + 1 < len(patch) else -1
+        if not previous < place < len(leaves):
+            raise ValueError("is damaged")
+        gone[place] = None
+        at, previous = at + 2, place
+    found = {leaf[:HASH_SIZE]: leaf for place, leaf in enumerate(leaves) if place not in gone}
+    last = b""
+    while patch[at : at + 1] == COME:
+        path, value = patch[at + 1 : at + 1 + HASH_SIZE], patch[at + 1 + HASH_SIZE : at + 1 + 2 * HASH_SIZE]
+        if len(value) != HASH_SIZE or path <= last or path in found:
+            raise ValueError("is damaged")
+        found[path] = leaf_entry(path, value)
+        at, last = at + 1 + 2 * HASH_SIZE, path
+    return [found[path] for path in sorted(found)], at
 
 
 def leaf_patches(old: bytes, new: bytes) -> list[bytes] | None:
@@ -331,11 +382,17 @@ def split_bundle(record: bytes, depth: int) -> list[tuple[int, bytes]]:
     return groups
 
 
+def leaf_place(record: bytes, path: bytes, size: int) -> int:
+    """Return the offset of the leaf at `path` in the first `size` bytes, -1 if it is not there."""
+    at = record.find(path, 0, size)
+    while at >= 0 and at % LEAF_SIZE:  # the bytes of a path across a boundary: not in this universe
+        at = record.find(path, at + 1, size)
+    return at
+
+
 def bundle_with(record: bytes, path: bytes, entry: bytes | None) -> bytes:
     """Return `record` with the leaf at `path` replaced, inserted or (entry None) removed."""
-    at = record.find(path)
-    while at >= 0 and at % LEAF_SIZE:  # the bytes of a path across a boundary: not in this universe
-        at = record.find(path, at + 1)
+    at = leaf_place(record, path, len(record))
     if at >= 0:
         return record[:at] + (entry or b"") + record[at + LEAF_SIZE :]
     if entry is None:

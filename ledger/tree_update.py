@@ -19,9 +19,11 @@ from ledger.tree_nodes import (
     BUNDLE,
     CHILD_MARKS,
     CHILD_PATCH,
+    COME,
     COUNTS,
     CROWD,
     EMPTY_REF,
+    GONE,
     HASH_SLICES,
     HIGH_NIBBLE,
     HIGH_NIBBLES,
@@ -37,6 +39,7 @@ from ledger.tree_nodes import (
     NODE_SIZE,
     ONE_BYTE,
     PATCHES,
+    RESIZED,
     ROOT_STEM,
     SMALL,
     VERSION_SLICES,
@@ -49,6 +52,7 @@ from ledger.tree_nodes import (
     content_size,
     leaf_entry,
     leaf_patches,
+    leaf_place,
     sealed,
     split_bundle,
 )
@@ -353,7 +357,7 @@ class Updater:
             path, entry = paths[i], entries[i]
             place = find(path, start, size)
             if place < 0 or place % LEAF_SIZE or entry is None:
-                return self._rebuild(record, count, node_stem, before, at, end)
+                return self._resize(record, count, node_stem, before, at, end, longest)
             start = place + LEAF_SIZE
             value = entry[HASH_SIZE:64]
             if record[place + HASH_SIZE : place + 64] == value:
@@ -387,20 +391,39 @@ class Updater:
         self.bundles[node_stem] = bytes(node)
         return state.digest(), count
 
-    def _rebuild(
-        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int
+    def _resize(
+        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
     ) -> tuple[bytes, int] | None:
         """`_change_large` where leaves come or go."""
         size, whole, depth = count * LEAF_SIZE, content_size(count), node_stem[1]
         leaves = self._edit(record[:size], at, end)
         if leaves is None:
             return None
-        self._retire(node_stem, before, record[whole:])
-        count = len(leaves) // LEAF_SIZE
-        if count <= LARGE or not _fits(leaves, depth):
+        following = len(leaves) // LEAF_SIZE
+        if following <= LARGE or not _fits(leaves, depth):
+            self._retire(node_stem, before, record[whole:])
             return self.plant(leaves, node_stem)
-        changed = {nibble(path, depth) for path in self.paths[at:end]}
-        return self._plant_large(leaves, child_hashes(leaves, depth, record[size:whole], changed), node_stem)
+        changed = sorted({nibble(path, depth) for path in self.paths[at:end]})
+        hashes = child_hashes(leaves, depth, record[size:whole], changed)
+        gone: list[Buffer] = [before, RESIZED, ONE_BYTE[count]]
+        come: list[Buffer] = []
+        for path, entry in zip(self.paths[at:end], self.entries[at:end]):
+            place = leaf_place(record, path, size)
+            if place >= 0:
+                gone += GONE, ONE_BYTE[place // LEAF_SIZE]
+            if entry is not None:
+                come += COME, entry[:64]
+        for n in changed:
+            come += CHILD_MARKS[n], hashes[HASH_SLICES[n]]
+        patch = b"".join(gone + come)
+        if len(record) >= whole + longest or 2 * len(patch) >= content_size(following):
+            self._retire(node_stem, before, record[whole:])
+            return self._plant_large(leaves, hashes, node_stem)
+        self.records[node_stem + self.version_bytes] = sealed(patch)
+        self.bundles[node_stem] = b"".join((leaves, hashes, record[whole:], before))
+        state = _node_state()
+        state.update(hashes)
+        return state.digest(), following
 
     def _plant_large(self, leaves: bytes, hashes: Buffer, node_stem: bytes) -> tuple[bytes, int]:
         self.bundles[node_stem] = content = leaves + hashes

@@ -32,19 +32,23 @@ def checked(entries: Entries) -> CheckReport:
     return check(MemoryView(entries), CODECS)
 
 
+ACCOUNTS = 9
+"""So few that the root, while texts come, is a small bundle, one that is patched and a large one, and nodes go out of use."""
+
+
 def kept_chain(blocks: int = 6) -> Entries:
     store = MemoryBackend()
-    ledger = new_chain(store, 20)
+    ledger = new_chain(store, ACCOUNTS)
     for _ in range(blocks):
-        add_block(ledger, 20)
+        add_block(ledger, ACCOUNTS)
     return entries_of(store)
 
 
 def pruned_chain(limit: int) -> Entries:
     store = MemoryBackend()
-    ledger = new_chain(store, 20, options=Options(history=3, retain_blocks=3))
+    ledger = new_chain(store, ACCOUNTS, options=Options(history=3, retain_blocks=3))
     for _ in range(6):
-        add_block(ledger, 20)
+        add_block(ledger, ACCOUNTS)
     ledger.prune(limit)
     return entries_of(store)
 

@@ -406,6 +406,42 @@ def test_a_node_changed_over_and_over_is_patched_and_now_and_then_written_whole(
     assert set(stored(store, NODE)) == reachable(tree, store, 41)
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_leaves_that_come_and_go_are_patches_of_a_large_bundle(warm: bool) -> None:
+    """Written whole, each would be ten times as long, and keys that come and go cost their sender little."""
+    store = MemoryBackend()
+    tree = Tree(store)
+    leaves: Leaves = {tree_path(b"%d" % n): value_hash(b"%d" % n) for n in range(100)}
+    step(store, tree, 1, dict(leaves))
+    kept = {1: dict(leaves)}
+    lengths = []
+    for version in range(2, 60):
+        tree = tree if warm else Tree(store)
+        come, gone = tree_path(b"new %d" % version), tree_path(b"%d" % version)
+        changes: dict[bytes, bytes | None] = {
+            come: value_hash(b"1"),
+            tree_path(b"99"): value_hash(b"%d" % version),
+        }
+        if version % 3:
+            changes[gone] = None
+        update = tree.update(version, version - 1, changes)
+        assert set(update.bundles) == {tree_nodes.ROOT_STEM}
+        lengths.append(sum(map(len, update.records.values())))
+        write(store, tree, update)
+        leaves.update({path: value for path, value in changes.items() if value is not None})
+        leaves = {path: value for path, value in leaves.items() if changes.get(path, value) is not None}
+        kept[version] = dict(leaves)
+        assert update.root == rebuild_root(leaves)
+    whole = tree_nodes.content_size(100)
+    assert sum(length > whole // 2 for length in lengths) <= (4 if warm else 30)
+    assert sorted(lengths)[len(lengths) // 3] < 400
+    for version, state in kept.items():
+        assert dict(Tree(store).iterate_leaves(version)) == state
+        assert list(Tree(store).verify_all(version))[-1].leaves == len(state)
+    prune(store, tree, 59)
+    assert set(stored(store, NODE)) == reachable(tree, store, 59)
+
+
 def test_a_bundle_that_many_come_to_at_once_becomes_the_subtree_of_them_all() -> None:
     store = MemoryBackend()
     tree = Tree(store)
@@ -420,6 +456,7 @@ def test_a_bundle_that_many_come_to_at_once_becomes_the_subtree_of_them_all() ->
 
 
 NEWER, OLDER = version_key(9), version_key(8)
+COME = tree_nodes.COME + b"\x11" * 32 + bytes(32)
 STEM = tree_nodes.ROOT_STEM
 
 
@@ -435,6 +472,19 @@ STEM = tree_nodes.ROOT_STEM
         (20, OLDER + b"\xef" + bytes(32)),
         (20, OLDER + b"\xf1" + bytes(32) + b"\x01" + bytes(32)),  # not in order
         (20, OLDER + b"\xff" + bytes(31)),
+        (8, OLDER + b"\xe0\x08"),  # only a large one may be of another size before
+        (tree_nodes.INNER, OLDER + b"\xe0\x14"),
+        (20, OLDER + b"\xe0"),
+        (20, OLDER + b"\xe0\x0c"),
+        (20, OLDER + b"\xe0\x81"),
+        (20, OLDER + b"\xe0\x15"),  # it was not so large
+        (20, OLDER + b"\xe0\x14\xe2\x00"),  # nor is it so small now
+        (20, OLDER + b"\xe0\x14\xe2\x14" + COME),  # what is not there cannot go
+        (20, OLDER + b"\xe0\x14\xe2\x01\xe2\x00" + COME + COME),
+        (20, OLDER + b"\xe0\x14\xe2"),
+        (20, OLDER + b"\xe0\x14\xe2\x00" + COME[:-1]),
+        (20, OLDER + b"\xe0\x14\xe2\x00" + COME + COME),  # twice the same
+        (20, OLDER + b"\xe0\x14\xe2\x00" + COME + b"\x03" + bytes(32)),  # a new value beside
         (8, OLDER[:7]),
         (tree_nodes.INNER, OLDER + b"\x10" + bytes(33)),
         (tree_nodes.INNER, OLDER + b"\x01" + bytes(33) + b"\x01" + bytes(33)),
@@ -445,6 +495,8 @@ STEM = tree_nodes.ROOT_STEM
 )
 def test_a_patch_that_makes_no_sense_is_refused(kind: int, patch: bytes) -> None:
     whole = bytes(tree_nodes.content_size(kind))
+    if kind == 20:  # with paths of its own for each leaf
+        whole = b"".join(leaf_entry(path_of(2, last=n), bytes(32)) for n in range(20)) + bytes(512)
     records = {STEM + OLDER: tree_nodes.sealed(whole), STEM + NEWER: tree_nodes.sealed(patch)}
     for checked in (False, True):
         with pytest.raises(ValueError, match=r"is damaged|is missing"):
