@@ -58,12 +58,12 @@ def read_meta(store: Reader) -> Meta:
         raise DataFolderMissing("this data folder holds no chain yet: its genesis was never imported")
     try:
         plain = decode(record, max_size=MAX_META_SIZE)
-        if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] in OLDER:
-            plain = (SCHEMA, *plain[1:])
         if type(plain) is tuple and plain and type(plain[0]) is int and plain[0] != SCHEMA:
-            raise UnsupportedVersion(
-                f"the ledger has schema {plain[0]}, this program knows {SCHEMA}; restore a snapshot or sync anew"
-            )
+            if plain[0] not in OLDER:
+                raise UnsupportedVersion(
+                    f"the ledger has schema {plain[0]}, this program knows {SCHEMA}; restore a snapshot or sync anew"
+                )
+            plain = (SCHEMA, *plain[1:])
         return META_CODEC.check(plain)
     except (MalformedBytes, TooLarge) as error:
         raise DataFolderCorrupt(f"the record of the last block is damaged: {error.message}") from None

@@ -24,7 +24,7 @@ MAX_CANDIDATES = 4
 PART = 250
 """Records that are handed on together: what is left to do with them goes beside what is still to compute."""
 MAX_PART = 500
-"""Most records handed on together, 3 MB: who takes them does nothing else meanwhile."""
+"""Most records handed on together, 6.5 MB if all were large bundles: who takes them does nothing else meanwhile."""
 
 Wanted = tuple[bytes, bytes, int]
 """A node: its stem, the version of its newest record (8 bytes) and its kind, both as its parent says."""

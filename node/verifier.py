@@ -486,9 +486,8 @@ class Verifier:
             try:
                 worker.child.spawn()
                 self.respawned += 1
-            except (
-                OSError
-            ) as error:  # no memory or no descriptor left for it: the others, or this process, do its work
+            except OSError as error:
+                # No memory or no descriptor left for it: the others, or this process, do its work.
                 log.error("a verifier worker cannot be started", extra={"reason": str(error)})
         # The first chunk was in work; what waited behind it is not to blame.
         if chunks:
