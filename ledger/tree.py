@@ -12,7 +12,7 @@ version go to the store. An update may also be computed by another process
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgpack
@@ -26,6 +26,7 @@ from ledger.tree_nodes import (
     EMPTY_REF,
     HASH_SLICES,
     INNER,
+    LARGE,
     LEAF_SIZE,
     ROOT_STEM,
     NodeRef,
@@ -37,9 +38,10 @@ from ledger.tree_nodes import (
     split_bundle,
     stem,
     unpack_ref,
+    with_starts,
 )
 from ledger.tree_nodes import bundle_hash as _bundle_hash
-from ledger.tree_update import Changes, Entries, Find, TreeUpdate, Updater, entries_of
+from ledger.tree_update import Changes, Entries, TreeUpdate, Updater, entries_of
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned
 from qenex.hashing import HASH_SIZE, ZERO_HASH
 from qenex.proof import Terminal, TreeProof, hash_tree_leaf, hash_tree_node, nibble
@@ -92,8 +94,7 @@ class Tree:
 
         `version` and `kind` are what its parent says of it. Raises StorageFault.
         """
-        content, below = _read_node(self._reader.get, node_stem, version, kind)
-        return content + below if below else content
+        return _in_memory(node_stem, kind, *_read_node(self._reader.get, node_stem, version, kind))
 
     def load_many(self, wanted: Iterable[tuple[bytes, bytes, int]]) -> list[bytes]:
         """`load` for many, best in the order of their stems: their newest records are read together."""
@@ -106,9 +107,8 @@ class Tree:
             return newest[key] if key in newest else get(key)
 
         found: list[bytes] = []
-        for node in nodes:
-            content, below = _read_node(find, *node)
-            found.append(content + below if below else content)
+        for node_stem, version, kind in nodes:
+            found.append(_in_memory(node_stem, kind, *_read_node(find, node_stem, version, kind)))
         return found
 
     def apply(self, batch: Batch, update: TreeUpdate) -> None:
@@ -305,8 +305,19 @@ class Tree:
                 )
 
 
+def _in_memory(node_stem: bytes, kind: int, content: bytes, below: bytes) -> bytes:
+    if LARGE < kind < INNER:
+        return with_starts(content, kind, node_stem[1], below)
+    return content + below if below else content
+
+
 def _read_node(
-    get: Find, node_stem: bytes, version: bytes, kind: int, *, checked: bool = False
+    get: Callable[[bytes], bytes | None],
+    node_stem: bytes,
+    version: bytes,
+    kind: int,
+    *,
+    checked: bool = False,
 ) -> tuple[bytes, bytes]:
     try:
         return read_node(get, node_stem, version, kind, checked=checked)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ledger.keys import version_key
 from ledger.tree_cache import DEFAULT_CACHE_BYTES, NodeCache
 from ledger.tree_nodes import COUNTS, EMPTY_REF, INNER, ROOT_STEM, VERSION_SLICES, NodeRef, child_stem
-from ledger.tree_update import Entries, TreeUpdate, Updater, enter
+from ledger.tree_update import Buffer, Entries, TreeUpdate, Updater, enter
 
 MAX_CANDIDATES = 4
 """Updates of one version that are kept: proposals of one height."""
@@ -105,7 +105,7 @@ class TreeBuilder:
         cold: dict[bytes, bytes] = {}
         level = [(ROOT_STEM, version_key(base.version), base.leaves, 0, len(paths))] if base.leaves else []
         while level:
-            found: list[bytes | None] = [
+            found: list[Buffer | None] = [
                 (kind == INNER and pinned(stem)) or young(stem) or old(stem) for stem, _, kind, _, _ in level
             ]
             wanted = [place[:3] for place, node in zip(level, found, strict=True) if node is None]
@@ -121,7 +121,7 @@ class TreeBuilder:
 
     @staticmethod
     def _children(
-        stem: bytes, node: bytes, paths: Sequence[bytes], at: int, end: int
+        stem: bytes, node: Buffer, paths: Sequence[bytes], at: int, end: int
     ) -> Iterator[tuple[bytes, bytes, int, int, int]]:
         """Yield the children on paths[at:end] as `_cold` looks at them."""
         depth = stem[1]
@@ -133,7 +133,7 @@ class TreeBuilder:
             )
             stop = bisect_left(paths, bound, at + 1, end) if bound else end
             if node[COUNTS + n]:
-                yield child_stem(stem, n), node[VERSION_SLICES[n]], node[COUNTS + n], at, stop
+                yield child_stem(stem, n), bytes(node[VERSION_SLICES[n]]), node[COUNTS + n], at, stop
             at = stop
 
 

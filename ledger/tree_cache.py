@@ -7,7 +7,7 @@ a number of bytes.
 
 from __future__ import annotations
 
-from ledger.tree_update import Finds, TreeUpdate
+from ledger.tree_update import Buffer, Finds, TreeUpdate
 
 PINNED_DEPTH = 4
 DEFAULT_CACHE_BYTES = 192 << 20
@@ -29,14 +29,14 @@ class NodeCache:
         self._half = max(limit_bytes // 2, 1)
         self._bytes = 0
         self.version: int | None = None
-        self.pinned: dict[bytes, bytes] = {}
-        self.young: dict[bytes, bytes] = {}
-        self.old: dict[bytes, bytes] = {}
+        self.pinned: dict[bytes, Buffer] = {}
+        self.young: dict[bytes, Buffer] = {}
+        self.old: dict[bytes, Buffer] = {}
 
     def finds(self, version: int | None) -> Finds:
         """Return look-ups of pinned, young and old nodes of `version`, to be tried in this order."""
         if version != self.version:
-            nothing: dict[bytes, bytes] = {}
+            nothing: dict[bytes, Buffer] = {}
             return nothing.get, nothing.get, nothing.get
         return self.pinned.get, self.young.get, self.old.get
 

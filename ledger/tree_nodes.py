@@ -22,13 +22,14 @@ may be patched ends in its CRC-32: what a patch covers no hash covers any more. 
 up to `SMALL` leaves are not patched.
 
 In memory a node is its whole content and after it the versions of the records that its
-newest one lies on, the whole one first.
+newest one lies on, the whole one first; between the two a large bundle has the place of each child's first leaf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 from zlib import crc32
 
@@ -53,6 +54,8 @@ LARGE_PATCHES = 16
 SMALL = 6
 """Bundles of so many leaves are always whole, and need no checksum: a patch would save less than it takes to make."""
 CHECKSUM_SIZE = 4
+STARTS_SIZE = 17
+"""Bytes of a large bundle in memory that say which leaf is the first below each child, and how many there are."""
 CHILD_PATCH = 1 + HASH_SIZE + 1
 LEAF_PATCH = 1 + HASH_SIZE
 """A changed leaf, or the hash of a child in a large bundle."""
@@ -106,7 +109,7 @@ def _leaf_parts(count: int) -> tuple[tuple[int, slice], ...]:
 
 LEAF_PARTS = [_leaf_parts(count) for count in range(LARGE + 1)]
 
-_node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
+node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
 
 
 class NodeRef(NamedTuple):
@@ -301,7 +304,7 @@ def _resized(leaves: list[bytes], patch: bytes) -> tuple[list[bytes], int]:
     return [found[path] for path in sorted(found)], at
 
 
-def leaf_patches(old: bytes, new: bytes) -> list[bytes] | None:
+def leaf_patches(old: bytes | bytearray, new: bytes) -> list[bytes] | None:
     """Return what makes one bundle's leaves another's, None if they are not of the same paths."""
     if len(old) != len(new):
         return None
@@ -315,47 +318,43 @@ def leaf_patches(old: bytes, new: bytes) -> list[bytes] | None:
     return patches
 
 
-def bundle_hash(record: bytes, depth: int) -> bytes:
+def bundle_hash(record: bytes | bytearray, depth: int) -> bytes:
     """Return the hash of the subtree at `depth` that holds exactly the leaves of `record`, versions after them left out.
 
-    Most bundles have a few leaves that part at once: their slots are filled in one
-    pass. From the first leaf on that shares the next nibble with its neighbour, the
-    slower way is taken.
+    Most leaves part at once from their neighbours: their slots are filled in one pass, and then those that several share.
     """
     count = len(record) // LEAF_SIZE
     if count < 2:
-        return record[64:LEAF_SIZE] if count else ZERO_HASH
+        return bytes(record[64:LEAF_SIZE]) if count else ZERO_HASH
     node = bytearray(NODE_SIZE)
     byte = depth >> 1
     slots = LOW_SLOTS if depth & 1 else HIGH_SLOTS
-    previous = None
+    previous: slice | None = None
+    shared: list[tuple[slice, int]] = []
     for at, part in LEAF_PARTS[count] if count <= LARGE else _leaf_parts(count):
         slot = slots[record[at + byte]]
         if slot is previous:
-            _fill_branching(node, record, depth, at - LEAF_SIZE)
-            break
-        node[slot] = record[part]
-        previous = slot
-    state = _node_state()
+            shared.append((slot, at))
+        else:
+            node[slot] = record[part]
+            previous = slot
+    while shared:
+        slot, end = shared.pop()
+        start, end = end - LEAF_SIZE, end + LEAF_SIZE
+        while shared and shared[-1][0] is slot:
+            _, start = shared.pop()
+            start -= LEAF_SIZE
+        node[slot] = bundle_hash(record[start:end], depth + 1)
+    state = node_state()
     state.update(node)
     return state.digest()
 
 
-def _fill_branching(node: bytearray, record: bytes, depth: int, at: int) -> None:
-    """Fill the slots of the leaves from offset `at` on, of which some share their nibble."""
-    byte, odd = depth >> 1, depth & 1
-    size = len(record) // LEAF_SIZE * LEAF_SIZE
-    while at < size:
-        n = record[at + byte] & 15 if odd else record[at + byte] >> 4
-        end = at + LEAF_SIZE
-        while end < size and (record[end + byte] & 15 if odd else record[end + byte] >> 4) == n:
-            end += LEAF_SIZE
-        node[HASH_SLICES[n]] = bundle_hash(record[at:end], depth + 1)
-        at = end
-
-
 def child_hashes(
-    leaves: bytes, depth: int, known: bytes = bytes(NODE_SIZE), changed: Collection[int] = range(16)
+    leaves: bytes,
+    depth: int,
+    known: bytes | bytearray = bytes(NODE_SIZE),
+    changed: Collection[int] = range(16),
 ) -> bytearray:
     """Return the hashes of the 16 children of the node at `depth` over `leaves`: the `changed` ones computed, others as `known`."""
     node = bytearray(known)
@@ -382,17 +381,36 @@ def split_bundle(record: bytes, depth: int) -> list[tuple[int, bytes]]:
     return groups
 
 
-def leaf_place(record: bytes, path: bytes, size: int) -> int:
-    """Return the offset of the leaf at `path` in the first `size` bytes, -1 if it is not there."""
-    at = record.find(path, 0, size)
+def leaf_place(record: bytes | bytearray, path: bytes, start: int, stop: int) -> int:
+    """Return the offset of the leaf at `path` between two offsets, -1 if it is not there."""
+    at = record.find(path, start, stop)
     while at >= 0 and at % LEAF_SIZE:  # the bytes of a path across a boundary: not in this universe
-        at = record.find(path, at + 1, size)
+        at = record.find(path, at + 1, stop)
     return at
+
+
+def fits(leaves: bytes, depth: int) -> bool:
+    """Whether exactly these leaves are a bundle at `depth`, and not an inner node."""
+    count = len(leaves) // LEAF_SIZE
+    if count <= LARGE or count > BUNDLE[depth]:
+        return count <= BUNDLE[depth]
+    starts = _starts(leaves, depth)
+    return count <= CROWD or max([last - first for first, last in pairwise(starts)]) <= CROWD
+
+
+def _starts(leaves: bytes, depth: int) -> list[int]:
+    nibbles = leaves[depth >> 1 :: LEAF_SIZE].translate(LOW_NIBBLES if depth & 1 else HIGH_NIBBLES)
+    return list(accumulate([nibbles.count(n) for n in range(16)], initial=0))
+
+
+def with_starts(content: bytes, count: int, depth: int, versions: bytes | bytearray = b"") -> bytes:
+    """Return a large bundle in the form it has in memory: leaves, hashes, STARTS_SIZE bytes, and the versions it lies on."""
+    return b"".join((content, bytes(_starts(content[: count * LEAF_SIZE], depth)), versions))
 
 
 def bundle_with(record: bytes, path: bytes, entry: bytes | None) -> bytes:
     """Return `record` with the leaf at `path` replaced, inserted or (entry None) removed."""
-    at = leaf_place(record, path, len(record))
+    at = leaf_place(record, path, 0, len(record))
     if at >= 0:
         return record[:at] + (entry or b"") + record[at + LEAF_SIZE :]
     if entry is None:

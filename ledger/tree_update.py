@@ -21,19 +21,16 @@ from ledger.tree_nodes import (
     CHILD_PATCH,
     COME,
     COUNTS,
-    CROWD,
     EMPTY_REF,
     GONE,
     HASH_SLICES,
     HIGH_NIBBLE,
-    HIGH_NIBBLES,
     INNER,
     INNER_SIZE,
     LARGE,
     LARGE_PATCHES,
     LEAF_PATCH,
     LEAF_SIZE,
-    LOW_NIBBLES,
     MERGE,
     NODE_HEADS,
     NODE_SIZE,
@@ -42,6 +39,7 @@ from ledger.tree_nodes import (
     RESIZED,
     ROOT_STEM,
     SMALL,
+    STARTS_SIZE,
     VERSION_SLICES,
     VERSIONS,
     NodeRef,
@@ -50,11 +48,14 @@ from ledger.tree_nodes import (
     child_hashes,
     child_stem,
     content_size,
+    fits,
     leaf_entry,
     leaf_patches,
     leaf_place,
+    node_state,
     sealed,
     split_bundle,
+    with_starts,
 )
 from qenex.hashing import HASH_SIZE
 from qenex.proof import nibble
@@ -62,7 +63,6 @@ from qenex.proof import nibble
 _path_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tkey").copy
 _value_state = blake2b(digest_size=HASH_SIZE, person=b"qx.value").copy
 _leaf_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tleaf").copy
-_node_state = blake2b(digest_size=HASH_SIZE, person=b"qx.tnode").copy
 
 _NO_VERSION = bytes(VERSION_SIZE)
 """Beside an empty child: no byte of a record is left to chance, so a check can find any that changed."""
@@ -83,7 +83,8 @@ _FEW = 12
 _SCAN = 16
 """Up to this many changes a child's share is found by looking at each, above by bisection."""
 
-Find = Callable[[bytes], bytes | None]
+Buffer = bytes | bytearray
+Find = Callable[[bytes], Buffer | None]
 """Stem -> the base version's node, if it is in memory."""
 Finds = tuple[Find, Find, Find]
 """Look-ups of pinned, young and old nodes, to be tried in this order."""
@@ -91,7 +92,6 @@ Changes = dict[bytes, bytes | None] | Sequence[tuple[bytes, bytes | None]]
 """Value hash (None: delete) by path, each path once."""
 Entries = dict[bytes, bytes | None]
 """The new leaf as it lies in a bundle (None: delete) by path."""
-Buffer = bytes | bytearray
 Load = Callable[[bytes, bytes, int], bytes]
 """(stem, version, kind) -> a node that is not in memory, in the form it has there."""
 
@@ -108,7 +108,7 @@ class TreeUpdate(NamedTuple):
     """Whole keys of records that this version no longer uses, packed, up to CHUNK in each."""
     inner: dict[bytes, bytes]
     """New inner nodes by stem, as they stay in memory."""
-    bundles: dict[bytes, bytes]
+    bundles: dict[bytes, Buffer]
     """New bundles by stem, as they stay in memory."""
     elsewhere: bool = False
     """Computed by another process: the nodes are in its memory, not here."""
@@ -162,15 +162,6 @@ def planted(version: int, leaves: bytes, node_stem: bytes) -> tuple[dict[bytes, 
     return updater.records, digest, count
 
 
-def _fits(leaves: bytes, depth: int) -> bool:
-    """Whether exactly these leaves are a bundle at `depth`, and not an inner node."""
-    count = len(leaves) // LEAF_SIZE
-    if count <= LARGE or count > BUNDLE[depth]:
-        return count <= BUNDLE[depth]
-    nibbles = leaves[depth >> 1 :: LEAF_SIZE].translate(LOW_NIBBLES if depth & 1 else HIGH_NIBBLES)
-    return count <= CROWD or max([nibbles.count(n) for n in range(16)]) <= CROWD
-
-
 class Updater:
     """State of one update. `run` yields now and then, so that a caller may give way to others."""
 
@@ -187,7 +178,7 @@ class Updater:
         self.version = version
         self.version_bytes = version_key(version)
         self.inner: dict[bytes, bytes] = {}
-        self.bundles: dict[bytes, bytes] = {}
+        self.bundles: dict[bytes, Buffer] = {}
         self.records: dict[bytes, bytes] = {}
         self.stale: list[bytes] = []
         self._finds = finds
@@ -309,7 +300,7 @@ class Updater:
                     before = node[VERSION_SLICES[n]]
                     if count <= SMALL:
                         stale.append(child + before)
-                        bundles[child] = records[child + version] = leaves
+                        bundles[child] = records[child + version] = bytes(leaves)
                     else:
                         patch = b"".join((before, ONE_BYTE[place // LEAF_SIZE], entry[HASH_SIZE:64]))
                         records[child + version] = sealed(patch)
@@ -341,74 +332,86 @@ class Updater:
         return changes
 
     def _change_large(
-        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
+        self, record: Buffer, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
     ) -> tuple[bytes, int] | None:
         """Apply changes[at:end] to a large bundle; return what it has become, hash and count, or None for the same."""
         paths, entries, depth = self.paths, self.entries, node_stem[1]
         size = count * LEAF_SIZE
-        whole = size + NODE_SIZE
-        byte, odd = depth >> 1, depth & 1
-        node = bytearray().join((record, before))  # one copy
-        patch: list[Buffer] = [before]
-        touched: list[int] = []
+        starts = size + NODE_SIZE
+        whole = starts + STARTS_SIZE
+        byte, odd, below = depth >> 1, depth & 1, depth + 1
+        node = bytearray().join((record, before))  # the one copy, which stays in memory as it is
         find = record.find
-        start = 0
-        for i in range(at, end):
-            path, entry = paths[i], entries[i]
-            place = find(path, start, size)
-            if place < 0 or place % LEAF_SIZE or entry is None:
-                return self._resize(record, count, node_stem, before, at, end, longest)
-            start = place + LEAF_SIZE
-            value = entry[HASH_SIZE:64]
-            if record[place + HASH_SIZE : place + 64] == value:
+        patch: list[Buffer] = [before]
+        hashes: list[bytes] = []
+        i = at
+        while i < end:
+            path = paths[i]
+            n = path[byte] & 15 if odd else path[byte] >> 4
+            start = first = record[starts + n] * LEAF_SIZE
+            last = record[starts + n + 1] * LEAF_SIZE
+            known = len(patch)
+            while True:  # the changes below child n
+                place, entry = find(path, start, last), entries[i]
+                if place < 0 or (place - first) % LEAF_SIZE or entry is None:
+                    return self._resize(record, count, node_stem, before, at, end, longest)
+                start = place + LEAF_SIZE
+                value = entry[HASH_SIZE:64]
+                if record[place + HASH_SIZE : place + 64] != value:
+                    node[place:start] = entry
+                    patch += ONE_BYTE[place // LEAF_SIZE], value
+                i += 1
+                if i == end:
+                    break
+                path = paths[i]
+                if (path[byte] & 15 if odd else path[byte] >> 4) != n:
+                    break
+            if len(patch) == known:
                 continue
-            node[place:start] = entry
-            patch.append(ONE_BYTE[place // LEAF_SIZE])
-            patch.append(value)
-            touched.append(path[byte] & 15 if odd else path[byte] >> 4)
-        if not touched:
-            return None
-        # Each leaf's nibble, in one step: leaves below one child stand together.
-        nibbles = record[byte:size:LEAF_SIZE].translate(LOW_NIBBLES if odd else HIGH_NIBBLES)
-        for n in touched if len(touched) == 1 else dict.fromkeys(touched):
-            first, leaves = nibbles.index(n) * LEAF_SIZE, nibbles.count(n)
-            if leaves == 1:
-                digest = bytes(node[first + 64 : first + LEAF_SIZE])
+            if last - first == LEAF_SIZE:
+                digest = entry[64:]
             else:
-                digest = bundle_hash(bytes(node[first : first + leaves * LEAF_SIZE]), depth + 1)
-            slot = size + n * HASH_SIZE
-            node[slot : slot + HASH_SIZE] = digest
-            patch.append(CHILD_MARKS[n])
-            patch.append(digest)
-        state = _node_state()
-        state.update(node[size:whole])
+                digest = bundle_hash(bytes(node[first:last]), below)
+            at_hash = size + n * HASH_SIZE
+            node[at_hash : at_hash + HASH_SIZE] = digest
+            hashes += CHILD_MARKS[n], digest
+        if not hashes:
+            return None
+        patch += hashes
+        state = node_state()
+        state.update(node[size:starts])
         if len(record) < whole + longest and len(patch) * LEAF_PATCH < whole:
             self.records[node_stem + self.version_bytes] = sealed(b"".join(patch))
         else:
             self._retire(node_stem, before, record[whole:])
             del node[whole:]
-            self.records[node_stem + self.version_bytes] = sealed(node)
-        self.bundles[node_stem] = bytes(node)
+            self.records[node_stem + self.version_bytes] = sealed(node[:starts])
+        self.bundles[node_stem] = node
         return state.digest(), count
 
     def _resize(
-        self, record: bytes, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
+        self, record: Buffer, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
     ) -> tuple[bytes, int] | None:
         """`_change_large` where leaves come or go."""
-        size, whole, depth = count * LEAF_SIZE, content_size(count), node_stem[1]
+        size, depth = count * LEAF_SIZE, node_stem[1]
+        starts = size + NODE_SIZE
+        versions = record[starts + STARTS_SIZE :]
         leaves = self._edit(record[:size], at, end)
         if leaves is None:
             return None
         following = len(leaves) // LEAF_SIZE
-        if following <= LARGE or not _fits(leaves, depth):
-            self._retire(node_stem, before, record[whole:])
+        if following <= LARGE or not fits(leaves, depth):
+            self._retire(node_stem, before, versions)
             return self.plant(leaves, node_stem)
         changed = sorted({nibble(path, depth) for path in self.paths[at:end]})
-        hashes = child_hashes(leaves, depth, record[size:whole], changed)
+        hashes = child_hashes(leaves, depth, record[size:starts], changed)
         gone: list[Buffer] = [before, RESIZED, ONE_BYTE[count]]
         come: list[Buffer] = []
         for path, entry in zip(self.paths[at:end], self.entries[at:end]):
-            place = leaf_place(record, path, size)
+            n = nibble(path, depth)
+            place = leaf_place(
+                record, path, record[starts + n] * LEAF_SIZE, record[starts + n + 1] * LEAF_SIZE
+            )
             if place >= 0:
                 gone += GONE, ONE_BYTE[place // LEAF_SIZE]
             if entry is not None:
@@ -416,27 +419,28 @@ class Updater:
         for n in changed:
             come += CHILD_MARKS[n], hashes[HASH_SLICES[n]]
         patch = b"".join(gone + come)
-        if len(record) >= whole + longest or 2 * len(patch) >= content_size(following):
-            self._retire(node_stem, before, record[whole:])
+        if len(versions) >= longest or 2 * len(patch) >= content_size(following):
+            self._retire(node_stem, before, versions)
             return self._plant_large(leaves, hashes, node_stem)
         self.records[node_stem + self.version_bytes] = sealed(patch)
-        self.bundles[node_stem] = b"".join((leaves, hashes, record[whole:], before))
-        state = _node_state()
+        self.bundles[node_stem] = with_starts(leaves + hashes, following, depth, versions + before)
+        state = node_state()
         state.update(hashes)
         return state.digest(), following
 
     def _plant_large(self, leaves: bytes, hashes: Buffer, node_stem: bytes) -> tuple[bytes, int]:
-        self.bundles[node_stem] = content = leaves + hashes
+        content, count = leaves + hashes, len(leaves) // LEAF_SIZE
+        self.bundles[node_stem] = with_starts(content, count, node_stem[1])
         self.records[node_stem + self.version_bytes] = sealed(content)
-        state = _node_state()
+        state = node_state()
         state.update(hashes)
-        return state.digest(), len(leaves) // LEAF_SIZE
+        return state.digest(), count
 
-    def _edit(self, before: bytes, at: int, end: int) -> bytes | None:
+    def _edit(self, before: Buffer, at: int, end: int) -> bytes | None:
         """Return a bundle's leaves with changes[at:end] applied, None if that changes nothing."""
         if not before:
             return b"".join(entry for entry in self.entries[at:end] if entry is not None) or None
-        leaves = before
+        leaves = bytes(before)
         if end - at <= _FEW:
             for i in range(at, end):
                 leaves = bundle_with(leaves, self.paths[i], self.entries[i])
@@ -448,7 +452,7 @@ class Updater:
         return None if leaves == before else leaves
 
     def _renew(
-        self, record: bytes, count: int, leaves: bytes, node_stem: bytes, before: Buffer, longest: int
+        self, record: Buffer, count: int, leaves: bytes, node_stem: bytes, before: Buffer, longest: int
     ) -> tuple[bytes, int]:
         """Record what a bundle of up to LARGE leaves has become; return its hash and count."""
         size = count * LEAF_SIZE
@@ -478,7 +482,7 @@ class Updater:
                 self.bundles[node_stem] = leaves
                 self.records[node_stem + self.version_bytes] = leaves if count <= SMALL else sealed(leaves)
             return bundle_hash(leaves, depth), count
-        if _fits(leaves, depth):
+        if fits(leaves, depth):
             return self._plant_large(leaves, child_hashes(leaves, depth), node_stem)
         node = bytearray(INNER_SIZE)
         for n, group in split_bundle(leaves, depth):
@@ -512,7 +516,7 @@ class Updater:
             record = bytes(node[:INNER_SIZE])
             self.records[node_stem + self.version_bytes] = sealed(record)
         self.inner[node_stem] = record
-        state = _node_state()
+        state = node_state()
         state.update(record[:NODE_SIZE])
         return state.digest(), INNER
 
@@ -532,7 +536,7 @@ class Updater:
                 leaves.append(record[: count * LEAF_SIZE])
         return b"".join(leaves)
 
-    def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[bytes, int]:
+    def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[Buffer, int]:
         """Return a node in the form it has in memory, and how long its versions may be for another patch."""
         # Pinned are inner nodes alone: one that has become a bundle leaves its last self there.
         for find in self._finds if kind == INNER else self._finds[1:]:
