@@ -121,13 +121,16 @@ class Population(Chain):
         application = self.application
         proposal = application.prepare_proposal(application.parent_time + 10**9, self.validator.address)
         name, height = proposal.hash, proposal.block.header.height
-        changes = application._kept[name].result.changes  # what no transaction would be quick enough for
+        executed = application._kept[name]
+        changes = executed.result.changes  # what no transaction would be quick enough for
         for address in addresses:
             changes[account_state_key(address)] = EMPTY_ACCOUNT._replace(
                 balance=BALANCE, key=keys.get(address, b"")
             )
         supply = supply_state_key("QXC")
         changes[supply] = (self.ledger.committed.get(supply) or 0) + BALANCE * len(addresses)
+        replaced = {key: self.ledger.committed.get(key) for key in changes}
+        application._kept[name] = executed._replace(result=executed.result._replace(replaced=replaced))
         signature = CommitSignature(self.validator.address, 1, self.guard.sign_precommit(height, 0, name))
         application.commit(proposal.block, Commit(height, 0, name, (signature,)))
         run(application.upkeep_steps(10 * BLOCK))

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, Self, TypeVar
+from struct import Struct
+from typing import Any, Final, Generic, Self, TypeVar
 
 import msgpack
 
 from ledger.state import State, ValueCodec
 from qenex.codec import MAX_ITEMS, MAX_VALUE_SIZE, Plain, codec_for, fields_of, pack, unpack_ext
 from qenex.errors import LimitExceeded, MalformedBytes, ValueOutOfRange, ValueTooLarge
-from qenex.state_keys import key_part
+from qenex.state_keys import Account, key_part
 from qenex.types import U64, DenominationName, Length
 
 K = TypeVar("K")
@@ -69,6 +70,37 @@ class RecordCodec:
         return self._check(fields[0])
 
 
+class AccountCodec(RecordCodec):
+    """The same bytes for account records, of which a block encodes four a transfer: the usual ones by their layout.
+
+    0.15 us each where msgpack takes 0.25. tests/ledger/test_collections.py holds the two against each other.
+    """
+
+    __slots__ = ("_start",)
+
+    def __init__(self, hint: Any, schema: int, older: Mapping[int, Callable[[Plain], Any]]) -> None:
+        super().__init__(hint, schema, older)
+        if not 0 <= schema < 128:
+            raise TypeError("the schema of account records is one byte below 128")
+        self._start = (0x90 + 1 + len(Account._fields)) << 8 | schema
+        """An array of so many items, and the first of them."""
+
+    def encode(self, value: Any) -> bytes:
+        sequence, balance, key, fee_tier, flags = value
+        if 0 <= sequence < 128 and 0xFFFFFFFF < balance <= 0xFFFFFFFFFFFFFFFF and not fee_tier and not flags:
+            size = len(key)
+            if size == 33:
+                return _WITH_KEY(self._start, sequence, 0xCF, balance, 0xC421, key, 0)
+            if not size:
+                return _WITHOUT_KEY(self._start, sequence, 0xCF, balance, 0xC400, 0)
+        return super().encode(value)
+
+
+_WITH_KEY: Final = Struct(">HBBQH33sH").pack
+"""Start, sequence, 64 bits follow, balance, 33 bytes follow, key, two zeros for tier and flags."""
+_WITHOUT_KEY: Final = Struct(">HBBQHH").pack
+
+
 def _largest(hint: Any) -> int:
     """Upper bound of the encoded size of a type, in bytes (generous)."""
     if hint is str or hint is bytes:
@@ -103,7 +135,8 @@ class Collection(Generic[V]):
             raise TypeError("a collection id is a u8")
         self.id = id
         self.value_hint = value
-        self.codec: ValueCodec = RecordCodec(value, schema, older or {})
+        codec = AccountCodec if value is Account else RecordCodec
+        self.codec: ValueCodec = codec(value, schema, older or {})
         self._check = codec_for(value).check
         self._sized = _largest(value) > MAX_VALUE_SIZE
         self.prefix = b""

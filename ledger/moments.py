@@ -40,6 +40,23 @@ class Stored:
             raise StorageFault(f"a stored value is damaged: {error.message}") from None
 
 
+class Exact(Stored):
+    """As `Stored`, for values whose bytes may be asked for later: notes whether encoding gives back what was stored."""
+
+    __slots__ = ("otherwise",)
+
+    def __init__(self, codec: ValueCodec) -> None:
+        super().__init__(codec)
+        self.otherwise = False
+        """Whether a value was read that is not stored as it would be encoded now: one of an older schema."""
+
+    def decode(self, data: bytes) -> Value:
+        value = super().decode(data)
+        if not self.otherwise and self.encode(value) != data:
+            self.otherwise = True
+        return value
+
+
 class Latest:
     """Reads of a moment's own height; a view holds its `iterate`, and so the moment."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Final, TypedDict
 
 from ledger.backend import Backend, Batch, Cursor
 from ledger.keys import LATEST_VERSION, NODE, ROOT, VALUE, VERSION_SIZE, version_key
 from ledger.meta import Meta
-from ledger.state import MISSING, Value, newest
+from ledger.moments import Exact
+from ledger.state import Value
 from ledger.tree_nodes import pack_ref
 from ledger.tree_update import TreeUpdate
 from qenex.block import Commit, Event, Header, Validator
@@ -60,42 +62,66 @@ class Prepared:
 def draft_in_steps(
     height: int,
     changes: Mapping[bytes, Value | None],
-    old_values: Callable[[Sequence[bytes]], Sequence[bytes | None]] | None,
-    encoders: Mapping[bytes, Callable[[Value], bytes]],
+    replaced: Mapping[bytes, Value | None] | None,
+    stored: Callable[[Sequence[bytes]], Sequence[bytes | None]] | None,
+    codecs: Mapping[bytes, Exact],
     feed: Feed,
 ) -> Generator[None, None, Draft]:
-    """Encode what changed, in slices: the hot part of a commit. `old_values` None: there are none.
+    """Encode what changed, in slices: the hot part of a commit.
 
-    `encoders` by the first two bytes of a key. Raises MalformedBytes for a key no module declares, ValueTooLarge, StorageFault.
+    `replaced` are the values before, of the same keys in the same order: they are encoded again, for that takes a third of a
+    look-up of bytes kept in memory. Without them, and for collections that hold records of an older schema, the old bytes
+    come from `stored`; None: there are none. `codecs` by the first two bytes of a key. Raises MalformedBytes for a key no
+    module declares, ValueTooLarge, StorageFault; ValueError for `replaced` of other keys.
     """
-    items = list(changes.items())
-    values: list[tuple[bytes, bytes | None, bytes | None]] = []
-    new: bytes | None
+    keys, values = list(changes), list(changes.values())
+    images = None if replaced is None else list(replaced.values())
+    if replaced is not None and keys != list(replaced):
+        raise ValueError("what is replaced is not of the keys that change")
+    encoders = {prefix: codec.encode for prefix, codec in codecs.items()}
+    records: list[tuple[bytes, bytes | None, bytes | None]] = []
     fresh: dict[bytes, bytes | None] = {}
-    for start in range(0, len(items), SLICE):
-        part = items[start : start + SLICE]
-        before = [None] * len(part) if old_values is None else old_values([key for key, _ in part])
-        changed: dict[bytes, bytes | None] = {}
-        for (key, value), old in zip(part, before):
-            if value is None:
-                if old is None:
-                    continue
-                new = None
-            else:
-                encoder = encoders.get(key[:2])
-                if encoder is None:
-                    raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}")
-                new = encoder(value)
-                if new == old:
-                    continue
-            changed[key] = new
-            values.append((key, new, old))
-        feed(changed.keys(), changed.values())
-        fresh.update(changed)
+    for start in range(0, len(keys), SLICE):
+        part = keys[start : start + SLICE]
+        new = _encoded(part, values[start : start + SLICE], encoders)
+        old: Sequence[bytes | None]
+        if stored is None:
+            old = [None] * len(part)
+        elif images is None:
+            old = stored(part)
+        else:
+            old = _encoded(part, images[start : start + SLICE], encoders)
+            if older := {prefix for prefix, codec in codecs.items() if codec.otherwise}:
+                read = {key: at for at, key in enumerate(part) if key[:2] in older}
+                for at, data in zip(read.values(), stored(list(read)), strict=True):
+                    old[at] = data
+        if any(map(eq, new, old)):
+            changed = [record for record in zip(part, new, old, strict=True) if record[1] != record[2]]
+            part, new = [record[0] for record in changed], [record[1] for record in changed]
+            records += changed
+        else:
+            records += zip(part, new, old, strict=True)
+        feed(part, new)
+        fresh.update(zip(part, new, strict=True))
         yield
-    if len(values) != len(items):
+    if len(records) != len(keys):
         changes = {key: changes[key] for key in fresh}
-    return Draft(height, values, fresh, changes)
+    return Draft(height, records, fresh, changes)
+
+
+def _encoded(
+    keys: Sequence[bytes], values: Sequence[Value | None], encoders: Mapping[bytes, Callable[[Value], bytes]]
+) -> list[bytes | None]:
+    try:
+        return [
+            None if value is None else encoders[key[:2]](value)
+            for key, value in zip(keys, values, strict=True)
+        ]
+    except KeyError:
+        for key, value in zip(keys, values, strict=True):
+            if value is not None and key[:2] not in encoders:
+                raise MalformedBytes(f"no module declares state collection 0x{key[:2].hex()}") from None
+        raise
 
 
 class BlockParts(TypedDict):
@@ -204,48 +230,11 @@ class Ahead:
             found = [newer.get(key, old) for key, old in zip(keys, found, strict=True)]
         return found
 
+    def values_of(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`values` for keys in any order."""
+        ascending = sorted(keys)
+        found = dict(zip(ascending, self.values(ascending), strict=True))
+        return [found[key] for key in keys]
+
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self._store.iterate(start, stop, reverse=reverse)
-
-
-class Encoded:
-    """Encoded values of the newest version, those last read or written: what the next block may replace.
-
-    A block saves each value it replaces, and has read most of them before: a second read
-    from the store costs 2 to 7 us, a look-up here 0.2. None stands for a key known absent.
-    Bounded as `Committed`.
-    """
-
-    def __init__(self, ahead: Ahead, capacity: int) -> None:
-        self._ahead = ahead
-        self._capacity = capacity
-        self._values: dict[bytes, bytes | None] = {}
-
-    def read(self, key: bytes) -> bytes | None:
-        """Read a value for the cache of decoded ones, and remember its bytes."""
-        data = self._values[key] = self._ahead.value(key)
-        self._values = newest(self._values, self._capacity)
-        return data
-
-    def read_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """`read` for keys that ascend."""
-        found = self._ahead.values(keys)
-        self._values.update(zip(keys, found, strict=True))
-        self._values = newest(self._values, self._capacity)
-        return found
-
-    def old_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the values before the next block."""
-        values: dict[bytes, Value] = self._values
-        value = self._ahead.value
-        found: list[bytes | None] = []
-        append = found.append
-        for key in keys:
-            data = values.get(key, MISSING)
-            append(value(key) if data is MISSING else data)
-        return found
-
-    def advance(self, new: dict[bytes, bytes | None]) -> None:
-        """Follow to the next version, by its new values."""
-        self._values.update(new)
-        self._values = newest(self._values, self._capacity)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import ne
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -370,9 +371,12 @@ class State:
 
         `images` are those of `images()`, if the caller has them.
         """
-        old = (self.images() if images is None else images).values()
-        written = self._values.items()
-        return {key: value for (key, value), before in zip(written, old, strict=True) if before != value}
+        old = self.images() if images is None else images
+        written = self._values
+        if len(old) == len(written) and all(map(ne, written.values(), old.values())):  # as nearly always
+            return written.copy()
+        pairs = zip(written.items(), old.values(), strict=True)
+        return {key: value for (key, value), before in pairs if before != value}
 
 
 class EmptyBase:

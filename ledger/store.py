@@ -41,11 +41,11 @@ from ledger.findings import CheckReport, OnProgress
 from ledger.genesis import Genesis
 from ledger.helpers import closing_on_error, run_steps
 from ledger.meta import BASE_KEY, GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY, Meta, read_meta
-from ledger.moments import Latest, Moment, Past, Stored
+from ledger.moments import Exact, Latest, Moment, Past, Stored
 from ledger.opening import check_opening
 from ledger.options import DEFAULT_OPTIONS, Options
 from ledger.restore import under_way, wipe
-from ledger.staging import Ahead, BlockParts, Draft, Encoded, Feed, Prepared, Staged, draft_in_steps
+from ledger.staging import Ahead, BlockParts, Draft, Feed, Prepared, Staged, draft_in_steps
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
 from ledger.tree_builder import TreeBase, Wanted
@@ -62,6 +62,9 @@ from qenex.errors import (
     WrongGenesis,
 )
 from qenex.proof import TreeProof, tree_path
+
+Changed = Mapping[bytes, Value | None]
+"""State values by key; None: there is none."""
 
 
 class Ledger:
@@ -85,16 +88,15 @@ class Ledger:
         self._ahead = Ahead(store)
         self._tree = Tree(self._ahead, cache_bytes=options.tree_cache_bytes)
         self._versions = Versions(self._ahead)
-        self._encoders = {prefix: codec.encode for prefix, codec in codecs.items()}
+        self._exact = {prefix: Exact(codec) for prefix, codec in codecs.items()}
         self._trusted: StateCodecs = {prefix: Stored(codec) for prefix, codec in codecs.items()}
         latest = Versions(store)
-        self._encoded = Encoded(self._ahead, options.capacity)
         self.committed = Committed(
-            self._encoded.read,
+            self._ahead.value,
             lambda start, stop, reverse: latest.iterate(start, stop, reverse=reverse),
-            self._trusted,
+            self._exact,
             capacity=options.capacity,
-            get_many_bytes=self._encoded.read_many,
+            get_many_bytes=self._ahead.values,
         )
         self.blocks = BlockStore(store, meta.initial_height)
         self._sets = ValidatorSets(store)
@@ -284,7 +286,7 @@ class Ledger:
 
     # -- the next block --------------------------------------------------------------------------
 
-    def initialise(self, changes: Mapping[bytes, Value | None]) -> bytes:
+    def initialise(self, changes: Changed) -> bytes:
         """Write the genesis state as version `initial_height` - 1; return its root.
 
         Raises MalformedBytes for a key no module declares, StorageFault.
@@ -303,20 +305,21 @@ class Ledger:
         self._move(Staged(prepared, batch, meta, None))
         return prepared.root
 
-    def prepare(self, height: int, changes: Mapping[bytes, Value | None]) -> Prepared:
+    def prepare(self, height: int, changes: Changed, replaced: Changed | None = None) -> Prepared:
         """Encode what changed and compute the tree of `height`, the next height. Writes nothing.
 
-        `changes` by state key, None to delete; writes of equal values are dropped. Raises
+        `changes` by state key, None to delete; writes of equal values are dropped. `replaced` is what `committed` held of
+        the same keys after the height before, in the same order; without it the store is read. Raises
         MalformedBytes for a key no module declares, ValueTooLarge, StorageFault; ValueError
-        for another height.
+        for another height, or for `replaced` of other keys.
         """
-        return run_steps(self.prepare_in_steps(height, changes))
+        return run_steps(self.prepare_in_steps(height, changes, replaced))
 
     def prepare_in_steps(
-        self, height: int, changes: Mapping[bytes, Value | None]
+        self, height: int, changes: Changed, replaced: Changed | None = None
     ) -> Generator[None, None, Prepared]:
         """`prepare` in slices of a few milliseconds; the generator returns the Prepared."""
-        return self._prepare(height, self._base_of(height), changes)
+        return self._prepare(height, self._base_of(height), changes, replaced)
 
     def _base_of(self, height: int) -> int:
         if not self.initialised or height != self._rooted.height + 1:
@@ -324,10 +327,10 @@ class Ledger:
         return self._rooted.height
 
     def _prepare(
-        self, height: int, base: int | None, changes: Mapping[bytes, Value | None]
+        self, height: int, base: int | None, changes: Changed, replaced: Changed | None = None
     ) -> Generator[None, None, Prepared]:
         entries: Entries = {}
-        draft = yield from self._draft(height, base, changes, partial(enter, entries))
+        draft = yield from self._draft(height, base, changes, replaced, partial(enter, entries))
         if len(entries) != len(draft.values):
             raise ValueError("two state keys have one path")
         return draft.prepared((yield from self._tree.update_in_steps(height, base, entries)))
@@ -340,21 +343,20 @@ class Ledger:
         return TreeBase(height, base, self._tree.base(base))
 
     def draft_in_steps(
-        self, height: int, changes: Mapping[bytes, Value | None], feed: Feed
+        self, height: int, changes: Changed, replaced: Changed | None, feed: Feed
     ) -> Generator[None, None, Draft]:
         """`prepare_in_steps` without the tree: `feed` gets each slice's keys and new encoded values. Raises as `prepare`."""
-        return self._draft(height, self._base_of(height), changes, feed)
+        return self._draft(height, self._base_of(height), changes, replaced, feed)
 
     def tree_nodes(self, wanted: Iterable[Wanted]) -> list[bytes]:
         """Nodes of the newest version as an update has them in memory. Raises StorageFault."""
         return self._tree.load_many(wanted)
 
     def _draft(
-        self, height: int, base: int | None, changes: Mapping[bytes, Value | None], feed: Feed
+        self, height: int, base: int | None, changes: Changed, replaced: Changed | None, feed: Feed
     ) -> Generator[None, None, Draft]:
-        return draft_in_steps(
-            height, changes, None if base is None else self._encoded.old_values, self._encoders, feed
-        )
+        stored = None if base is None else self._ahead.values_of
+        return draft_in_steps(height, changes, replaced, stored, self._exact, feed)
 
     def commit(self, prepared: Prepared, **block: Unpack[BlockParts]) -> None:
         """Write a block durably and make it the newest. After a StorageFault nothing in memory has moved.
@@ -414,7 +416,7 @@ class Ledger:
         return Staged(prepared, batch, meta, header)
 
     def advance_values(
-        self, header: Header, block_hash: bytes, results_root: bytes, changes: Mapping[bytes, Value | None]
+        self, header: Header, block_hash: bytes, results_root: bytes, changes: Changed
     ) -> None:
         """Move memory to a decided block whose tree is not known yet: the next may be executed on it, and no more.
 
@@ -475,7 +477,6 @@ class Ledger:
 
     def _root(self, staged: Staged) -> None:
         self._tree.committed(staged.prepared.tree)
-        self._encoded.advance(staged.prepared.new)
         self._meta = self._rooted = staged.meta
 
     def _check_alive(self) -> None:

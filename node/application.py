@@ -464,8 +464,8 @@ class Application(SnapshotFace):
         """
         if self._prepared is None or self._prepared[0] != name:
             executed = self._executed(name)
-            height, changes = executed.block.header.height, executed.result.changes
-            self._prepared = name, (yield from self.ledger.prepare_in_steps(height, changes))
+            steps = self.ledger.prepare_in_steps(*executed.state)
+            self._prepared = name, (yield from steps)
         return self._prepared[1]
 
     async def build_tree(self, name: bytes, *, burst: int = 1) -> None:
@@ -473,9 +473,8 @@ class Application(SnapshotFace):
         process = self.tree_process
         if process is not None and process.alive and (self._prepared is None or self._prepared[0] != name):
             executed = self._executed(name)
-            height, changes = executed.block.header.height, executed.result.changes
             try:
-                self._prepared = name, await process.prepare(self.ledger, height, changes)
+                self._prepared = name, await process.prepare(self.ledger, *executed.state)
             except ProcessFailed as error:
                 log.warning("computing a tree here", extra={"reason": error.message})
         await drive(self.build_tree_steps(name), burst=burst)

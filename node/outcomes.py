@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ledger.staging import Staged
+from ledger.state import Value
 from node.events import BlockEvents
 from qenex.block import Block, Commit, Evidence, Header, Receipt, Validator
 from qenex.crypto.address import Address
@@ -48,6 +49,11 @@ class Executed(NamedTuple):
     hash: bytes
     transactions: tuple[Transaction, ...]
     result: BlockResult
+
+    @property
+    def state(self) -> tuple[int, Mapping[bytes, Value | None], Mapping[bytes, Value | None]]:
+        """Height, changes and what they replace, as `Ledger.prepare` takes them."""
+        return self.block.header.height, self.result.changes, self.result.replaced
 
 
 class FinalizeResult(NamedTuple):

@@ -89,7 +89,13 @@ class TreeProcess:
         self._child.end()
         self._fail(ProcessFailed("the tree's process was stopped"))
 
-    async def prepare(self, ledger: Ledger, height: int, changes: Mapping[bytes, Value | None]) -> Prepared:
+    async def prepare(
+        self,
+        ledger: Ledger,
+        height: int,
+        changes: Mapping[bytes, Value | None],
+        replaced: Mapping[bytes, Value | None] | None = None,
+    ) -> Prepared:
         """`Ledger.prepare` with the tree computed by the process.
 
         Raises what that does, and ProcessFailed if the process fails: nothing was changed then.
@@ -101,7 +107,7 @@ class TreeProcess:
         version, base_version, ref = job.base
         self._send(BEGIN, version, base_version, pack_ref(ref))
         try:
-            draft = await drive(ledger.draft_in_steps(height, changes, self._feed), burst=BURST)
+            draft = await drive(ledger.draft_in_steps(height, changes, replaced, self._feed), burst=BURST)
             self._send(BUILD)
             async with asyncio.timeout(PATIENCE_SECONDS):
                 update, entered = await job.done

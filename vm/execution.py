@@ -5,7 +5,7 @@ A page to read from top to bottom: `begin` -> `take` or `execute` per transactio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ledger.state import Value
@@ -61,13 +61,15 @@ class MachineFault(BaseException):
 
 
 class BlockResult(NamedTuple):
-    """Everything a block did. `changes` maps state keys to new values (None: deleted)."""
+    """Everything a block did. `changes` maps state keys to new values (None: deleted), `replaced` the same keys in the
+    same order to what the base had."""
 
     receipts: Receipts
     encoded_receipts: list[bytes]
     begin_events: tuple[Event, ...]
     end_events: tuple[Event, ...]
     changes: dict[bytes, Value | None]
+    replaced: Mapping[bytes, Value | None]
     gas_used: int
     results_root: bytes
     validators: tuple[Validator, ...]
@@ -403,12 +405,14 @@ class BlockExecution:
         except QenexError as error:
             raise MachineFault(f"block {self.info.height}: {error.message}") from error
         begin, end = self.begin_events, tuple(end_events)
+        changes = self.state.changes(images)
         return BlockResult(
             receipts=self.receipts,
             encoded_receipts=self.receipts.encoded,
             begin_events=begin,
             end_events=end,
-            changes=self.state.changes(images),
+            changes=changes,
+            replaced=images if len(images) == len(changes) else {key: images[key] for key in changes},
             gas_used=self.gas_used,
             results_root=results_root(self.receipts.encoded, begin, end),
             validators=self.core.validator_set(),

@@ -165,9 +165,8 @@ def new_chain(
 def add_block(ledger: Ledger, accounts: int = 40, transactions: int = 2) -> Prepared:
     height = ledger.height + 1
     changes = changes_of(height, accounts)
-    for key in changes:  # as execution does before it writes
-        ledger.committed.get(key)
-    prepared = ledger.prepare(height, changes)
+    replaced = {key: ledger.committed.get(key) for key in changes}  # as execution does before it writes
+    prepared = ledger.prepare(height, changes, replaced)
     ledger.commit(prepared, **parts(ledger, prepared, transactions))
     return prepared
 

@@ -11,13 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.collections import MAX_PAGE, Counter, Item, Map, OrderedMap, RecordCodec, end_of_prefix
+from ledger.collections import (
+    MAX_PAGE,
+    AccountCodec,
+    Counter,
+    Item,
+    Map,
+    OrderedMap,
+    RecordCodec,
+    end_of_prefix,
+)
 from ledger.state import EmptyBase, State
 from qenex.codec import MAX_VALUE_SIZE
 from qenex.crypto import Address
 from qenex.errors import LimitExceeded, MalformedBytes, ValueOutOfRange, ValueTooLarge
+from qenex.state_keys import Account
 from qenex.types import U8, U16, U64, Amount, Bps, Bytes32, Denom, Length
 from tests.ledger.test_state import Plain
+from vm.accounts import Accounts
 
 
 class Pool(NamedTuple):
@@ -51,6 +62,34 @@ CODEC = RecordCodec(Pool, 1, {})
 
 def fresh() -> State:
     return State(EmptyBase())
+
+
+EDGES = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1, 2**64, 2**127]
+
+
+@given(
+    st.builds(
+        Account,
+        st.sampled_from([n for n in EDGES if n < 2**64]) | st.integers(0, 2**64 - 1),
+        st.sampled_from(EDGES) | st.integers(0, 2**65),
+        st.sampled_from([b"", bytes(33), b"\x01" * 32, bytes(34)]) | st.binary(max_size=65),
+        st.sampled_from([0, 1, 10_000]),
+        st.sampled_from([0, 1, 4, 255]),
+    ),
+    st.sampled_from([1, 2, 127]),
+)
+def test_account_records_are_encoded_as_any_record(record: Account, schema: int) -> None:
+    codec = AccountCodec(Account, schema, {})
+    assert codec.encode(record) == RecordCodec(Account, schema, {}).encode(record)
+    assert codec.decode(codec.encode(record)) == record
+
+
+@pytest.mark.parametrize("key", [b"", bytes(33)])
+@pytest.mark.parametrize("balance", EDGES)
+@pytest.mark.parametrize("sequence", [0, 127, 128])
+def test_the_usual_account_records_are_encoded_as_any_record(sequence: int, balance: int, key: bytes) -> None:
+    record = Account(sequence, balance, key, 0, 0)
+    assert Accounts.records.codec.encode(record) == RecordCodec(Account, 1, {}).encode(record)
 
 
 @given(POOLS)

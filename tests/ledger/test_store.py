@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 from ledger import tree_update
 from ledger.backend import BackendKind, StorageFault
 from ledger.backends.memory import MemoryBackend
+from ledger.collections import RecordCodec
 from ledger.keys import BLOCK_HASH, HORIZON, ROOT, VALUE, version_key
 from ledger.meta import GENESIS_KEY, META_CODEC, SCHEMA, STATE_KEY
 from ledger.options import Options
-from ledger.staging import Ahead, Encoded
 from ledger.store import Ledger
 from ledger.tree import rebuild_root
 from qenex.errors import (
@@ -405,24 +406,69 @@ def test_memory_too_small_for_a_block_changes_nothing_but_speed() -> None:
     assert ledger.check().ok
 
 
-@given(st.integers(1, 6), st.lists(st.sets(st.integers(0, 9), max_size=6), max_size=8))
-def test_old_values_are_those_of_the_newest_version_however_small_the_cache(
-    capacity: int, blocks: list[set[int]]
-) -> None:
+def test_what_a_block_replaces_is_the_same_from_memory_and_from_the_store() -> None:
+    ledger = new_chain(MemoryBackend())
+    for height in range(1, 9):
+        changes = changes_of(height, 40)
+        replaced = {key: ledger.committed.get(key) for key in changes}
+        prepared = ledger.prepare(height, changes, replaced)
+        assert prepared.values == ledger.prepare(height, changes).values
+        assert sum(old is not None for _, _, old in prepared.values) >= 3
+        ledger.commit(prepared, **parts(ledger, prepared, 1))
+    assert ledger.check().ok
+
+
+def test_what_is_replaced_must_be_of_the_keys_that_change() -> None:
+    ledger = new_chain(MemoryBackend())
+    changes = changes_of(1, 40)
+    replaced = {key: ledger.committed.get(key) for key in changes}
+    backwards = dict(reversed(replaced.items()))
+    for wrong in (backwards, {}, {**replaced, b"one more": None}):
+        with pytest.raises(ValueError, match="replaced"):
+            ledger.prepare(1, changes, wrong)
+
+
+class Doubled(NamedTuple):
+    """What texts are in a later version of the program."""
+
+    text: str
+    again: str
+
+
+LATER = {
+    **CODECS,
+    TEXTS: RecordCodec(Doubled, 2, {1: lambda fields: Doubled(fields[0], fields[0])}),
+}
+
+
+def test_history_keeps_the_bytes_of_an_older_schema_as_they_were() -> None:
+    """A record that was stored in an older form encodes otherwise now; the root of its version stands on the old bytes."""
     store = MemoryBackend()
-    cache = Encoded(Ahead(store), capacity)
-    truth: dict[bytes, bytes | None] = {}
-    for height, touched in enumerate(blocks):
-        keys = [bytes((n,)) for n in sorted(touched)]
-        for key in keys[::2]:
-            assert cache.read(key) == truth.get(key)
-        assert cache.read_many(keys[::3]) == [truth.get(key) for key in keys[::3]]
-        assert cache.old_values(keys) == [truth.get(key) for key in keys]
-        new: dict[bytes, bytes | None] = {key: None if key[0] == height else bytes((height,)) for key in keys}
-        for key, value in new.items():
-            put(store, VALUE + key, value)
-        truth.update(new)
-        cache.advance(new)
+    ledger = new_chain(store)
+    key, other, never = TEXTS + b"first", TEXTS + b"height 1", TEXTS + b"never"
+    add_block(ledger)
+    root = ledger.tree_root
+    ledger = Ledger.open_in(store, codecs=LATER)
+    replaced = {
+        account_key(1): ledger.committed.get(account_key(1)),
+        key: ledger.committed.get(key),
+        never: ledger.committed.get(never),
+        other: ledger.committed.get(other),
+    }
+    assert replaced[key] == Doubled("one", "one")
+    changes = {account_key(1): account(5, 5), key: Doubled("a", "b"), never: Doubled("c", "c"), other: None}
+    prepared = ledger.prepare(2, changes, replaced)
+    assert prepared.values == ledger.prepare(2, changes).values
+    ledger.commit(prepared, **parts(ledger, prepared, 1))
+    value, proof = ledger.prove(key, 1)
+    assert value == CODECS[TEXTS].encode("one")
+    verify_membership(root, key, value, proof)
+    assert ledger.view(1).get(key) == Doubled("one", "one")
+    replaced = {key: ledger.committed.get(key)}
+    prepared = ledger.prepare(3, {key: None}, replaced)
+    assert [old for _, _, old in prepared.values] == [LATER[TEXTS].encode(Doubled("a", "b"))]
+    ledger.commit(prepared, **parts(ledger, prepared, 1))
+    assert ledger.check().ok
 
 
 def test_a_reader_that_was_slow_does_not_hold_the_others_in_the_past() -> None:
