@@ -66,6 +66,7 @@ class Admission:
 
     def __init__(self, check: CheckState, mempool: Mempool, verifier: Verifier) -> None:
         self.check = check
+        check.alone = mempool.alone
         self.mempool = mempool
         self.verifier = verifier
         self.on_admitted: Callable[[], None] = _nothing
@@ -262,7 +263,15 @@ class Admission:
             key = self.check.key_of_transfer(tx)
             if key is not None:
                 return tx, (key,)
-        mempool.check_known(tx)
+        try:
+            return tx, self._screen_any(tx)
+        except QenexError:
+            mempool.check_included(tx)
+            raise
+
+    def _screen_any(self, tx: Transaction) -> tuple[bytes, ...]:
+        mempool = self.mempool
+        mempool.check_pending(tx)
         mempool.check_room(tx)
         address, sequence, _, scoped_key = tx.signers[0]
         if self._dirty:
@@ -278,7 +287,7 @@ class Admission:
         ahead = sequence - next_sequence
         if ahead > mempool.limits.per_sender or (ahead < 0 and mempool.replaced_by(tx) is None):
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
-        return tx, keys
+        return keys
 
     def _is_dirty(self, tx: Transfer) -> bool:
         """Whether its sender has to be rechecked first."""
@@ -300,12 +309,21 @@ class Admission:
             type(tx) is Transfer
             and mempool.welcomes(tx)
             and not (self._dirty and self._is_dirty(tx))
-            and self.check.admit_transfer(tx, keys[0])
+            and self.check.admit_transfer(tx, keys[0], alone=not tx.tip)
         ):
             mempool.place_transfer(tx)
             self.admitted += 1
             return
-        mempool.check_known(tx)  # the same bytes may have come twice while they were verified
+        try:
+            self._admit_any(tx, keys)
+        except QenexError:
+            mempool.check_included(tx)
+            raise
+        self.admitted += 1
+
+    def _admit_any(self, tx: Transaction, keys: tuple[bytes, ...]) -> None:
+        mempool = self.mempool
+        mempool.check_pending(tx)  # the same bytes may have come twice while they were verified
         addresses = _addresses(tx)
         if self._dirty:
             self.clean(addresses)
@@ -325,7 +343,6 @@ class Admission:
                 raise
             if added.evicted:
                 self._forget(added.evicted)
-        self.admitted += 1
 
     def _replace(self, tx: Transaction, keys: tuple[bytes, ...], replaced: Entry) -> None:
         """Try the sender's pending transactions with the new one in the place of the old one."""
@@ -394,7 +411,7 @@ class Admission:
         self.check.forget(closure)
         gone: list[Transaction] = []
         for tx in self._pending(closure):
-            if tx.witness_id not in self.mempool:
+            if self.mempool.get_witness(tx.witness_id) is None:
                 continue
             if type(tx) is Transfer and tx.verified and self.check.admit_transfer(tx, tx.verified[0]):
                 continue
@@ -449,7 +466,9 @@ class Admission:
             self._dirty.update({address: None for address in scoped if self.mempool.has(address)})
         # The signers of what was included are among them: their sequences have risen.
         self.check.forget_records(changes)
-        self._dirty.update(self.mempool.waiting(changes))
+        waiting = self.mempool.waiting(changes)
+        self.check.forget(waiting)
+        self._dirty.update(waiting)
         if gone:
             others = [signer.address for tx in gone for signer in tx.signers]
             self.check.forget(others)

@@ -28,7 +28,7 @@ from node.admission import Admission
 from node.events import BlockEvents, EventsOfReceipts
 from node.evidence import EvidenceRules
 from node.late_votes import LateVotes
-from node.mempool import Limits, Mempool
+from node.mempool import Mempool
 from node.outcomes import (
     Committed,
     Decided,
@@ -106,7 +106,7 @@ class Application(SnapshotFace):
         self.ledger = ledger
         self.verifier = verifier
         self.genesis = ledger.genesis
-        self.mempool = mempool or Mempool(Limits())
+        self.mempool = Mempool() if mempool is None else mempool
         machine.verify = verifier.check
         self.verify_votes: VerifyAll = (
             verifier.verify_now

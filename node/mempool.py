@@ -13,15 +13,18 @@ The price of a transaction is `(tip << 128) // gas_limit`: two distinct fraction
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from node.pool_order import Order
 from node.pool_parts import (
     Added,
     Entry,
+    General,
     Lane,
     Limits,
+    Plain,
     Queue,
     Remembered,
     address_of_lane,
@@ -55,6 +58,9 @@ class Mempool:
         """Bytes of all waiting transactions."""
         self._by_witness: dict[bytes, Entry] = {}
         self._by_tx: dict[bytes, Entry] = {}
+        """What has come before somebody last asked by transaction id: nearly all of it leaves before anybody does."""
+        self._named = 0
+        """Entries with a serial below this one are in there."""
         self._queues: dict[Lane, Queue | Entry] = {}
         """An entry that is alone in its only lane stands for its queue: most are."""
         self._scoped: dict[Address, tuple[Lane, ...]] = {}
@@ -63,8 +69,8 @@ class Mempool:
         """Entries that offer a tip: without one, arrival alone is the order."""
         self._shared: dict[Address, int] = {}
         self._worst: list[tuple[int, int, int, Entry]] | None = None
-        self._expiry: dict[int, list[Entry]] = {}
-        """Entries by the last height that can take them, in order of arrival; those that have left, too."""
+        self._expiry: dict[int, deque[Entry]] = {}
+        """Entries by the last height that can take them, in order of arrival; of those that have left only some."""
         self._expiring = 0
         """Entries in there."""
         self._included = Remembered(self.limits.remembered)
@@ -75,11 +81,16 @@ class Mempool:
 
     def __contains__(self, identifier: bytes) -> bool:
         """Whether a witness id or transaction id waits here."""
-        return identifier in self._by_witness or identifier in self._by_tx
+        return self.get(identifier) is not None
 
     def get(self, identifier: bytes) -> Transaction | None:
         """The waiting transaction with this witness id or transaction id."""
-        entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
+        entry = self._by_witness.get(identifier) or self._find(identifier)
+        return None if entry is None else entry.tx
+
+    def get_witness(self, witness_id: bytes) -> Transaction | None:
+        """`get` for who has the witness id, as other nodes do: nobody asks for more, and more often."""
+        entry = self._by_witness.get(witness_id)
         return None if entry is None else entry.tx
 
     def get_raw(self, raw: bytes) -> Transaction | None:
@@ -87,15 +98,34 @@ class Mempool:
         entry = self._by_witness.get(witness_hash(raw))
         return None if entry is None else entry.tx
 
+    def _find(self, tx_id: bytes) -> Entry | None:
+        """By transaction id, for which those that came since the last question are entered first: 0.3 us each."""
+        for entry in reversed(self._by_witness.values()):
+            if entry.serial < self._named:
+                break
+            self._by_tx[entry.tx.tx_id] = entry
+        self._named = self._serial
+        return self._by_tx.get(tx_id)
+
     # -- before admission ------------------------------------------------------------------
 
     def check_known(self, tx: Transaction) -> None:
         """Raise AlreadyKnown for a transaction that waits here or was lately included."""
-        tx_id, included = tx.tx_id, self._included
-        if tx_id in self._by_tx:
-            raise AlreadyKnown(f"transaction {tx_id.hex()} is already pending")
-        if tx_id in included.young or tx_id in included.old:  # its `in`, without a call: twice a transaction
-            raise AlreadyKnown(f"transaction {tx_id.hex()} is already included")
+        self.check_pending(tx)
+        self.check_included(tx)
+
+    def check_pending(self, tx: Transaction) -> None:
+        """Raise AlreadyKnown for one that waits here, under whatever signature: then it has its sequence in its lane."""
+        lane, sequence = lanes_of(tx)[0]
+        queue = self._queues.get(lane)
+        entry = None if queue is None else queue.at(sequence)
+        if entry is not None and entry.tx.tx_id == tx.tx_id:
+            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already pending")
+
+    def check_included(self, tx: Transaction) -> None:
+        """Raise AlreadyKnown for one that was lately included: its sequence is used, so only who is refused need ask."""
+        if tx.tx_id in self._included:
+            raise AlreadyKnown(f"transaction {tx.tx_id.hex()} is already included")
 
     def replaced_by(self, tx: Transaction) -> Entry | None:
         """The entry whose place `tx` claims, after checking that it may.
@@ -184,7 +214,7 @@ class Mempool:
             return _new(Added, (self._append(tx, lanes[0]), None, ()))
         if replaced is None:
             self._check_places(lanes)
-        entry = Entry(tx, *lanes[0], lanes if len(lanes) > 1 else (), price_of(tx), self._serial)
+        entry = General(tx, *lanes[0], lanes if len(lanes) > 1 else (), price_of(tx), self._serial)
         entry.effective = self._effective(entry)
         victims = self._make_room(entry, replaced)
         self._serial += 1
@@ -220,7 +250,7 @@ class Mempool:
         """
         lane, sequence = place
         serial = self._serial
-        entry = Entry(tx, lane, sequence, (), price_of(tx), serial)
+        entry = General(tx, lane, sequence, (), price_of(tx), serial)
         if lane in self._queues:
             self._check_places((place,))
             queue = self._queue(lane)
@@ -241,13 +271,13 @@ class Mempool:
         self._serial = serial + 1
         expiring = self._expiry.get(tx.valid_until)
         crowded = self._worst is not None or self._expiring > 2 * len(by_witness) + 1_000
+        entry = General(tx, lane, tx.sequence, (), price_of(tx), serial) if tx.tip else Plain(tx, serial)
+        self._queues[lane] = entry
         if tx.tip or expiring is None or crowded:
-            entry = self._queues[lane] = Entry(tx, lane, tx.sequence, (), price_of(tx), serial)
             self._remember(entry)
             return
-        entry = Entry(tx, lane, tx.sequence, (), 0, serial)
-        self._queues[lane] = by_witness[tx.witness_id] = self._by_tx[tx.tx_id] = entry
-        self.size += entry.size
+        by_witness[tx.witness_id] = entry
+        self.size += len(tx.raw)
         expiring.append(entry)
         self._expiring += 1
 
@@ -312,7 +342,6 @@ class Mempool:
     def _remember(self, entry: Entry) -> None:
         tx = entry.tx
         self._by_witness[tx.witness_id] = entry
-        self._by_tx[tx.tx_id] = entry
         self.size += entry.size
         if entry.price:
             self._priced += 1
@@ -323,14 +352,14 @@ class Mempool:
             heappush(self._worst, (entry.effective, -entry.arrival, entry.serial, entry))
         expiring = self._expiry.get(tx.valid_until)
         if expiring is None:
-            self._expiry[tx.valid_until] = [entry]
+            self._expiry[tx.valid_until] = deque([entry])
         else:
             expiring.append(entry)
         self._expiring += 1
         if self._expiring > 2 * len(self._by_witness) + 1_024:
             self._expiry = {}
             for waiting in self._by_witness.values():
-                self._expiry.setdefault(waiting.tx.valid_until, []).append(waiting)
+                self._expiry.setdefault(waiting.tx.valid_until, deque()).append(waiting)
             self._expiring = len(self._by_witness)
             if self._worst is not None:
                 self._worst = None
@@ -354,7 +383,7 @@ class Mempool:
             at = waiting.pop()
             for lane, sequence in at.lanes:
                 follower = self._queues[lane].at(sequence + 1)
-                if follower is None:
+                if not isinstance(follower, General):  # a plain one offers nothing, whatever comes before it
                     continue
                 effective = self._effective(follower)
                 if effective != follower.effective:
@@ -368,7 +397,8 @@ class Mempool:
     def _forget(self, entry: Entry) -> None:
         entry.alive = False
         del self._by_witness[entry.tx.witness_id]
-        del self._by_tx[entry.tx.tx_id]
+        if entry.serial < self._named:
+            del self._by_tx[entry.tx.tx_id]
         self.size -= entry.size
         if entry.price:
             self._priced -= 1
@@ -416,7 +446,7 @@ class Mempool:
 
     def remove(self, identifier: bytes) -> list[Transaction]:
         """Remove a transaction that may not stand, and what depends on it; returns all that went."""
-        entry = self._by_witness.get(identifier) or self._by_tx.get(identifier)
+        entry = self._by_witness.get(identifier) or self._find(identifier)
         return [] if entry is None else [gone.tx for gone in self._drop(entry)]
 
     def include(self, transactions: Sequence[Transaction]) -> list[Transaction]:
@@ -426,25 +456,22 @@ class Mempool:
         transaction used goes, and its followers stay only if their sequences still join on.
         """
         impossible: list[Transaction] = []
-        queues, by_witness, by_tx, remember = (
-            self._queues,
-            self._by_witness,
-            self._by_tx,
-            self._included.add_all,
-        )
-        remember([tx.tx_id for tx in transactions])
+        queues, by_witness, named = self._queues, self._by_witness, self._named
+        self._included.add_all([tx.tx_id for tx in transactions])
         for tx in transactions:
             entry = by_witness.get(tx.witness_id)
             if entry is None:
                 for lane, sequence in lanes_of(tx):
                     impossible += self._pass_sequence(lane, sequence)
                 continue
-            lane = entry.lane
+            lane = tx.sender if type(tx) is Transfer else entry.lane
             if queues[lane] is entry and not entry.price and lane[:2] == ACCOUNT_RECORDS:
                 # Alone in its only lane, as most are: `_forget` and `_unlist`, without a call.
                 entry.alive = False
-                del by_witness[tx.witness_id], by_tx[tx.tx_id], queues[lane]
-                self.size -= entry.size
+                del by_witness[tx.witness_id], queues[lane]
+                if entry.serial < named:
+                    del self._by_tx[tx.tx_id]
+                self.size -= len(tx.raw)
             elif self._is_head(entry):
                 self._forget(entry)
                 for lane, _ in entry.lanes:
@@ -454,6 +481,10 @@ class Mempool:
                     impossible += self._pass_sequence(lane, sequence)
         if 2 * len(self._by_witness) < self.limits.max_count and 2 * self.size < self.limits.max_bytes:
             self._worst = None
+        for entries in self._expiry.values():
+            while entries and not entries[0].alive:  # those who came first have left first, all but a few
+                entries.popleft()
+                self._expiring -= 1
         return impossible
 
     def _is_head(self, entry: Entry) -> bool:
@@ -493,21 +524,6 @@ class Mempool:
                     gone += [removed.tx for removed in self._drop(entry)]
         return gone
 
-    def clear(self) -> None:
-        """Forget everything that waits."""
-        for entry in self._by_witness.values():
-            entry.alive = False
-        self._by_witness.clear()
-        self._by_tx.clear()
-        self._queues.clear()
-        self._scoped.clear()
-        self._priced = 0
-        self._shared.clear()
-        self._worst = None
-        self._expiry.clear()
-        self._expiring = 0
-        self.size = 0
-
     # -- for a block -----------------------------------------------------------------------
 
     def in_order(self) -> Order:
@@ -544,24 +560,17 @@ class Mempool:
             heads = list({head.serial: head for head in heads}.values())
         return heads
 
-    def _followers(self, entry: Entry) -> Iterator[Entry]:
-        """What stands directly behind this entry, once per lane."""
-        for lane, sequence in entry.lanes:
-            queue = self._queues.get(lane)
-            follower = None if queue is None else queue.at(sequence + 1)
-            if follower is not None:
-                yield follower
-
-    def _lanes_not_first(self, entry: Entry) -> int:
-        """Lanes in which something stands before this entry."""
-        return sum([self._queues[lane].first != sequence for lane, sequence in entry.lanes])
-
     def waiting(self, keys: Iterable[bytes]) -> dict[Address, None]:
         """The accounts with something that waits, of those whose record lies at one of these state keys."""
         queues, scoped = self._queues, self._scoped
         # The lane of an account's own key is named by its record's state key.
         found = [key for key in keys if key in queues or (scoped and key[2:] in scoped)]
         return {Address(key[2:]): None for key in found if key[:2] == ACCOUNT_RECORDS}
+
+    def alone(self, lane: Lane) -> Plain | None:
+        """What `place_transfer` let wait in this lane without a tip, while nothing else does."""
+        entry = self._queues.get(lane)
+        return entry if type(entry) is Plain else None
 
     def has(self, address: Address) -> bool:
         """Whether something waits that this account signs."""

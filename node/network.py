@@ -108,10 +108,10 @@ class _Holdings:
         self._intake = network.intake
 
     def __contains__(self, witness_id: bytes) -> bool:
-        return witness_id in self._pool or witness_id in self._intake
+        return self._pool.get_witness(witness_id) is not None or witness_id in self._intake
 
     def raw_of(self, witness_id: bytes) -> bytes | None:
-        tx = self._pool.get(witness_id)
+        tx = self._pool.get_witness(witness_id)
         return self._intake.raw_of(witness_id) if tx is None else tx.raw
 
     def witness_ids(self) -> Iterable[bytes]:

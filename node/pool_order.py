@@ -83,11 +83,23 @@ class Order:
             queue = self._pool._queues.get(entry.lane)
             if queue is None or entry.sequence + 1 >= queue.first + len(queue.entries):
                 return
-        for follower in self._pool._followers(entry):
+        for follower in self._followers(entry):
             missing = 0
             if follower.others:
                 known = self._missing.get(follower.serial)
-                missing = (self._pool._lanes_not_first(follower) if known is None else known) - 1
+                missing = (self._lanes_not_first(follower) if known is None else known) - 1
                 self._missing[follower.serial] = missing
             if missing == 0:
                 heappush(later, (-follower.price, follower.arrival, follower.serial, follower))
+
+    def _followers(self, entry: Entry) -> Iterator[Entry]:
+        """What stands directly behind this entry, once per lane."""
+        for lane, sequence in entry.lanes:
+            queue = self._pool._queues.get(lane)
+            follower = None if queue is None else queue.at(sequence + 1)
+            if follower is not None:
+                yield follower
+
+    def _lanes_not_first(self, entry: Entry) -> int:
+        """Lanes in which something stands before this entry."""
+        return sum([self._pool._queues[lane].first != sequence for lane, sequence in entry.lanes])

@@ -28,42 +28,24 @@ class Limits(NamedTuple):
 
 
 class Entry:
-    """One waiting transaction. `price` is its own, `effective` the lowest on the way to it.
+    """One waiting transaction: `Plain` or `General`. `price` is its own, `effective` the lowest on the way to it.
 
     `lane` and `sequence` are its first signer's, `others` those of all if there are several. While it is alone in its only
     lane it stands there for the lane's `Queue`, which most lanes never need.
     """
 
-    __slots__ = (
-        "alive",
-        "arrival",
-        "effective",
-        "lane",
-        "others",
-        "price",
-        "sequence",
-        "serial",
-        "size",
-        "tx",
-    )
+    __slots__ = ("alive", "serial", "tx")
 
-    def __init__(
-        self,
-        tx: Transaction,
-        lane: Lane,
-        sequence: int,
-        others: tuple[tuple[Lane, int], ...],
-        price: int,
-        serial: int,
-    ) -> None:
-        self.tx = tx
-        self.lane = lane
-        self.sequence = sequence
-        self.others = others
-        self.price = self.effective = price
-        self.arrival = self.serial = serial
-        self.size = len(tx.raw)
-        self.alive = True
+    tx: Transaction
+    serial: int
+    alive: bool
+    lane: Lane
+    sequence: int
+    others: tuple[tuple[Lane, int], ...]
+    price: int
+    effective: int
+    arrival: int
+    size: int
 
     def __repr__(self) -> str:
         return f"Entry({self.tx.tx_id.hex()[:12]}, price={self.price}, arrival={self.arrival})"
@@ -86,6 +68,69 @@ class Entry:
     def at(self, sequence: int) -> Entry | None:
         """As a queue."""
         return self if sequence == self.sequence else None
+
+
+class General(Entry):
+    """Any transaction's entry."""
+
+    __slots__ = ("arrival", "effective", "lane", "others", "price", "sequence", "size")
+
+    def __init__(
+        self,
+        tx: Transaction,
+        lane: Lane,
+        sequence: int,
+        others: tuple[tuple[Lane, int], ...],
+        price: int,
+        serial: int,
+    ) -> None:
+        self.tx = tx
+        self.lane = lane
+        self.sequence = sequence
+        self.others = others
+        self.price = self.effective = price
+        self.arrival = self.serial = serial
+        self.size = len(tx.raw)
+        self.alive = True
+
+
+class Plain(Entry):
+    """A plain transfer without a tip that came when nothing of its account waited: all else follows from that, so that
+    ten thousand of them are small.
+    """
+
+    __slots__ = ("taken",)
+
+    tx: Transfer
+    taken: bool
+    """See `vm.machine.Alone`."""
+    price = effective = 0
+    others = ()
+
+    def __init__(self, tx: Transfer, serial: int) -> None:
+        self.tx = tx
+        self.serial = serial
+        self.alive = self.taken = True
+
+    @property
+    def lane(self) -> Lane:  # type: ignore[override]  # nobody sets what is the transfer's own
+        """The account's."""
+        return self.tx.sender
+
+    @property
+    def sequence(self) -> int:  # type: ignore[override]  # as above
+        """The account's."""
+        return self.tx.sequence
+
+    @property
+    def arrival(self) -> int:  # type: ignore[override]  # as above
+        """It is in no other's place."""
+        return self.serial
+
+    @property
+    def size(self) -> int:  # type: ignore[override]  # as above
+        """Bytes on the wire."""
+        return len(self.tx.raw)
 
 
 class Added(NamedTuple):
@@ -144,31 +189,45 @@ def outbids(new: Transaction, old: Transaction) -> bool:
 
 
 class Remembered:
-    """A bounded set of identifiers: two generations, the older one is dropped when the younger is full."""
+    """A bounded set of identifiers: two generations, the older one is dropped when the younger is full.
 
-    __slots__ = ("_half", "old", "young")
+    They are kept as they came until somebody asks: each put into a set is a place in memory that no cache holds.
+    """
+
+    __slots__ = ("_half", "_old", "_young")
 
     def __init__(self, capacity: int) -> None:
         self._half = max(1, capacity // 2)
-        self.young: set[bytes] = set()
-        self.old: set[bytes] = set()
+        self._young, self._old = _Generation(), _Generation()
+
+    def __len__(self) -> int:
+        return self._young.count + self._old.count
 
     def __contains__(self, item: bytes) -> bool:
-        return item in self.young or item in self.old
-
-    def add(self, item: bytes) -> None:
-        """Remember `item`, perhaps forgetting the oldest."""
-        if len(self.young) >= self._half:
-            self.old = self.young
-            self.young = set()
-        self.young.add(item)
+        return self._young.has(item) or self._old.has(item)
 
     def add_all(self, items: Sequence[bytes]) -> None:
         """Remember them; at most all of the older generation is forgotten, so that the last of them are known."""
         half = self._half
         for at in range(0, len(items), half):
             part = items[at : at + half]
-            if len(self.young) + len(part) > half:
-                self.old = self.young
-                self.young = set()
-            self.young.update(part)
+            if self._young.count + len(part) > half:
+                self._old = self._young
+                self._young = _Generation()
+            self._young.count += len(part)
+            self._young.waiting.append(part)
+
+
+class _Generation:
+    __slots__ = ("count", "known", "waiting")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.known: set[bytes] = set()
+        self.waiting: list[Sequence[bytes]] = []
+
+    def has(self, item: bytes) -> bool:
+        if self.waiting:
+            self.known.update(*self.waiting)
+            self.waiting.clear()
+        return item in self.known

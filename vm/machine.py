@@ -7,8 +7,8 @@ read never disturbs a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from ledger.genesis import Genesis
 from ledger.state import MISSING, EmptyBase, Readable, State, StateCodecs, Value
@@ -373,8 +373,24 @@ class _Changes:
         return iter([(key, self._changes[key]) for key in keys])
 
 
+class Alone(Protocol):
+    """A plain transfer that waits and is its account's only one."""
+
+    tx: Transfer
+    taken: bool
+    """Whether it has taken its fee and a sequence."""
+
+
+def _nobody(_record: bytes) -> Alone | None:
+    """Default of `CheckState.alone`: no pool stands beside it."""
+    return None
+
+
 class CheckState:
     """Admission on an overlay of its own: pending transactions have paid and raised sequences here.
+
+    What a plain transfer took that is its account's only one is not written here, for nearly all leave before anybody asks:
+    as long as the account has no record here, `alone` tells of it.
 
     After a block, `advance` to the new height; the accounts that the block or an eviction changed are
     `forget`-ted, and their pending transactions admitted again.
@@ -387,6 +403,10 @@ class CheckState:
         self._transfers = TRANSFER in machine.registry.messages
         self._scoped: dict[Address, dict[bytes, None]] = {}
         """Scoped keys that pending transactions have used, by account: what `forget` drops beside the record."""
+        self._brought: dict[bytes, bytes] = {}
+        """State keys of the long keys that pending transactions have brought, by that of the record: dropped as well."""
+        self.alone: Callable[[bytes], Alone | None] = _nobody
+        """What waits alone in the name of the account whose record has this state key."""
         self.rules: Rules
         self.advance(base, next_height)
 
@@ -401,28 +421,47 @@ class CheckState:
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
-        self.forget_records([ACCOUNT_RECORDS + address for address in addresses])
+        records = [ACCOUNT_RECORDS + address for address in addresses]
+        for key in records:
+            alone = self.alone(key)
+            if alone is not None:
+                alone.taken = False
+        self.forget_records(records)
 
-    def forget_records(self, keys: Iterable[bytes]) -> None:
-        """`forget` by the state keys of account records; other keys do not matter."""
-        values, scoped = self._values, self._scoped
-        dropped: list[bytes] = []
-        for key in keys:
-            if scoped and key[:2] == ACCOUNT_RECORDS:
-                dropped += scoped.pop(Address(key[2:]), ())
-            if key not in values or key[:2] != ACCOUNT_RECORDS:
-                continue
-            record = values[key]
-            if record is None:
-                continue
-            stored = record[2]
-            if stored and stored[0] in LONG_SCHEMES:
-                dropped.append(ACCOUNT_PUBLIC_KEYS + stored[1:])
-            dropped.append(key)
+    def forget_records(self, keys: Collection[bytes]) -> None:
+        """`forget` by the state keys of records, of accounts with nothing `alone`; other keys do not matter."""
+        values, scoped, brought = self._values, self._scoped, self._brought
+        # What the records say is not even looked at: of a block's twenty thousand no cache holds one.
+        dropped = [key for key in keys if key in values and key[:2] == ACCOUNT_RECORDS]
+        if brought:
+            dropped += [brought.pop(key) for key in dropped if key in brought]
+        if scoped:
+            for key in keys:
+                if key[:2] == ACCOUNT_RECORDS:
+                    dropped += scoped.pop(Address(key[2:]), ())
         self._state.drop(dropped)
+
+    def account(self, address: Address) -> Account | None:
+        """An account's record as what is pending will leave it."""
+        key = ACCOUNT_RECORDS + address
+        if key in self._values:
+            return self._values[key]
+        record: Account | None = self._base_get(key)
+        alone = self.alone(key)
+        if record is None or alone is None or not alone.taken:
+            return record
+        return record._replace(sequence=record.sequence + 1, balance=record.balance - alone.tx.fee_max)
+
+    def _write_taken(self, tx: Transaction) -> None:
+        """Write what transfers of the same signers have taken that have waited alone until now."""
+        for signer in tx.signers:
+            key = ACCOUNT_RECORDS + signer.address
+            if self.alone(key) is not None:
+                self._values[key] = self.account(signer.address)
 
     def keys_of(self, tx: Transaction) -> tuple[bytes, ...]:
         """Tag + public key per signer, for the verifier. Raises the fitting 1000s error."""
+        self._write_taken(tx)
         plan_of(self._machine.registry, tx)
         return signer_keys(self._state, self.rules, tx)
 
@@ -453,7 +492,7 @@ class CheckState:
                 if tx.plan is None:
                     plan_of(self._machine.registry, tx)
                 check_validity(self.rules, tx)
-                account = self._state.get(ACCOUNT_RECORDS + address)
+                account = self.account(address)
                 if account is not None:
                     stored = account[2]
                     if stored and stored[0] in self.rules.inline:
@@ -469,13 +508,17 @@ class CheckState:
 
         Raises a 1000s error, and changes nothing then.
         """
+        self._write_taken(tx)
         entered = enter(self._state, self.rules, self._machine.registry, tx, None)
         self._state.settle()
-        if tx.signers[0][3] is not None or len(tx.signers) > 1:
-            for signer in tx.signers:
-                if signer.scoped_key is not None:
-                    used = self._scoped.setdefault(signer.address, {})
-                    used[scoped_state_key(signer.address, signer.scoped_key)] = None
+        for signer in tx.signers:
+            if signer.scoped_key is not None:
+                used = self._scoped.setdefault(signer.address, {})
+                used[scoped_state_key(signer.address, signer.scoped_key)] = None
+            elif signer.public_key is not None and signer.public_key[0] in LONG_SCHEMES:
+                key = ACCOUNT_RECORDS + signer.address
+                record = self._values[key]  # entry has just written it
+                self._brought[key] = ACCOUNT_PUBLIC_KEYS + (record or EMPTY_ACCOUNT)[2][1:]
         return entered
 
     def scoped_among(self, changes: Mapping[bytes, object]) -> list[Address]:
@@ -497,15 +540,19 @@ class CheckState:
         key: bytes = account[2]
         return key if key and key[0] in rules.inline else None
 
-    def admit_transfer(self, tx: Transfer, key: bytes) -> bool:
-        """`admit` for a transfer that passes, under this key; False, and nothing is done, for `admit` to say why not."""
+    def admit_transfer(self, tx: Transfer, key: bytes, *, alone: bool = False) -> bool:
+        """`admit` for a transfer that passes, under this key; False, and nothing is done, for `admit` to say why not.
+
+        With `alone` nothing of its account waits, and the caller lets it wait so that `alone` will find it.
+        """
         rules, sender = self.rules, tx.sender
         if not self._transfers or tx.chain_id != rules.chain_id:
             return False
         if not rules.height <= tx.valid_until <= rules.height + MAX_VALIDITY:
             return False
         account = self._values.get(sender, MISSING)
-        if account is MISSING:
+        written = account is not MISSING
+        if not written:
             account = self._base_get(sender)
         if account is None:
             return False
@@ -522,7 +569,8 @@ class CheckState:
             or not gas_limit * rules.price + tx.tip <= fee_max <= balance
         ):
             return False
-        self._values[sender] = _new(Account, (sequence + 1, balance - fee_max, stored, fee_tier, flags))
+        if written or not alone:
+            self._values[sender] = _new(Account, (sequence + 1, balance - fee_max, stored, fee_tier, flags))
         return True
 
     def sequence(self, address: Address, scoped_key: int | None = None) -> int:
@@ -530,5 +578,5 @@ class CheckState:
         if scoped_key is not None:
             scoped = self._state.get(scoped_state_key(address, scoped_key))
             return scoped.sequence if scoped is not None else 0
-        record = self._state.get(ACCOUNT_RECORDS + address)
+        record = self.account(address)
         return record.sequence if record is not None else 0

@@ -127,6 +127,20 @@ def test_an_account_and_its_scoped_keys_are_lanes_of_their_own(application: Appl
     assert len(produce(application).transactions) == 1
 
 
+@pytest.mark.parametrize("own_first", [False, True])
+def test_an_account_has_paid_for_its_own_and_for_its_scoped_keys_transactions(
+    application: Application, own_first: bool
+) -> None:
+    """Its own one is a plain transfer that waits alone in its lane, for which nothing is written of itself."""
+    check = application.admission.check
+    before = check.account(ALICE.address)
+    assert before is not None
+    mine = ALICE.transfer(BOB.address, 5, sequence=1, with_key=False, max_fee=10**7)
+    for raw in (mine, by_bot(0)) if own_first else (by_bot(0), mine):
+        application.check_tx(raw)
+    assert check.account(ALICE.address) == before._replace(sequence=2, balance=before.balance - 10**7 - 10**6)
+
+
 def test_what_a_revoked_key_left_in_the_pool_goes(application: Application) -> None:
     application.check_tx(own("accounts.revoke_scoped_key", 0, sequence=1))
     application.check_tx(by_bot(0))

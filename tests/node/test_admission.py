@@ -255,6 +255,61 @@ def test_eviction_frees_what_the_evicted_had_set_aside(tmp_path: Path, wallets: 
     assert application.admission.check.sequence(wallets[0].address) == 1
 
 
+def test_an_application_keeps_the_pool_it_was_given_though_nothing_waits_in_it(tmp_path: Path):
+    given = open_application(tmp_path, make_genesis([]))
+    pool = Mempool(Limits(max_count=2))
+    kept = Application(given.machine, given.ledger, given.verifier, mempool=pool)
+    assert kept.mempool is kept.admission.mempool is pool
+
+
+def test_what_a_lone_transfer_took_counts_for_what_comes_after_it(
+    application: Application, wallets: list[Wallet]
+):
+    """Nothing is written for it until another transaction of its account comes."""
+    payer, check = wallets[0], application.admission.check
+    application.check_tx(payer.transfer(payer.address))
+    produce(application)
+    held = check.account(payer.address)
+    assert held is not None
+    application.check_tx(payer.transfer(wallets[1].address, max_fee=MONEY * 6 // 10))
+    taken = held._replace(sequence=2, balance=held.balance - MONEY * 6 // 10)
+    assert check.account(payer.address) == taken
+    assert check.sequence(payer.address) == 2
+    with pytest.raises(InsufficientFunds):
+        application.check_tx(payer.transfer(wallets[1].address, max_fee=MONEY * 6 // 10, step=False))
+    assert check.account(payer.address) == taken
+    application.check_tx(payer.transfer(wallets[1].address, max_fee=MONEY // 10))
+    assert check.account(payer.address) == taken._replace(sequence=3, balance=held.balance - MONEY * 7 // 10)
+    assert len(produce(application).transactions) == 2
+    assert check.account(payer.address) == application.ledger.committed.get(b"\x01\x01" + payer.address)
+    assert not check._values
+
+
+def test_a_lone_transfer_is_replaced_and_checked_again_as_if_nothing_had_been_taken(
+    application: Application, wallets: list[Wallet]
+):
+    payer, payee, check = wallets[0], wallets[1], application.admission.check
+    for wallet in (payer, payee):
+        application.check_tx(wallet.transfer(wallet.address))
+    produce(application)
+    application.check_tx(payee.transfer(payer.address, step=False))
+    tx = application.check_tx(payee.transfer(payer.address, tip=1_000))
+    assert list(application.mempool.in_order()) == [tx]
+    application.check_tx(payer.transfer(payee.address, sequence=1, step=False))
+    block = application.prepare_proposal(
+        application.parent_time + 1, VALIDATOR.address, max_bytes=len(tx.raw) + 10
+    ).block
+    assert block.transactions == (tx.raw,)
+    assert check.sequence(payer.address) == 2
+    pending = application.commit_begin(block, seen_commit(block))
+    assert check.account(payer.address) == application.ledger.committed.get(b"\x01\x01" + payer.address)
+    application.ledger.write(pending.staged)
+    application.commit_end(pending)
+    for _ in application.admission.recheck_steps():
+        pass
+    assert check.sequence(payer.address) == 2
+
+
 def test_expired_transactions_leave_with_the_block(application: Application, wallets: list[Wallet]):
     application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=1, gas=4_999_999, max_fee=10**9))
     application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=1, gas=4_999_999, max_fee=10**9))
@@ -364,7 +419,7 @@ class PoolAndCheckState(RuleBasedStateMachine):
         for wallet in self.wallets:
             committed = application.ledger.committed.get(b"\x01\x01" + wallet.address)
             pending = application.mempool.pending(wallet.address)
-            record = check._state.get(b"\x01\x01" + wallet.address)
+            record = check.account(wallet.address)
             assert record is not None
             assert committed is not None
             assert record.sequence == committed.sequence + len(pending)

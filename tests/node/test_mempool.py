@@ -283,14 +283,14 @@ def test_the_price_orders_as_the_fraction_does(tip_a: int, gas_a: int, tip_b: in
 def test_remembered_identifiers_are_bounded():
     remembered = Remembered(100)
     for number in range(1_000):
-        remembered.add(number.to_bytes(32, "big"))
-    assert len(remembered.young) + len(remembered.old) <= 100
+        remembered.add_all([number.to_bytes(32, "big")])
+    assert len(remembered) <= 100
     assert (999).to_bytes(32, "big") in remembered
     assert (0).to_bytes(32, "big") not in remembered
     for count in (0, 3, 49, 50, 51, 260):
         items = [bytes((count >> 8, count & 255)) + number.to_bytes(30, "big") for number in range(count)]
         remembered.add_all(items)
-        assert len(remembered.young) + len(remembered.old) <= 100
+        assert len(remembered) <= 100
         assert all(item in remembered for item in items[-50:])
 
 
@@ -315,7 +315,7 @@ def expiring(pool: Mempool) -> dict[int, list[bytes]]:
 
 
 acts = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "add", "add", "take", "expire"]), st.integers(0, 5), st.sampled_from([0] * 9 + [1])),
+    st.tuples(st.sampled_from(["add", "add", "add", "add", "take", "expire", "ask"]), st.integers(0, 5), st.sampled_from([0] * 9 + [1])),
     max_size=40,
 )  # fmt: skip
 
@@ -353,6 +353,9 @@ def test_a_transfer_takes_its_place_in_short_as_in_general(steps: list[tuple[str
                     sequences[int.from_bytes(sender, "big")] = sequence + 1
             assert short.include(block) == general.include(block) == []
             assert all(isinstance(tx, Transfer) for tx in block)
+        elif act == "ask":
+            for tx in short.pending(address(who)):
+                assert short.get(tx.tx_id) is short.get_witness(tx.witness_id) is tx
         else:
             height += 1
             assert short.expire(height) == general.expire(height)
@@ -504,6 +507,19 @@ class AgainstModel(RuleBasedStateMachine):
     def remove(self, data: Any) -> None:
         tx = data.draw(st.sampled_from(self.waiting))
         assert set(self.pool.remove(tx.witness_id)) == set(self.drop(tx))
+
+    @rule()
+    def ask(self) -> None:
+        """Those that nobody asked for by transaction id before, and those that somebody did."""
+        for tx in self.waiting:
+            assert (
+                self.pool.get(tx.tx_id)
+                is self.pool.get(tx.witness_id)
+                is self.pool.get_witness(tx.witness_id)
+                is tx
+            )
+            assert self.pool.get_witness(tx.tx_id) is None
+        assert set(self.pool._by_tx) == {tx.tx_id for tx in self.waiting}
 
     @precondition(lambda self: any(self.of(s) for s in range(4)))
     @rule(sender=st.integers(0, 3))
