@@ -309,7 +309,7 @@ class Admission:
             type(tx) is Transfer
             and mempool.welcomes(tx)
             and not (self._dirty and self._is_dirty(tx))
-            and self.check.admit_transfer(tx, keys[0], alone=not tx.tip)
+            and self.check.admit_transfer(tx, keys[0], not tx.terms.tip)
         ):
             mempool.place_transfer(tx)
             self.admitted += 1
@@ -413,7 +413,7 @@ class Admission:
         for tx in self._pending(closure):
             if self.mempool.get_witness(tx.witness_id) is None:
                 continue
-            if type(tx) is Transfer and tx.verified and self.check.admit_transfer(tx, tx.verified[0]):
+            if type(tx) is Transfer and tx.verified and self.check.admit_transfer(tx, tx.verified[0], False):
                 continue
             try:
                 self.check.admit(tx)

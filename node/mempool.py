@@ -54,6 +54,7 @@ class Mempool:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self._max_count, self._max_bytes = self.limits[:2]
         self.size = 0
         """Bytes of all waiting transactions."""
         self._by_witness: dict[bytes, Entry] = {}
@@ -179,11 +180,10 @@ class Mempool:
         Then nothing here speaks against it, if its sequence is the account's next: it is not when the same one was included.
         False says nothing: ask `check_known`, `check_room` and `replaced_by`.
         """
-        limits = self.limits
         return (
             tx.sender not in self._queues  # else the same one may be there, under whatever signature
-            and len(self._by_witness) < limits.max_count
-            and self.size + len(tx.raw) <= limits.max_bytes
+            and len(self._by_witness) < self._max_count
+            and self.size + len(tx.raw) <= self._max_bytes
             and not (self._shared and tx.sender[2:] in self._shared)
         )
 
@@ -269,11 +269,12 @@ class Mempool:
         """`place` for a transfer that `welcomes` has just passed: what a plain admission writes, and nothing besides."""
         by_witness, lane, serial = self._by_witness, tx.sender, self._serial
         self._serial = serial + 1
-        expiring = self._expiry.get(tx.valid_until)
+        _, _, _, tip, valid_until = tx.terms
+        expiring = self._expiry.get(valid_until)
         crowded = self._worst is not None or self._expiring > 2 * len(by_witness) + 1_000
-        entry = General(tx, lane, tx.sequence, (), price_of(tx), serial) if tx.tip else Plain(tx, serial)
+        entry = General(tx, lane, tx.sequence, (), price_of(tx), serial) if tip else Plain(tx, serial)
         self._queues[lane] = entry
-        if tx.tip or expiring is None or crowded:
+        if tip or expiring is None or crowded:
             self._remember(entry)
             return
         by_witness[tx.witness_id] = entry

@@ -158,7 +158,7 @@ class Queue:
 def price_of(tx: Transaction) -> int:
     """Tip per gas, scaled by 2^128: compares exactly as the fraction does."""
     if type(tx) is Transfer:
-        tip, gas_limit = tx.tip, tx.gas_limit
+        _, _, gas_limit, tip, _ = tx.terms
     else:
         _, gas_limit, tip = tx.fee
     return (tip << 128) // (gas_limit or 1) if tip else 0

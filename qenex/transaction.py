@@ -19,7 +19,16 @@ from qenex.crypto.multisig import MAX_DESCRIPTOR_SIZE, MAX_MEMBERS, MULTISIG_TAG
 from qenex.errors import DuplicateSigner, MalformedBytes, TooLarge, UnusedSigner, WrongSignatureCount
 from qenex.hashing import HASH_SIZE, hasher
 from qenex.state_keys import ACCOUNT_RECORDS
-from qenex.transfer_form import MESSAGES, SEND_SIZE, TRANSFER_BODY, Payments, chain_of, read_payments
+from qenex.transfer_form import (
+    MESSAGES,
+    SEND_SIZE,
+    TRANSFER_BODY,
+    Payments,
+    Terms,
+    number_of,
+    read_payments,
+    terms_of,
+)
 from qenex.types import MAX_AMOUNT, U8, U16, U64, Amount
 
 MAX_TRANSACTION_SIZE: Final = 64 * 1024
@@ -83,7 +92,7 @@ class Transaction:
     Reading makes one of its two forms: `Transfer`, or one that has all parts at hand.
     """
 
-    __slots__ = ("chain_id", "plan", "raw", "tx_id", "valid_until", "verified", "witness_id")
+    __slots__ = ("plan", "raw", "tx_id", "verified", "witness_id")
 
     raw: bytes
     body_bytes: bytes
@@ -114,7 +123,9 @@ class Transaction:
 class _Whole(Transaction):
     """A transaction with all its parts."""
 
-    __slots__ = ("body_bytes", "fee", "lease", "memo", "messages", "signatures", "signers")
+    __slots__ = (
+        "body_bytes", "chain_id", "fee", "lease", "memo", "messages", "signatures", "signers", "valid_until",
+    )  # fmt: skip
 
 
 def _later(name: str) -> Any:
@@ -134,17 +145,7 @@ class Transfer(Transaction):
     In one message, or in many of which `payments` tells.
     """
 
-    __slots__ = (
-        "_whole",
-        "amount",
-        "fee_max",
-        "gas_limit",
-        "payments",
-        "recipient",
-        "sender",
-        "sequence",
-        "tip",
-    )
+    __slots__ = ("_whole", "amount", "payments", "recipient", "sender", "sequence", "terms")
 
     _whole: Transaction | None
     sender: bytes
@@ -153,10 +154,9 @@ class Transfer(Transaction):
     """Empty where there are `payments`."""
     sequence: int
     amount: int
-    """Base units of QXC, at least 1, of all payments. `fee_max`, `gas_limit` and `tip` are the parts of `Fee`."""
-    fee_max: int
-    gas_limit: int
-    tip: int
+    """Base units of QXC, at least 1, of all payments."""
+    terms: Terms
+    """One object for all transfers that have the same."""
     payments: Payments | None
     """None where there is one message."""
 
@@ -165,6 +165,16 @@ class Transfer(Transaction):
     fee: Fee = _later("fee")
     lease: bytes | None = _later("lease")
     memo: str = _later("memo")
+
+    @property
+    def chain_id(self) -> str:  # type: ignore[override]  # nobody sets a part of what was read
+        """`Transaction.chain_id`."""
+        return self.terms.chain_id
+
+    @property
+    def valid_until(self) -> int:  # type: ignore[override]  # as above
+        """`Transaction.valid_until`."""
+        return self.terms.valid_until
 
     @property
     def body_bytes(self) -> bytes:  # type: ignore[override]  # nobody sets a part of what was read
@@ -352,11 +362,10 @@ def _read_transfer(raw: bytes) -> Transfer | None:
     found = TRANSFER_BODY.fullmatch(raw, start, end)
     if found is None:
         return None
-    chain, address, nonce, head, messages, recipient, value, most, limit, extra, last = found.groups()
-    chain_id = chain_of(chain)
-    numbers = b"\x96" + nonce + value + most + limit + extra + last
-    sequence, amount, fee_max, gas_limit, tip, valid_until = msgpack.unpackb(numbers, use_list=False)
-    if chain_id is None or not amount:
+    chain, address, nonce, head, messages, recipient, value, numbers = found.groups()
+    terms = terms_of(chain, numbers)
+    amount = number_of(value)
+    if terms is None or not amount:
         return None
     payments = None
     if head != b"\x91":
@@ -367,7 +376,7 @@ def _read_transfer(raw: bytes) -> Transfer | None:
         return None
     tx = Transfer()
     tx.raw = raw
-    tx.chain_id = chain_id
+    tx.terms = terms
     tx.sender = ACCOUNT_RECORDS + address
     if payments is None:
         tx.recipient = ACCOUNT_RECORDS + recipient
@@ -376,11 +385,7 @@ def _read_transfer(raw: bytes) -> Transfer | None:
         tx.recipient = b""
         tx.amount = sum(payments.amounts)
     tx.payments = payments
-    tx.sequence = sequence
-    tx.fee_max = fee_max
-    tx.gas_limit = gas_limit
-    tx.tip = tip
-    tx.valid_until = valid_until
+    tx.sequence = number_of(nonce)
     tx.plan = tx.verified = None
     tx._whole = None
     # The bodies of the two hashers stand here: a quarter cheaper without a call.

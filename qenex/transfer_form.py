@@ -30,9 +30,10 @@ SEND_SIZE: Final = len(SEND_HEAD) + 32 + len(COIN) + len(SEND_TAIL)
 """Bytes of such a message besides the amount's."""
 
 # An integer below 2^64 in its shortest form: how long it is, its first byte says. Larger ones are read in general.
-_NUMBER: Final = (
-    rb"([\x00-\x7f]|\xcc[\x80-\xff]|\xcd[^\x00].|\xce(?!\x00\x00).{4}|\xcf(?!\x00\x00\x00\x00).{8})"
+_ONE: Final = (
+    rb"(?:[\x00-\x7f]|\xcc[\x80-\xff]|\xcd[^\x00].|\xce(?!\x00\x00).{4}|\xcf(?!\x00\x00\x00\x00).{8})"
 )
+_NUMBER: Final = b"(" + _ONE + b")"
 _ADDRESS: Final = b"(.{32})"
 _SEND: Final = re.escape(SEND_HEAD) + _ADDRESS + re.escape(COIN) + _NUMBER + re.escape(SEND_TAIL)
 
@@ -40,10 +41,10 @@ TRANSFER_BODY: Final = re.compile(
     rb"\x98\xa2tx([\xa1-\xbf][ -~]+)"  # kind, chain id
     rb"\x91\x94\xc4\x20" + _ADDRESS + _NUMBER + rb"\xc0\xc0"  # the signer: address, sequence, no keys
     rb"([\x91-\x9f]|\xdc..)((?:" + _SEND + b")+)"  # an array of messages, and what the last one says
-    rb"\x93" + 4 * _NUMBER + rb"\xc0\xa0",  # max, gas_limit, tip; valid_until, no lease, no memo
+    rb"\x93(" + 4 * _ONE + rb")\xc0\xa0",  # max, gas_limit, tip; valid_until, no lease, no memo
     re.DOTALL,
 )
-"""Groups: chain id, address, sequence, head and items of the messages, recipient, amount, max, gas limit, tip, valid_until.
+"""Groups: chain id, address, sequence, head and items of the messages, recipient, amount, the numbers of `Terms`.
 
 Whether chain id and messages are as long as they say, is for who asks to see.
 """
@@ -73,10 +74,27 @@ def array_head(count: int) -> bytes:
     return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-@lru_cache(16)  # a node has one chain
-def chain_of(encoded: bytes) -> str | None:
-    """The chain id, or None if the bytes of its form are not as many as they say."""
-    return intern(encoded[1:].decode("ascii")) if encoded[0] == 0xA0 + len(encoded) - 1 else None
+class Terms(NamedTuple):
+    """On which chain, until which height and for how much a transfer may stand: nearly all of a time have the same."""
+
+    chain_id: str
+    fee_max: int
+    gas_limit: int
+    tip: int
+    valid_until: int
+
+
+@lru_cache(1_024)
+def terms_of(chain: bytes, numbers: bytes) -> Terms | None:
+    """Read them once for all that have them, or None if the bytes of the chain id are not as many as they say."""
+    if chain[0] != 0xA0 + len(chain) - 1:
+        return None
+    return Terms(intern(chain[1:].decode("ascii")), *msgpack.unpackb(b"\x94" + numbers, use_list=False))
+
+
+def number_of(encoded: bytes) -> int:
+    """An integer of the pattern's form."""
+    return encoded[0] if len(encoded) == 1 else int.from_bytes(encoded[1:], "big")
 
 
 def read_payments(raw: bytes, start: int, stop: int, head: bytes, most: int) -> Payments | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Protocol
 
 from ledger.genesis import Genesis
-from ledger.state import MISSING, EmptyBase, Readable, State, StateCodecs, Value
+from ledger.state import EmptyBase, Readable, State, StateCodecs, Value
 from qenex.block import Evidence, Receipt, Validator
 from qenex.crypto import SCHEMES_BY_TAG, multisig
 from qenex.crypto.address import Address, encode_address, module_address
@@ -26,7 +26,7 @@ from qenex.errors import (
     QenexError,
 )
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
-from qenex.transaction import MAX_VALIDITY, Transaction, Transfer
+from qenex.transaction import Transaction, Transfer
 from qenex.transfer_form import TRANSFER
 from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
@@ -53,8 +53,7 @@ from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 from vm.rotation import Rotation, rotation_for
 from vm.scoped import scoped_state_key
-
-_new = tuple.__new__
+from vm.transfers import AdmitTransfer, KeyOfTransfer, never_admitted, no_key, transfer_checks
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -401,6 +400,8 @@ class CheckState:
         self._chain_id = chain_id
         self._state = State(base)
         self._transfers = TRANSFER in machine.registry.messages
+        self.key_of_transfer: KeyOfTransfer = no_key
+        self.admit_transfer: AdmitTransfer = never_admitted
         self._scoped: dict[Address, dict[bytes, None]] = {}
         """Scoped keys that pending transactions have used, by account: what `forget` drops beside the record."""
         self._brought: dict[bytes, bytes] = {}
@@ -418,6 +419,10 @@ class CheckState:
         self.rules = make_rules(self._chain_id, next_height, price, params.params, gas_schedule(1))
         self._state.rebase(base)
         self._values, _, self._base_get = self._state.parts()
+        if self._transfers:
+            self.key_of_transfer, self.admit_transfer = transfer_checks(
+                self.rules, self._values, self._base_get
+            )
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
@@ -450,7 +455,7 @@ class CheckState:
         alone = self.alone(key)
         if record is None or alone is None or not alone.taken:
             return record
-        return record._replace(sequence=record.sequence + 1, balance=record.balance - alone.tx.fee_max)
+        return record._replace(sequence=record.sequence + 1, balance=record.balance - alone.tx.terms.fee_max)
 
     def _write_taken(self, tx: Transaction) -> None:
         """Write what transfers of the same signers have taken that have waited alone until now."""
@@ -524,54 +529,6 @@ class CheckState:
     def scoped_among(self, changes: Mapping[bytes, object]) -> list[Address]:
         """The accounts whose scoped keys stand here and were changed by a block."""
         return [address for address, keys in self._scoped.items() if any(key in changes for key in keys)]
-
-    def key_of_transfer(self, tx: Transfer) -> bytes | None:
-        """The sender's key where `screen` would say the same and the sequence is the account's next; None: ask it."""
-        rules = self.rules
-        if not self._transfers or tx.chain_id != rules.chain_id:
-            return None
-        if not rules.height <= tx.valid_until <= rules.height + MAX_VALIDITY:
-            return None
-        account = self._values.get(tx.sender, MISSING)
-        if account is MISSING:
-            account = self._base_get(tx.sender)
-        if account is None or account[0] != tx.sequence:
-            return None
-        key: bytes = account[2]
-        return key if key and key[0] in rules.inline else None
-
-    def admit_transfer(self, tx: Transfer, key: bytes, *, alone: bool = False) -> bool:
-        """`admit` for a transfer that passes, under this key; False, and nothing is done, for `admit` to say why not.
-
-        With `alone` nothing of its account waits, and the caller lets it wait so that `alone` will find it.
-        """
-        rules, sender = self.rules, tx.sender
-        if not self._transfers or tx.chain_id != rules.chain_id:
-            return False
-        if not rules.height <= tx.valid_until <= rules.height + MAX_VALIDITY:
-            return False
-        account = self._values.get(sender, MISSING)
-        written = account is not MISSING
-        if not written:
-            account = self._base_get(sender)
-        if account is None:
-            return False
-        sequence, balance, stored, fee_tier, flags = account
-        if sequence != tx.sequence or flags or stored != key:
-            return False
-        signature_gas = rules.inline.get(key[0])
-        if signature_gas is None:
-            return False
-        fee_max, gas_limit, schedule = tx.fee_max, tx.gas_limit, rules.schedule
-        gas = schedule.transaction + len(tx.raw) // schedule.bytes_per_gas + signature_gas
-        if (
-            not gas <= gas_limit <= rules.params.max_block_gas
-            or not gas_limit * rules.price + tx.tip <= fee_max <= balance
-        ):
-            return False
-        if written or not alone:
-            self._values[sender] = _new(Account, (sequence + 1, balance - fee_max, stored, fee_tier, flags))
-        return True
 
     def sequence(self, address: Address, scoped_key: int | None = None) -> int:
         """The sequence that the next pending transaction of an account, or of its scoped key, must have."""

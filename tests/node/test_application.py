@@ -27,7 +27,7 @@ from qenex.block import (
 )
 from qenex.errors import MethodNotFound, NotFound, Pruned, QenexError, WrongSequence
 from qenex.hashing import list_root
-from qenex.transaction import witness_hash
+from qenex.transaction import Transfer, witness_hash
 from tests.node.chain_helpers import (
     CHAIN,
     MONEY,
@@ -280,7 +280,8 @@ def test_a_proposal_leaves_out_what_cannot_stand_and_drops_it(
     stale = application.check_tx(wallets[0].transfer(wallets[1].address, valid_until=2))
     follower = application.check_tx(wallets[0].transfer(wallets[1].address))
     other_sender = application.check_tx(wallets[1].transfer(wallets[0].address))
-    stale.valid_until = 1
+    assert isinstance(stale, Transfer)
+    stale.terms = stale.terms._replace(valid_until=1)
     block = produce(application)
     assert block.transactions == (other_sender.raw,)
     assert stale.tx_id not in application.mempool

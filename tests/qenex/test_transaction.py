@@ -327,7 +327,7 @@ def reads_alike(raw: bytes) -> bool:
     (signer,), (message,) = whole.signers, whole.messages
     assert message == Message("bank.send", (short.recipient[2:], ("QXC", short.amount)), 0)
     assert signer == Signer(Address(short.sender[2:]), short.sequence, None, None)
-    assert whole.fee == Fee(short.fee_max, short.gas_limit, short.tip)
+    assert whole.fee == Fee(*short.terms[1:4])
     assert short.sender[:2] == short.recipient[:2] == ACCOUNT_RECORDS
     assert (whole.lease, whole.memo) == (None, "")
     assert short.amount > 0

@@ -47,7 +47,7 @@ def reads_alike(raw: bytes) -> bool:
     assert repr(short) == repr(whole)
     assert whole.signers == (Signer(Address(short.sender[2:]), short.sequence, None, None),)
     assert short.sender[:2] == ACCOUNT_RECORDS
-    assert whole.fee == Fee(short.fee_max, short.gas_limit, short.tip)
+    assert whole.fee == Fee(*short.terms[1:4])
     assert (whole.lease, whole.memo) == (None, "")
     sums: dict[bytes, int] = {}
     for name, (recipient, (denom, amount)), signer in whole.messages:

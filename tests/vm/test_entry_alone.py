@@ -29,6 +29,7 @@ from vm import entry
 from vm.fees import MachineParams
 from vm.gas import gas_schedule
 from vm.machine import CheckState, Machine
+from vm.transfers import transfer_checks
 
 ALICE, BOB = ACTORS[:2]
 HEIGHT = 50
@@ -179,8 +180,10 @@ def test_admission_of_transfers_in_short_decides_as_in_general(case: Case) -> No
         check._state.reset(Records(case.records))
         check._values, _, check._base_get = check._state.parts()
         if short:
-            key = check.key_of_transfer(tx)
-            admitted = check.admit_transfer(tx, ALICE.key)
+            key_of, admit = transfer_checks(case.rules, check._values, check._base_get)
+            key_of(usual())  # whose terms are kept
+            key = key_of(tx)
+            admitted = admit(tx, ALICE.key, False)
             written = dict(check._values)
             continue
         try:
@@ -201,8 +204,7 @@ def test_admission_of_transfers_in_short_decides_as_in_general(case: Case) -> No
             assert written == (check._values if admitted else {})
 
 
-def test_usual_transfers_are_admitted_in_short_where_the_bank_is() -> None:
-    record = Account(3, 10**9, ALICE.key, 0, 0)
+def usual() -> Transfer:
     body = encode_body(
         CHAIN_ID,
         [Signer(ALICE.address, 3, None, None)],
@@ -212,9 +214,17 @@ def test_usual_transfers_are_admitted_in_short_where_the_bank_is() -> None:
     )
     tx = decode_transaction(assemble(body, [bytes(64)]))
     assert isinstance(tx, Transfer)
+    return tx
+
+
+def test_usual_transfers_are_admitted_in_short_where_the_bank_is() -> None:
+    record, tx = Account(3, 10**9, ALICE.key, 0, 0), usual()
     for modules, admitted in (([Bank], True), ([], False)):
         check = CheckState(
             Machine(modules), Records({ACCOUNT_RECORDS + ALICE.address: record}), CHAIN_ID, HEIGHT
         )
         assert (check.key_of_transfer(tx) == ALICE.key) == admitted
-        assert check.admit_transfer(tx, ALICE.key) == admitted
+        assert check.admit_transfer(tx, ALICE.key, True) == admitted
+        assert not check._values
+        assert check.admit_transfer(tx, ALICE.key, False) == admitted
+        assert bool(check._values) == admitted
