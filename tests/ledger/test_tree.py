@@ -75,7 +75,9 @@ def reachable(tree: Tree, store: Backend, version: int) -> set[bytes]:
 def contents(update: TreeUpdate) -> tuple[bytes, Leaves, Leaves]:
     """Root and nodes of an update, however its records share them out."""
     inner = {stem: node[:INNER_SIZE] for stem, node in update.inner.items()}
-    bundles = {stem: node[: len(node) // LEAF_SIZE * LEAF_SIZE] for stem, node in update.bundles.items()}
+    bundles = {
+        stem: bytes(node[: len(node) // LEAF_SIZE * LEAF_SIZE]) for stem, node in update.bundles.items()
+    }
     return update.root, inner, bundles
 
 
