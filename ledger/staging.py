@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import eq
 from typing import Final, TypedDict
 
@@ -31,27 +32,29 @@ class Draft:
     height: int
     values: Sequence[tuple[bytes, bytes | None, bytes | None]]
     """(key, new, old) encoded, of what really differs; None for absent."""
-    new: dict[bytes, bytes | None]
-    """New encoded values by key: the same once more, for those who look one up."""
     changes: Mapping[bytes, Value | None]
 
     def prepared(self, tree: TreeUpdate) -> Prepared:
         """With its tree. Raises ValueError for one of another height."""
         if tree.version != self.height or tree.base_version not in (None, self.height - 1):
             raise ValueError(f"a tree of version {tree.version} is none of height {self.height}")
-        return Prepared(self.height, self.values, self.new, self.changes, tree)
+        return Prepared(self.height, self.values, self.changes, tree)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """The state after a block, computed and not written. Dropping it undoes it."""
 
     height: int
     values: Sequence[tuple[bytes, bytes | None, bytes | None]]
     """As in `Draft`."""
-    new: dict[bytes, bytes | None]
     changes: Mapping[bytes, Value | None]
     tree: TreeUpdate
+
+    @cached_property
+    def new(self) -> dict[bytes, bytes | None]:
+        """New encoded values by key: made when a value is read from the store while the block's write is under way."""
+        return {key: new for key, new, _ in self.values}
 
     @property
     def root(self) -> bytes:
@@ -80,7 +83,6 @@ def draft_in_steps(
         raise ValueError("what is replaced is not of the keys that change")
     encoders = {prefix: codec.encode for prefix, codec in codecs.items()}
     records: list[tuple[bytes, bytes | None, bytes | None]] = []
-    fresh: dict[bytes, bytes | None] = {}
     for start in range(0, len(keys), SLICE):
         part = keys[start : start + SLICE]
         new = _encoded(part, values[start : start + SLICE], encoders)
@@ -102,11 +104,10 @@ def draft_in_steps(
         else:
             records += zip(part, new, old, strict=True)
         feed(part, new)
-        fresh.update(zip(part, new, strict=True))
         yield
     if len(records) != len(keys):
-        changes = {key: changes[key] for key in fresh}
-    return Draft(height, records, fresh, changes)
+        changes = {key: changes[key] for key, _, _ in records}
+    return Draft(height, records, changes)
 
 
 def _encoded(

@@ -13,6 +13,7 @@ from operator import ne
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
+from qenex.state_keys import ACCOUNT_RECORDS
 
 Value = Any
 """A state value: int, bool, str, bytes, tuple or a record of these. Never mutable, never None."""
@@ -133,7 +134,7 @@ class Committed:
         self._values: dict[bytes, Value | None] = {}
         self._pending: Mapping[bytes, Value | None] = {}
         self._collections: dict[bytes, list[bytes]] | None = None
-        """Pending keys by their first two bytes, once somebody has asked."""
+        """Pending keys but those of accounts by their first two bytes, once somebody has asked."""
 
     def get(self, key: bytes) -> Value | None:
         """Decoded value of a state key in the newest version, or None."""
@@ -177,9 +178,11 @@ class Committed:
         after = int.from_bytes(start[:2], "big") + 1
         if not self._pending or len(start) < 2 or after > 0xFFFF or stop > after.to_bytes(2, "big"):
             return self._pending
+        if start[:2] == ACCOUNT_RECORDS:  # nearly all keys of a block, and asked by queries alone
+            return self._pending
         if self._collections is None:
             self._collections = {}
-            for key in self._pending:
+            for key in [key for key in self._pending if key[:2] != ACCOUNT_RECORDS]:
                 self._collections.setdefault(key[:2], []).append(key)
         return self._collections.get(start[:2], ())
 
