@@ -43,7 +43,7 @@ def _nothing() -> None:
     """Default of `Admission.on_admitted`."""
 
 
-def _no_load(_keys: Iterable[bytes]) -> None:
+def _no_load(_keys: Sequence[bytes]) -> None:
     """Default of `Admission.load`."""
 
 
@@ -71,7 +71,7 @@ class Admission:
         self.verifier = verifier
         self.on_admitted: Callable[[], None] = _nothing
         """Called after admissions: the engine may have something to propose."""
-        self.load: Callable[[Iterable[bytes]], None] = _no_load
+        self.load: Callable[[Sequence[bytes]], None] = _no_load
         """Reads state values into memory, many together: those that screening and later execution will ask for."""
         self.admitted = 0
         self.refused = 0

@@ -266,6 +266,25 @@ def test_what_was_loaded_together_is_read_once_and_in_order() -> None:
     assert asked == [sorted(set(keys))]
 
 
+@pytest.mark.parametrize("known", [0, 1, 15, 16, 99, 100])
+def test_of_many_keys_a_sample_tells_whether_they_are_in_memory(known: int) -> None:
+    """What the sample misses is read when it is asked for."""
+    asked: list[int] = []
+    keys = [PREFIX + bytes((n,)) for n in range(100)]
+    stored = {key: CODECS[PREFIX].encode(key[2]) for key in keys}
+
+    def read_many(wanted: Sequence[bytes]) -> list[bytes | None]:
+        asked.append(len(wanted))
+        return [stored[key] for key in wanted]
+
+    committed = Committed(stored.get, lambda a, b, r: iter([]), CODECS, get_many_bytes=read_many)
+    for key in keys[:known]:
+        committed.get(key)
+    committed.load(keys)
+    assert asked == ([] if known >= 97 else [100 - known])
+    assert [committed.get(key) for key in keys] == list(range(100))
+
+
 @given(below=MAPS, changed=st.dictionaries(KEYS, VALUES), undone=st.sets(KEYS), reverse=st.booleans())
 def test_merged_layers_are_the_union_where_the_newer_wins(
     below: dict[bytes, int], changed: dict[bytes, int | None], undone: set[bytes], reverse: bool
