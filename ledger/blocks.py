@@ -304,7 +304,7 @@ class BlockStore:
         while height < below and done < limit:
             encoded = self.receipt_bytes(height)
             try:
-                batch.delete_many([TRANSACTION + receipt_tx_id(data) for data in encoded])
+                batch.delete_many(sorted([TRANSACTION + receipt_tx_id(data) for data in encoded]))
             except MalformedBytes as error:
                 raise _damaged("receipts", height, error) from None
             batch.delete_many(

@@ -167,7 +167,8 @@ class Versions:
             put(OLDEST_VERSION, version_key(version))
         elif version != previous + 1:
             raise ValueError(f"version {version} does not follow {previous}")
-        for key, new, old in sorted(changes, key=itemgetter(0)):
+        changes = sorted(changes, key=itemgetter(0))
+        for key, new, old in changes:
             if new is None:
                 delete(VALUE + key)
             else:
@@ -178,7 +179,7 @@ class Versions:
                     _ABSENT if old is None else _PRESENT + old,
                 )
         if previous is not None:
-            keys = [change[0] for change in changes]
+            keys = [change[0] for change in changes]  # in order, as `prune` deletes them
             for chunk in range(0, len(keys), CHUNK):
                 put(chunk_key(CHANGED, version, chunk // CHUNK), msgpack.packb(keys[chunk : chunk + CHUNK]))
 
