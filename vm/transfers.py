@@ -203,12 +203,12 @@ def short_way(execution: BlockExecution) -> Callable[[Transfer], bool]:
         if not is_open or verified is None or sender == recipient or recipient in closed:
             return False
         if tx.terms is not terms:  # nearly all have the same, which have been found good
-            on_chain, fee_max, gas_limit, tip, valid_until = tx.terms
+            on_chain, most, limit, offer, valid_until = tx.terms
             if on_chain != chain_id or not height <= valid_until <= last_height:
                 return False
-            if gas_limit * price + tip > fee_max:
+            if limit * price + offer > most:
                 return False
-            terms = tx.terms
+            terms, fee_max, gas_limit, tip = tx.terms, most, limit, offer
 
         # Entry: sequence, key, fee. The signature was verified with the key that the record has now.
         here = written(sender, MISSING)

@@ -228,6 +228,13 @@ def base_of_rich() -> dict[bytes, Any]:
     return values
 
 
+def test_terms_that_are_refused_leave_those_found_good_as_they_were() -> None:
+    agree(
+        base_of_rich(),
+        [usual(tip=7), usual(tip=0, more=-1), usual(tip=7), usual(gas_limit=10**6), usual(tip=7)],
+    )
+
+
 def test_usual_transfers_go_the_short_way_and_a_pause_within_the_block_ends_it() -> None:
     block = [usual(), usual(sender=1, recipient=0, tip=3), usual(), usual(kind="switch"), usual(), usual()]
     (told, encoded, receipts, _, _), short = block_of(base_of_rich(), block)
