@@ -111,6 +111,7 @@ class Committed:
     """
 
     __slots__ = (
+        "_beside",
         "_capacity",
         "_codecs",
         "_collections",
@@ -137,6 +138,7 @@ class Committed:
         self._capacity = capacity
         self._values: dict[bytes, Value | None] = {}
         self._pending: Mapping[bytes, Value | None] = {}
+        self._beside: Collection[bytes] | None = None
         self._collections: dict[bytes, list[bytes]] | None = None
         """Pending keys but those of accounts by their first two bytes, once somebody has asked."""
 
@@ -191,23 +193,36 @@ class Committed:
             return self._pending
         if self._collections is None:
             self._collections = {}
-            for key in [key for key in self._pending if key[:2] != ACCOUNT_RECORDS]:
+            beside = self._beside
+            if beside is None:
+                beside = [key for key in self._pending if key[:2] != ACCOUNT_RECORDS]
+            for key in beside:
                 self._collections.setdefault(key[:2], []).append(key)
         return self._collections.get(start[:2], ())
 
-    def apply(self, changes: Mapping[bytes, Value | None], *, durable: bool = True) -> None:
-        """Make a block's changes the newest version. See the class for `durable`."""
+    def apply(
+        self,
+        changes: Mapping[bytes, Value | None],
+        *,
+        durable: bool = True,
+        beside: Collection[bytes] | None = None,
+    ) -> None:
+        """Make a block's changes the newest version. See the class for `durable`.
+
+        `beside` are the keys of `changes` that are of no account record, and maybe more, if the caller knows them.
+        """
         self._values.update(changes)
         self._values = newest(self._values, self._capacity)
         if not durable:
             # One block is under way at a time: its changes are held as they are, not copied.
+            self._beside = None if self._pending else beside
             self._pending = {**self._pending, **changes} if self._pending else changes
             self._collections = None
 
     def settle(self) -> None:
         """All changes applied so far are in the store now."""
         self._pending = {}
-        self._collections = None
+        self._beside = self._collections = None
 
 
 def merge_layers(

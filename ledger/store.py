@@ -21,7 +21,7 @@ good: the ledger refuses everything further and the process has to end.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Unpack
@@ -416,10 +416,16 @@ class Ledger:
         return Staged(prepared, batch, meta, header)
 
     def advance_values(
-        self, header: Header, block_hash: bytes, results_root: bytes, changes: Changed
+        self,
+        header: Header,
+        block_hash: bytes,
+        results_root: bytes,
+        changes: Changed,
+        beside: Collection[bytes] | None = None,
     ) -> None:
         """Move memory to a decided block whose tree is not known yet: the next may be executed on it, and no more.
 
+        `beside` are the keys of `changes` that are of no account record, and maybe more, if the caller knows them.
         `stage` and `advance` follow. Raises ValueError for a block that does not follow, or while one is being written.
         """
         self._check_alive()
@@ -431,7 +437,7 @@ class Ledger:
             height=header.height, block_hash=block_hash, results_root=results_root
         )
         self.header = header
-        self.committed.apply(changes, durable=False)
+        self.committed.apply(changes, durable=False, beside=beside)
 
     def advance(self, staged: Staged) -> None:
         """Move memory to a staged block before its write. See the module's text."""

@@ -522,7 +522,7 @@ class Application(SnapshotFace):
         executed = self._kept[name]
         result = executed.result
         block_bytes = encode_block(block)
-        self.ledger.advance_values(block.header, name, result.results_root, result.changes)
+        self.ledger.advance_values(block.header, name, result.results_root, result.changes, result.beside)
         self._kept.clear()
         self._decided = executed
         self.parent, self.seen_commit = block.header, seen_commit

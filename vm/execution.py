@@ -62,7 +62,7 @@ class MachineFault(BaseException):
 
 class BlockResult(NamedTuple):
     """Everything a block did. `changes` maps state keys to new values (None: deleted), `replaced` the same keys in the
-    same order to what the base had."""
+    same order to what the base had; `beside` has those of them that are of no account record, and maybe more."""
 
     receipts: Receipts
     encoded_receipts: list[bytes]
@@ -70,6 +70,7 @@ class BlockResult(NamedTuple):
     end_events: tuple[Event, ...]
     changes: dict[bytes, Value | None]
     replaced: Mapping[bytes, Value | None]
+    beside: list[bytes]
     gas_used: int
     results_root: bytes
     validators: tuple[Validator, ...]
@@ -401,7 +402,7 @@ class BlockExecution:
         end_events = [*self._hooks("end_block", END_ORDER), *self._settle_pot()]
         images = self.state.images()
         try:
-            check_block_conservation(self.state, images)
+            beside = check_block_conservation(self.state, images)
         except QenexError as error:
             raise MachineFault(f"block {self.info.height}: {error.message}") from error
         begin, end = self.begin_events, tuple(end_events)
@@ -413,6 +414,7 @@ class BlockExecution:
             end_events=end,
             changes=changes,
             replaced=images if len(images) == len(changes) else {key: images[key] for key in changes},
+            beside=beside,
             gas_used=self.gas_used,
             results_root=results_root(self.receipts.encoded, begin, end),
             validators=self.core.validator_set(),

@@ -453,10 +453,11 @@ def check_conservation(
     _check_images(touched, state.written, supplies)
 
 
-def check_block_conservation(state: State, images: Mapping[bytes, Value | None]) -> None:
+def check_block_conservation(state: State, images: Mapping[bytes, Value | None]) -> list[bytes]:
     """`check_conservation` over a whole block, fees included: its final values against the base's `images`.
 
-    Two keys a transfer, where walking through the journal would meet six. Raises ConservationViolated.
+    Two keys a transfer, where walking through the journal would meet six. Returns the keys that are of no account record, for
+    it looks at each. Raises ConservationViolated.
     """
     native = 0
     others: dict[bytes, Value | None] = {}
@@ -469,6 +470,7 @@ def check_block_conservation(state: State, images: Mapping[bytes, Value | None])
         if new < 0:
             raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
     _check_images(others, state.written, None, native)
+    return list(others)
 
 
 def _check_images(

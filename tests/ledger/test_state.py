@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ledger.collections import RecordCodec, end_of_prefix
 from ledger.state import Committed, EmptyBase, State, View, merge_layers
 from qenex.errors import MalformedBytes
+from qenex.state_keys import ACCOUNT_RECORDS
 from qenex.types import U64
 
 PREFIX = bytes((9, 1))
@@ -247,6 +248,26 @@ def test_only_the_changed_keys_of_a_collection_are_looked_at_for_its_pages() -> 
         (b"\x01", b"\x01\x04"),
     ):
         assert len(committed._pending_between(start, stop)) == len(codes)
+
+
+def test_who_knows_the_keys_beside_accounts_saves_a_look_at_each() -> None:
+    committed = Committed({}.get, lambda a, b, r: iter([]), {})
+    record, listed, plain = ACCOUNT_RECORDS + b"a", b"\x03\x01key", b"\x02\x01key"
+    changes = {record: 1, listed: 2, plain: None}
+    committed.apply(changes, durable=False, beside=[listed, plain, b"\x03\x01unchanged"])
+    whole = bytes(2), b"\xff" * 3
+    for start, stop, expected in (
+        (listed[:2], end_of_prefix(listed[:2]), [(listed, 2)]),
+        (plain[:2], end_of_prefix(plain[:2]), []),
+        (record[:2], end_of_prefix(record[:2]), [(record, 1)]),
+        (*whole, [(record, 1), (listed, 2)]),
+    ):
+        assert list(committed.iterate(start, stop)) == expected
+    more = b"\x03\x01more"
+    committed.apply({more: 4}, durable=False, beside=[more])  # on top of what is not settled yet
+    assert list(committed.iterate(listed[:2], end_of_prefix(listed[:2]))) == [(listed, 2), (more, 4)]
+    committed.settle()
+    assert list(committed.iterate(*whole)) == []
 
 
 def test_what_was_loaded_together_is_read_once_and_in_order() -> None:
