@@ -451,12 +451,13 @@ class Admission:
     def block_committed(
         self,
         transactions: Sequence[Transaction],
+        tx_ids: Sequence[bytes],
         changes: Mapping[bytes, object],
         base: Readable,
         next_height: int,
     ) -> None:
         """A block was committed: its transactions leave, others expire, changed senders become dirty."""
-        gone = self.mempool.include(transactions)
+        gone = self.mempool.include(transactions, tx_ids)
         gone += self.mempool.expire(next_height)
         self.dropped += len(gone)
         scoped = self.check.scoped_among(changes)

@@ -256,6 +256,8 @@ class Application(SnapshotFace):
         )
         chosen: list[Transaction] = []
         invalid: list[Transaction] = []
+        # What header, block and pool need of each, taken while it is in the processor's cache: a pass later costs 0.2 us.
+        raws, witness_ids, tx_ids = list[bytes](), list[bytes](), list[bytes]()
         room = max_bytes
         misses = 0
         turn = Slice()
@@ -269,7 +271,8 @@ class Application(SnapshotFace):
                 break
             if misses > MAX_MISSES and _nearly_full(execution, room, max_bytes):
                 break
-            size = len(tx.raw) + 5
+            raw = tx.raw
+            size = len(raw) + 5
             try:
                 if size > room or not execution.take(tx):
                     order.skip()
@@ -286,14 +289,18 @@ class Application(SnapshotFace):
             misses = 0
             room -= size
             chosen.append(tx)
-        return Filled(time, proposer, evidence, commit, tuple(chosen), invalid, execution.end())
+            raws.append(raw)
+            witness_ids.append(tx.witness_id)
+            tx_ids.append(tx.tx_id)
+        return Filled(
+            time, proposer, evidence, commit, chosen, raws, witness_ids, tx_ids, invalid, execution.end()
+        )
 
     def propose(self, filled: Filled) -> Proposal:
         """Make a proposal of what was filled for the next height, once the root of the last block is known."""
-        transactions, commit = filled.transactions, filled.commit
-        header = self._header(filled.time, filled.proposer, transactions, filled.evidence, commit)
-        block = Block(header, tuple([tx.raw for tx in transactions]), filled.evidence, commit)
-        executed = Executed(block, block_hash(header), transactions, filled.result)
+        header = self._header(filled)
+        block = Block(header, tuple(filled.raws), filled.evidence, filled.commit)
+        executed = Executed(block, block_hash(header), filled.transactions, filled.tx_ids, filled.result)
         self._keep(executed)
         if filled.invalid:
             self.admission.discard(filled.invalid)
@@ -310,30 +317,23 @@ class Application(SnapshotFace):
         """`prepare_proposal_steps` at once."""
         return run(self.prepare_proposal_steps(time, proposer, evidence=evidence, max_bytes=max_bytes))
 
-    def _header(
-        self,
-        time: int,
-        proposer: Address,
-        transactions: Sequence[Transaction],
-        evidence: tuple[Evidence, ...],
-        commit: Commit | None,
-    ) -> Header:
+    def _header(self, filled: Filled) -> Header:
         expected = self.expected()
         return Header(
             protocol_version=expected.protocol_version,
             chain_id=expected.chain_id,
             height=expected.height,
-            time=time,
+            time=filled.time,
             parent_hash=expected.parent_hash,
-            proposer=proposer,
+            proposer=filled.proposer,
             validators_hash=expected.validators_hash,
             next_validators_hash=expected.next_validators_hash,
             parameters_hash=expected.parameters_hash,
             state_root=expected.state_root,
             results_root=expected.results_root,
-            transactions_root=list_root([tx.witness_id for tx in transactions]),
-            evidence_root=evidence_root(evidence),
-            commit_hash=commit_hash(commit),
+            transactions_root=list_root(filled.witness_ids),
+            evidence_root=evidence_root(filled.evidence),
+            commit_hash=commit_hash(filled.commit),
         )
 
     # -- a proposal of anybody -------------------------------------------------------------------
@@ -393,7 +393,8 @@ class Application(SnapshotFace):
                 raise Rejected(f"transaction {index} does not fit the block's gas or bytes")
             if turn.over():
                 yield
-        return Executed(block, block_hash(header), tuple(transactions), execution.end())
+        tx_ids = [tx.tx_id for tx in transactions]
+        return Executed(block, block_hash(header), transactions, tx_ids, execution.end())
 
     def _decode_steps(self, raws: Sequence[bytes]) -> Steps[list[Transaction]]:
         transactions: list[Transaction] = []
@@ -530,15 +531,14 @@ class Application(SnapshotFace):
         self.last_validators, self.validators = validators, next_validators
         self.next_validators = result.validators
         self.admission.block_committed(
-            executed.transactions, result.changes, self.ledger.committed, height + 1
+            executed.transactions, executed.tx_ids, result.changes, self.ledger.committed, height + 1
         )
         events = BlockEvents(
             height, result.begin_events, EventsOfReceipts(result.receipts), result.end_events
         )
         committed = Committed(
-            height, name, block.header, seen_commit.round, len(block_bytes), result, events,
-            [tx.tx_id for tx in executed.transactions],
-        )  # fmt: skip
+            height, name, block.header, seen_commit.round, len(block_bytes), result, events, executed.tx_ids
+        )
         return Decided(executed, seen_commit, block_bytes, validators, next_validators, committed)
 
     def commit_tree(self, decided: Decided) -> Pending:

@@ -450,15 +450,17 @@ class Mempool:
         entry = self._by_witness.get(identifier) or self._find(identifier)
         return [] if entry is None else [gone.tx for gone in self._drop(entry)]
 
-    def include(self, transactions: Sequence[Transaction]) -> list[Transaction]:
-        """A block took these. Returns other pending transactions that this made impossible.
+    def include(
+        self, transactions: Sequence[Transaction], tx_ids: Sequence[bytes] | None = None
+    ) -> list[Transaction]:
+        """A block took these; `tx_ids` are theirs, from who has them. Returns other pending transactions that this made impossible.
 
         Included ones leave from the front of their lanes; a pending one whose sequence another
         transaction used goes, and its followers stay only if their sequences still join on.
         """
         impossible: list[Transaction] = []
         queues, by_witness, named = self._queues, self._by_witness, self._named
-        self._included.add_all([tx.tx_id for tx in transactions])
+        self._included.add_all([tx.tx_id for tx in transactions] if tx_ids is None else tx_ids)
         for tx in transactions:
             entry = by_witness.get(tx.witness_id)
             if entry is None:

@@ -47,7 +47,9 @@ class Executed(NamedTuple):
 
     block: Block
     hash: bytes
-    transactions: tuple[Transaction, ...]
+    transactions: Sequence[Transaction]
+    tx_ids: Sequence[bytes]
+    """Theirs, in their order."""
     result: BlockResult
 
     @property
@@ -97,7 +99,11 @@ class Filled(NamedTuple):
     proposer: Address
     evidence: tuple[Evidence, ...]
     commit: Commit | None
-    transactions: tuple[Transaction, ...]
+    transactions: Sequence[Transaction]
+    raws: Sequence[bytes]
+    """Their bytes, in their order, and so the identifiers."""
+    witness_ids: Sequence[bytes]
+    tx_ids: Sequence[bytes]
     invalid: Sequence[Transaction]
     result: BlockResult
 
