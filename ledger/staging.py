@@ -92,9 +92,13 @@ def draft_in_steps(
         elif images is None:
             old = stored(part)
         else:
-            old = _encoded(part, images[start : start + SLICE], encoders)
-            if older := {prefix for prefix, codec in codecs.items() if codec.otherwise}:
-                read = {key: at for at, key in enumerate(part) if key[:2] in older}
+            before = images[start : start + SLICE]
+            older = {prefix for prefix, codec in codecs.items() if codec.otherwise}
+            read = {key: at for at, key in enumerate(part) if key[:2] in older} if older else {}
+            for at in read.values():
+                before[at] = None
+            old = _encoded(part, before, encoders)
+            if read:
                 for at, data in zip(read.values(), stored(list(read)), strict=True):
                     old[at] = data
         if any(map(eq, new, old)):

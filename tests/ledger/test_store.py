@@ -471,6 +471,22 @@ def test_history_keeps_the_bytes_of_an_older_schema_as_they_were() -> None:
     assert ledger.check().ok
 
 
+def test_what_is_too_large_in_its_newer_form_is_read_and_deleted_all_the_same() -> None:
+    """Else who has read another record of an older schema before would read it, and who has not would not."""
+    store = MemoryBackend()
+    ledger = new_chain(store)
+    key, text = TEXTS + b"large", "x" * 40_000
+    prepared = ledger.prepare(1, {key: text})
+    ledger.commit(prepared, **parts(ledger, prepared, 1))
+    ledger = Ledger.open_in(store, codecs=LATER)
+    replaced = {key: ledger.committed.get(key)}
+    assert replaced[key] == Doubled(text, text)
+    prepared = ledger.prepare(2, {key: None}, replaced)
+    assert [old for _, _, old in prepared.values] == [CODECS[TEXTS].encode(text)]
+    ledger.commit(prepared, **parts(ledger, prepared, 1))
+    assert ledger.check().ok
+
+
 def test_a_reader_that_was_slow_does_not_hold_the_others_in_the_past() -> None:
     ledger = new_chain(MemoryBackend())
     add_block(ledger)
