@@ -18,7 +18,7 @@ import pytest
 
 from cli.devnet_home import existing_devnet
 from cli.devnet_nodes import overrides_of
-from tests.e2e.harness import Devnet, run_cli, slowness
+from tests.e2e.harness import Devnet, Failed, run_cli, slowness
 from tests.e2e.node_process import NodeProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -120,12 +120,13 @@ class Traitor:
         devnet = existing_devnet(net.home)
         node = devnet.nodes[3]
         self.home, self.rpc = node.home, node.rpc
+        self.log = node.home / "traitor.log"
         overrides = [part for item in overrides_of(devnet, node) for part in ("--set", item)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.byzantine_node", "--secretly", "--home", str(node.home), *overrides],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        program = ("-m", "tests.e2e.byzantine_node", "--secretly", "--home", str(node.home))
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *program, *overrides], stdout=subprocess.DEVNULL, stderr=log
+            )
 
     def offence(self, net: Devnet) -> int:
         """The height at which it voted twice."""
@@ -139,7 +140,10 @@ class Traitor:
             net.make_blocks()
             return told.exists()
 
-        net.wait_for("it votes twice", there)
+        try:
+            net.wait_for("it votes twice", there)
+        except Failed as failed:
+            raise Failed(f"{failed}\n{self.log.read_text()[-4_000:]}") from None
         return int(json.loads(told.read_text())["height"])
 
     def confess(self) -> None:
