@@ -27,7 +27,7 @@ newest one lies on, the whole one first; between the two a large bundle has the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -350,19 +350,11 @@ def bundle_hash(record: bytes | bytearray, depth: int) -> bytes:
     return state.digest()
 
 
-def child_hashes(
-    leaves: bytes,
-    depth: int,
-    known: bytes | bytearray = bytes(NODE_SIZE),
-    changed: Collection[int] = range(16),
-) -> bytearray:
-    """Return the hashes of the 16 children of the node at `depth` over `leaves`: the `changed` ones computed, others as `known`."""
-    node = bytearray(known)
-    for n in changed:
-        node[HASH_SLICES[n]] = ZERO_HASH
+def child_hashes(leaves: bytes, depth: int) -> bytearray:
+    """Return the hashes of the 16 children of the node at `depth` over `leaves`."""
+    node = bytearray(NODE_SIZE)
     for n, group in split_bundle(leaves, depth):
-        if n in changed:
-            node[HASH_SLICES[n]] = bundle_hash(group, depth + 1)
+        node[HASH_SLICES[n]] = bundle_hash(group, depth + 1)
     return node
 
 

@@ -21,6 +21,7 @@ from ledger.tree_nodes import (
     CHILD_PATCH,
     COME,
     COUNTS,
+    CROWD,
     EMPTY_REF,
     GONE,
     HASH_SLICES,
@@ -392,38 +393,57 @@ class Updater:
     def _resize(
         self, record: Buffer, count: int, node_stem: bytes, before: Buffer, at: int, end: int, longest: int
     ) -> tuple[bytes, int] | None:
-        """`_change_large` where leaves come or go."""
-        size, depth = count * LEAF_SIZE, node_stem[1]
-        starts = size + NODE_SIZE
-        versions = record[starts + STARTS_SIZE :]
-        leaves = self._edit(record[:size], at, end)
-        if leaves is None:
+        """`_change_large` where leaves come or go: what is below other children stays in one piece."""
+        paths, entries, depth = self.paths, self.entries, node_stem[1]
+        size = count * LEAF_SIZE
+        starts_before = record[size + NODE_SIZE : size + NODE_SIZE + STARTS_SIZE]
+        versions = record[size + NODE_SIZE + STARTS_SIZE :]
+        hashes = bytearray(record[size : size + NODE_SIZE])
+        starts = [*starts_before]
+        pieces: list[Buffer] = []
+        gone: list[Buffer] = [before, RESIZED, ONE_BYTE[count]]
+        come: list[bytes] = []
+        marks: list[bytes] = []
+        kept, most, i = 0, 0, at
+        while i < end:
+            n = nibble(paths[i], depth)
+            stop = i + 1
+            while stop < end and nibble(paths[stop], depth) == n:
+                stop += 1
+            first, last = starts_before[n] * LEAF_SIZE, starts_before[n + 1] * LEAF_SIZE
+            edited = self._edit(record[first:last], i, stop)
+            if edited is None:
+                i = stop
+                continue
+            pieces += record[kept:first], edited
+            kept = last
+            added = (len(edited) - last + first) // LEAF_SIZE
+            for k in range(n + 1, STARTS_SIZE if added else 0):
+                starts[k] += added
+            for path, entry in zip(paths[i:stop], entries[i:stop]):
+                place = leaf_place(record, path, first, last)
+                if place >= 0:
+                    gone += GONE, ONE_BYTE[place // LEAF_SIZE]
+                if entry is not None:
+                    come += COME, entry[:64]
+            most = max(most, len(edited) // LEAF_SIZE)
+            if most <= CROWD:
+                digest = bundle_hash(edited, depth + 1)
+                hashes[HASH_SLICES[n]] = digest
+                marks += CHILD_MARKS[n], digest
+            i = stop
+        if not pieces:
             return None
-        following = len(leaves) // LEAF_SIZE
-        if following <= LARGE or not fits(leaves, depth):
+        leaves, following = b"".join((*pieces, record[kept:size])), starts[-1]
+        if not LARGE < following <= BUNDLE[depth] or most > CROWD:
             self._retire(node_stem, before, versions)
             return self.plant(leaves, node_stem)
-        changed = sorted({nibble(path, depth) for path in self.paths[at:end]})
-        hashes = child_hashes(leaves, depth, record[size:starts], changed)
-        gone: list[Buffer] = [before, RESIZED, ONE_BYTE[count]]
-        come: list[Buffer] = []
-        for path, entry in zip(self.paths[at:end], self.entries[at:end]):
-            n = nibble(path, depth)
-            place = leaf_place(
-                record, path, record[starts + n] * LEAF_SIZE, record[starts + n + 1] * LEAF_SIZE
-            )
-            if place >= 0:
-                gone += GONE, ONE_BYTE[place // LEAF_SIZE]
-            if entry is not None:
-                come += COME, entry[:64]
-        for n in changed:
-            come += CHILD_MARKS[n], hashes[HASH_SLICES[n]]
-        patch = b"".join(gone + come)
+        patch = b"".join((*gone, *come, *marks))
         if len(versions) >= longest or 2 * len(patch) >= content_size(following):
             self._retire(node_stem, before, versions)
             return self._plant_large(leaves, hashes, node_stem)
         self.records[node_stem + self.version_bytes] = sealed(patch)
-        self.bundles[node_stem] = with_starts(leaves + hashes, following, depth, versions + before)
+        self.bundles[node_stem] = bytearray().join((leaves, hashes, bytes(starts), versions, before))
         state = node_state()
         state.update(hashes)
         return state.digest(), following
