@@ -48,7 +48,8 @@ from ledger.restore import under_way, wipe
 from ledger.staging import Ahead, BlockParts, Draft, Feed, Prepared, Staged, draft_in_steps
 from ledger.state import Committed, StateCodecs, Value, View
 from ledger.tree import Tree
-from ledger.tree_builder import TreeBase, Wanted
+from ledger.tree_builder import TreeBase
+from ledger.tree_search import Wanted
 from ledger.tree_update import Entries, enter
 from ledger.validator_sets import ValidatorSets
 from ledger.versions import Versions

@@ -82,7 +82,8 @@ class Tree:
         if base_version is not None and version <= base_version:
             raise ValueError(f"version {version} is not above its base {base_version}")
         updater = Updater(version, entries, self._cache.finds(base_version), self.load)
-        yield from updater.run(base_version, self.base(base_version))
+        for _ in updater.run(base_version, self.base(base_version)):
+            yield
         return updater.result()
 
     def base(self, version: int | None) -> NodeRef:

@@ -185,8 +185,8 @@ class Updater:
         self._finds = finds
         self._load = load
 
-    def run(self, base_version: int | None, base: NodeRef) -> Iterator[None]:
-        """Compute; `result` has it then. Yields after each child of the root."""
+    def run(self, base_version: int | None, base: NodeRef) -> Iterator[int]:
+        """Compute; `result` has it then. Yields after each child of the root: how many of `paths` it has come through."""
         self.base_version, self.ref = base_version, base
         paths, total = self.paths, len(self.paths)
         if not total:
@@ -202,7 +202,7 @@ class Updater:
                 end = total if n == 15 else bisect_left(paths, bytes(((n + 1) << 4,)), at)
                 changes += self._change(node, 0, at, end)
                 at = end
-                yield
+                yield at
             if not changes:
                 return
             digest, count = self._seal(node, ROOT_STEM, before, changes, longest)

@@ -8,13 +8,15 @@ memory), `part` (new records by key), `done`. A `begin` ends whatever was under 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgpack
 
-from ledger.tree_builder import TreeBase, TreeBuilder, Wanted
+from ledger.tree_builder import TreeBase, TreeBuilder
 from ledger.tree_nodes import pack_ref, unpack_ref
+from ledger.tree_search import Wanted
 from node.child_worker import Parent, work
 
 BEGIN, ENTER, BUILD, NODES, WANT, PART, DONE = range(7)
@@ -45,6 +47,9 @@ class _Service:
         self._parent = parent
         self._builder = TreeBuilder(cache_bytes)
         self._number = -1
+        self._unsent: deque[tuple[Sequence[Wanted], list[bytes]]] = deque()
+        """What is to be asked for, a frame each, and where the answer goes."""
+        self._asked: deque[list[bytes]] = deque()
 
     def run(self) -> None:
         """Answer until the parent closes."""
@@ -67,7 +72,9 @@ class _Service:
 
     def _build(self) -> None:
         builder = self._builder
-        for part in builder.build(self._fetch):
+        self._unsent.clear()
+        self._asked.clear()
+        for part in builder.build(self._ask):
             self._send(PART, part)
         update = builder.result
         self._send(DONE, pack_ref(update.ref), builder.entered, update.stale)
@@ -75,20 +82,35 @@ class _Service:
     def _send(self, kind: int, *fields: object) -> None:
         self._parent.send(msgpack.packb((kind, self._number, *fields)))
 
-    def _fetch(self, wanted: Sequence[Wanted]) -> list[bytes]:
-        found: list[bytes] = []
-        asked = 0
-        while len(found) < len(wanted):
-            while asked < min(len(wanted), len(found) + ASKED_AHEAD * WANTED_TOGETHER):
-                self._send(WANT, wanted[asked : asked + WANTED_TOGETHER])
-                asked += WANTED_TOGETHER
+    def _ask(self, wanted: Sequence[Wanted]) -> Callable[[], list[bytes]]:
+        answer: list[bytes] = []
+        for at in range(0, len(wanted), WANTED_TOGETHER):
+            self._unsent.append((wanted[at : at + WANTED_TOGETHER], answer))
+        self._send_wanted()
+
+        def wait() -> list[bytes]:
+            while len(answer) < len(wanted):
+                self._take_nodes()
+            return answer
+
+        return wait
+
+    def _send_wanted(self) -> None:
+        while self._unsent and len(self._asked) < ASKED_AHEAD:
+            wanted, answer = self._unsent.popleft()
+            self._send(WANT, wanted)
+            self._asked.append(answer)
+
+    def _take_nodes(self) -> None:
+        """Wait for the answer to the oldest question. Raises _Abandoned."""
+        frame = unpack(self._parent.receive())
+        while frame[0] != BEGIN and (frame[0] != NODES or frame[1] != self._number):
             frame = unpack(self._parent.receive())
-            while frame[0] != BEGIN and (frame[0] != NODES or frame[1] != self._number):
-                frame = unpack(self._parent.receive())
-            if frame[0] == BEGIN:
-                raise _Abandoned(frame)
-            found += frame[2]
-        return found
+        if frame[0] == BEGIN:
+            raise _Abandoned(frame)
+        answer = self._asked.popleft()
+        answer += frame[2]
+        self._send_wanted()
 
 
 def serve(parent: Parent) -> None:

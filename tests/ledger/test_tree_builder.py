@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from ledger.backends.memory import MemoryBackend
 from ledger.tree import Tree, rebuild_root
-from ledger.tree_builder import MAX_PART, PART, TreeBase, TreeBuilder, Wanted
+from ledger.tree_builder import MAX_PART, PART, TreeBase, TreeBuilder
 from ledger.tree_cache import DEFAULT_CACHE_BYTES
 from ledger.tree_nodes import NodeRef
+from ledger.tree_search import AHEAD, PART_PATHS, Wanted
 from ledger.tree_update import TreeUpdate
 from qenex.proof import tree_path, value_hash
 
@@ -35,9 +36,9 @@ class Sides:
         self.version = 0
         self.asked: list[list[Wanted]] = []
 
-    def fetch(self, wanted: Sequence[Wanted]) -> list[bytes]:
+    def ask(self, wanted: Sequence[Wanted]) -> Callable[[], list[bytes]]:
         self.asked.append(list(wanted))
-        return [Tree(self.store).load(*node) for node in wanted]
+        return lambda: [Tree(self.store).load(*node) for node in wanted]
 
     def local(self, changes: Values) -> TreeUpdate:
         """The next version by the tree."""
@@ -51,7 +52,7 @@ class Sides:
         """The next version by the builder, and the parts it came in."""
         self.builder.begin(TreeBase(self.version + 1, self.version, self.base()))
         self.builder.enter(changes.keys(), changes.values())
-        parts = [dict(part) for part in self.builder.build(self.fetch)]
+        parts = [dict(part) for part in self.builder.build(self.ask)]
         assert self.builder.entered == len(changes)
         return parts, self.builder.result
 
@@ -113,7 +114,8 @@ def test_an_update_that_was_not_finished_is_forgotten() -> None:
 def test_what_is_not_in_memory_is_asked_for_once_and_level_by_level() -> None:
     sides = Sides()
     sides.write(sides.local({b"key %d" % number: b"1" for number in range(5_000)}))
-    changes: Values = {b"key %d" % number: b"2" for number in range(0, 5_000, 3)}
+    changes: Values = {b"key %d" % number: b"2" for number in range(0, 5_000, 5)}
+    assert len(changes) < PART_PATHS
     sides.built(changes)
     depths = [{stem[1] for stem, _, _ in level} for level in sides.asked]
     assert depths == [{depth} for depth in range(len(depths))], "one question a level"
@@ -124,6 +126,42 @@ def test_what_is_not_in_memory_is_asked_for_once_and_level_by_level() -> None:
     sides.asked.clear()
     sides.built(dict.fromkeys(changes, b"3"))
     assert not sides.asked, "all of it has been written here just now"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_later_parts_need_is_asked_for_before_it_is_waited_for(deleted: bool) -> None:
+    sides = Sides()
+    sides.write(sides.local({b"key %d" % number: b"1" for number in range(40_000)}))
+    changes: Values = {b"key %d" % number: b"2" for number in range(0, 40_000, 3)}
+    if deleted:
+        changes |= {b"key %d" % number: None for number in range(2_000)}
+    most = len(changes) // PART_PATHS
+    open_questions: list[int] = []
+    waited_with: list[int] = []
+
+    def ask(wanted: Sequence[Wanted]) -> Callable[[], list[bytes]]:
+        sides.asked.append(list(wanted))
+        number = len(sides.asked)
+        open_questions.append(number)
+
+        def wait() -> list[bytes]:
+            waited_with.append(len(open_questions))
+            open_questions.remove(number)
+            return [Tree(sides.store).load(*node) for node in wanted]
+
+        return wait
+
+    sides.builder.begin(TreeBase(2, 1, sides.base()))
+    sides.builder.enter(changes.keys(), changes.values())
+    parts = [dict(part) for part in sides.builder.build(ask)]
+    update = sides.local(changes)
+    assert (joined(parts), sides.builder.result.ref) == (update.records, update.ref)
+    assert not open_questions, "no answer is left that nobody waits for"
+    ahead = [count for count in waited_with if count >= AHEAD]
+    assert max(waited_with) <= AHEAD + (1 if deleted else 0)
+    assert len(ahead) >= most // 2
+    stems = [stem for level in sides.asked for stem, _, _ in level]
+    assert len(stems) == len(set(stems))
 
 
 def test_records_come_in_parts_unless_a_deletion_may_take_some_back() -> None:
@@ -149,7 +187,7 @@ def test_a_node_that_nobody_has_ends_the_update_not_the_builder() -> None:
     sides = Sides()
     sides.write(sides.local({b"key %d" % number: b"1" for number in range(100)}))
 
-    def nothing(wanted: Sequence[Wanted]) -> list[bytes]:
+    def nothing(wanted: Sequence[Wanted]) -> Callable[[], list[bytes]]:
         raise LookupError("gone")
 
     sides.builder.begin(TreeBase(2, 1, sides.base()))

@@ -19,8 +19,8 @@ import pytest
 from ledger.backend import StorageFault
 from ledger.backends.memory import MemoryBackend
 from ledger.tree import Tree
-from ledger.tree_builder import Wanted
 from ledger.tree_nodes import pack_ref
+from ledger.tree_search import Wanted
 from node.application import MAX_KEPT, Application
 from node.bft_alone import Alone
 from node.bft_blocks import BlockWork
