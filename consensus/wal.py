@@ -192,16 +192,12 @@ class Wal:
         self._unsynced = False
 
     def begin(self, height: int) -> Recovery:
-        """Open the log of `height` and give what it holds; logs of decided heights go.
+        """Open the log of `height` and give what it holds.
 
         Call it when the block before is durable. Raises OSError; DataFolderCorrupt for a good record that this
         program cannot read (a newer one wrote it).
         """
         storage, name = self._storage, log_name(height)
-        for other in sorted(storage.names()):
-            match = _NAME.fullmatch(other)
-            if match and int(match[1]) < height - KEPT_HEIGHTS:
-                storage.remove(other)
         data = storage.read(name)
         payloads, good, more = scan(height, data)
         try:
@@ -214,6 +210,13 @@ class Wal:
             storage.truncate(name, good)
             self._size = good
         return Recovery(records, verdict, len(data) - good)
+
+    def sweep(self, height: int) -> None:
+        """Delete the logs of heights decided long before `height`; in any thread. Raises OSError."""
+        for name in sorted(self._storage.names()):
+            match = _NAME.fullmatch(name)
+            if match and int(match[1]) < height - KEPT_HEIGHTS:
+                self._storage.remove(name)
 
     def append(self, record: Record) -> None:
         """Write an event BEFORE it is given to the core, or a body before its precommit. Raises OSError."""

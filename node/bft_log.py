@@ -2,7 +2,7 @@
 
 Events are written (not yet synced) before the core gets them. A sync runs in a thread; what is appended meanwhile waits
 in memory and is written after it, so a group of events shares the next sync. Bodies of blocks, up to 4 MB, are
-written by that thread, too.
+written by that thread, too, and it deletes the logs of heights long decided: a file system that is writing may take its time for that.
 """
 
 from __future__ import annotations
@@ -46,20 +46,23 @@ class EventLog:
         self._bodies: dict[bytes, None] = {}
         self._dirty = False
         self._syncing: asyncio.Future[None] | None = None
+        self._sweeping: asyncio.Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wal")
 
     async def begin(self, height: int) -> Recovered:
-        """Open the log of a height, and give what it holds; logs of heights long decided go.
+        """Open the log of a height, and give what it holds; logs of heights long decided go meanwhile.
 
-        Raises OSError; DataFolderCorrupt for what another version wrote.
+        Raises OSError, also for what could not be deleted since the last time; DataFolderCorrupt for what another version wrote.
         """
         await self._idle()
+        await self._swept()
         self._write_waiting()  # of the height before: of no more use than to whoever looks into it
         recovery = self._wal.begin(height)
         self._dirty = False
         bodies = {name: _read_block(height, data) for name, data in recovery.bodies.items()}
         self._bodies = dict.fromkeys(bodies)
         _report(height, recovery)
+        self._sweeping = asyncio.get_running_loop().run_in_executor(self._thread, self._wal.sweep, height)
         return Recovered(recovery.events, bodies, recovery.may_sign)
 
     @property
@@ -108,12 +111,20 @@ class EventLog:
         """Write what waits, and let the thread end."""
         await self._idle()
         self._write_waiting()
-        self._thread.shutdown(wait=False)
+        try:
+            await self._swept()
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def _idle(self) -> None:
         while self._syncing is not None:
             await asyncio.wait([self._syncing])
             await asyncio.sleep(0)  # whoever waits for it in `flush` comes first
+
+    async def _swept(self) -> None:
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            await sweeping
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -128,7 +128,9 @@ def test_each_height_has_its_own_log_and_old_ones_go():
     storage = MemoryStorage()
     for height in range(1, 6):
         written(storage, RECORDS[:2], height)
-    assert storage.names() == [log_name(4), log_name(5)]
+    storage.append("notes.wal", b"somebody's")
+    Wal(storage).sweep(5)
+    assert storage.names() == [log_name(4), log_name(5), "notes.wal"]
     assert Wal(storage).begin(5).records == RECORDS[:2]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from consensus.events import Step, TimedOut, Verified
 from consensus.evidence import make_evidence
-from consensus.wal import FileStorage, MemoryStorage
+from consensus.wal import FileStorage, MemoryStorage, log_name
 from node.bft_alone import Alone
 from node.bft_evidence import MAX_PER_VALIDATOR, EvidencePool
 from node.bft_log import EventLog
@@ -224,6 +225,37 @@ async def test_what_is_appended_during_a_sync_is_in_the_next_one(tmp_path: Path)
     assert list((await again.begin(5)).events) == told
     await log.close()
     await again.close()
+
+
+async def test_old_logs_go_in_the_thread_and_a_disk_that_refuses_ends_the_next_height(tmp_path: Path):
+    class Refusing(FileStorage):
+        threads: ClassVar[set[threading.Thread]] = set()
+        refuses = False
+
+        def remove(self, name: str) -> None:
+            self.threads.add(threading.current_thread())
+            if self.refuses:
+                raise OSError("read-only file system")
+            super().remove(name)
+
+    storage = Refusing(tmp_path / "wal")
+    log = EventLog(storage)
+    for height in range(1, 5):
+        await log.begin(height)
+        log.append(TimedOut(height, 0, Step.PROPOSE))
+        await log.flush()
+    assert storage.names() == [log_name(3), log_name(4)]
+    assert storage.threads
+    assert threading.main_thread() not in storage.threads
+    storage.refuses = True
+    await log.begin(5)
+    log.append(TimedOut(5, 0, Step.PROPOSE))
+    await log.flush()
+    with pytest.raises(OSError, match="read-only"):
+        await log.begin(6)
+    await log.begin(6)
+    with pytest.raises(OSError, match="read-only"):
+        await log.close()
 
 
 async def test_a_block_is_kept_once_and_comes_back_whole(tmp_path: Path):

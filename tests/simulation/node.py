@@ -165,6 +165,7 @@ class SimNode:
         self.guard = self.open_guard()
         height = self.chain.height + 1
         self.wal = Wal(self.disk)
+        self.wal.sweep(height)
         found = self.wal.begin(height)
         self.silent = not found.may_sign
         self.world.faults[f"log {found.verdict.value}"] += 1
@@ -586,6 +587,7 @@ class SimNode:
         self.checks.clear()
         height = commit.height + 1
         self.heard = {place: time for place, time in self.heard.items() if place[0] >= height}
+        self.wal.sweep(height)
         self.wal.begin(height)
         self.logged = 0
         self.post(events.NewHeight(height, self.chain.sets[height], True))
