@@ -1,6 +1,7 @@
 """Execution of transfers by the machine, in us per transfer, signatures left out.
 
-`python -m benchmarks.test_vm [--json]` prints the table; under pytest-benchmark each row is a case. A plan
+`python -m benchmarks.test_vm [--json]` prints the table; under pytest-benchmark each row is a case. "Taken": as a block takes
+them whose signatures were verified, plain transfers by their short way. "Executed": the general way, which anything else goes; a plan
 is the checked arguments that stay with a decoded transaction: the pool's admission has made it, a block
 synced from peers has not. Each row is the best of several passes over the same block.
 """
@@ -71,6 +72,9 @@ class Bench:
         self.info = BlockInfo(CHAIN_ID, 1, 10**18 + 10**9, 10**18, self.addresses[0])
         self.transfers = [decode_transaction(self._raw(n, 1)) for n in range(transfers)]
         self.multiple = [decode_transaction(self._raw(n, SENDS)) for n in range(max(1, transfers // SENDS))]
+        for transactions in (self.transfers, self.multiple):
+            for tx, key in zip(transactions, keys, strict=False):
+                tx.verified = (key,)
 
     def _raw(self, sender: int, sends: int) -> bytes:
         to: list[Address] = [self.addresses[(sender + 1 + n) % len(self.addresses)] for n in range(sends)]
@@ -92,6 +96,18 @@ class Bench:
             block.execute(tx)
         return block, perf_counter() - started
 
+    def take(self, transactions: list[Transaction]) -> tuple[BlockExecution, float]:
+        """One block as a node fills it, and the seconds its transactions took."""
+        block = self.machine.begin(self.base, self.info)
+        gc.collect()
+        started = perf_counter()
+        for tx in transactions:
+            block.take(tx)
+        seconds = perf_counter() - started
+        if block.others or len(block.receipts) != len(transactions) or block.receipts.failed:
+            raise AssertionError("plain transfers that should go the short way do not")
+        return block, seconds
+
     def stages(self) -> dict[str, float]:
         """Microseconds per transfer (per send of a multi-send) by row."""
         raws = [tx.raw for tx in self.transfers]
@@ -111,7 +127,7 @@ class Bench:
             return perf_counter() - started
 
         def end() -> float:
-            block, _ = self.execute(self.transfers, planned=True)
+            block, _ = self.take(self.transfers)
             started = perf_counter()
             block.end()
             return perf_counter() - started
@@ -119,6 +135,8 @@ class Bench:
         singles, many = len(self.transfers), len(self.multiple) * SENDS
         rows: list[tuple[str, Callable[[], float], int]] = [
             ("decode_transaction", decode_all, singles),
+            ("taken", lambda: self.take(self.transfers)[1], singles),
+            ("taken, 100 sends", lambda: self.take(self.multiple)[1], many),
             ("execute, plan made", lambda: self.execute(self.transfers, planned=True)[1], singles),
             ("execute, plan not made", lambda: self.execute(self.transfers, planned=False)[1], singles),
             ("execute, 100 sends, plan made", lambda: self.execute(self.multiple, planned=True)[1], many),
@@ -158,6 +176,22 @@ def test_execute(benchmark: Any, bench: Bench, kind: str, planned: bool) -> None
     benchmark.extra_info["transfers"] = sum(len(tx.messages) for tx in transactions)
     benchmark.pedantic(run, setup=begin, rounds=20)
     assert {receipt.status for receipt in blocks[-1].receipts} == {0}
+
+
+@pytest.mark.parametrize("kind", ["transfers", "multiple"])
+def test_take(benchmark: Any, bench: Bench, kind: str) -> None:
+    transactions = bench.transfers if kind == "transfers" else bench.multiple
+
+    def begin() -> tuple[tuple[BlockExecution], dict[str, Any]]:
+        return (bench.machine.begin(bench.base, bench.info),), {}
+
+    def run(block: BlockExecution) -> None:
+        for tx in transactions:
+            block.take(tx)
+
+    benchmark.extra_info["transfers"] = sum(len(tx.messages) for tx in transactions)
+    benchmark.pedantic(run, setup=begin, rounds=20)
+    bench.take(transactions)
 
 
 def test_decode_transaction(benchmark: Any, bench: Bench) -> None:
