@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from ledger.state import Readable
 from node.mempool import Entry, Mempool
 from node.pool_parts import address_of_lane
-from node.steps import EACH, Slice, Steps
+from node.steps import EACH, Slice, Steps, drive
 from node.verifier import Verifier
 from qenex.crypto.address import Address
 from qenex.errors import (
@@ -37,6 +38,11 @@ log = logging.getLogger("qenex.mempool")
 MAX_CONNECTED = 512
 """Pending transactions that common signers may tie together: they are all checked again when one of them is
 replaced or evicted (8 us each), so a chain of accounts through the whole pool would stop the node."""
+
+RECIPIENTS_TOGETHER: Final = 2_000
+"""Accounts that receive are read when there are so many, or a block begins: in key order a cold one of 2,000 takes 4.9 us, of 250 6.6."""
+READ_AT_ONCE: Final = 500
+"""Of them in one slice, 3 ms."""
 
 
 def _nothing() -> None:
@@ -78,6 +84,8 @@ class Admission:
         self.dropped = 0
         """Evicted, expired, or no longer possible after a block."""
         self._dirty: dict[Address, None] = {}
+        self._recipients: list[bytes] = []
+        """State keys of accounts that receive from what was admitted, not read yet."""
         self._first: dict[Address, asyncio.Future[None]] = {}
         """Senders whose first transaction, with their key, is being verified."""
         self._last: asyncio.Future[None] | None = None
@@ -210,17 +218,24 @@ class Admission:
             verdicts = await self.verifier.verify_all(pairs, remember=False)
             if after is not None:
                 await asyncio.shield(after)
-            self.load(
-                [
-                    tx.recipient
-                    for (tx, _), good in zip(pairs, verdicts, strict=True)
-                    if good and type(tx) is Transfer and tx.recipient
-                ]
-            )
+            self._recipients += [
+                tx.recipient
+                for (tx, _), good in zip(pairs, verdicts, strict=True)
+                if good and type(tx) is Transfer and tx.recipient
+            ]
+            if len(self._recipients) >= RECIPIENTS_TOGETHER:
+                await drive(self.recipients_steps())
             return await self._admit_verified(group, iter(verdicts))
         finally:
             for address in first:
                 self._first.pop(address).set_result(None)
+
+    def recipients_steps(self) -> Steps[None]:
+        """Read, before a block asks for them, the accounts that receive from what was admitted in batches."""
+        keys, self._recipients = sorted(self._recipients), []
+        for at in range(0, len(keys), READ_AT_ONCE):
+            self.load(keys[at : at + READ_AT_ONCE])
+            yield
 
     async def _admit_verified(
         self,

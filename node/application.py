@@ -108,9 +108,8 @@ class Application(SnapshotFace):
         self.genesis = ledger.genesis
         self.mempool = Mempool() if mempool is None else mempool
         machine.verify = verifier.check
-        self.verify_votes: VerifyAll = (
-            verifier.verify_now
-        )  # an engine puts one here that knows what it has seen
+        self.verify_votes: VerifyAll = verifier.verify_now
+        """An engine puts one here that knows what it has seen."""
         self.evidence = EvidenceRules(machine, ledger, lambda: (self.last_validators, self.verify_votes))
         self.on_commit: Callable[[Committed], None] = _nobody
         self.tree_process: TreeProcess | None = None
@@ -250,6 +249,7 @@ class Application(SnapshotFace):
         `time` in ns, later than the parent's; `max_bytes` bounds the raw transactions, `enough` (asked
         between slices) the time: what others cannot check in time is no proposal. What may not stand at its place is left out, and leaves the pool unless it only offers too little for now.
         """
+        yield from self.admission.recipients_steps()
         commit = self.seen_commit  # a late vote may be added to it while this is filled
         execution = self.machine.begin(
             self.ledger.committed, self._block_info(time, proposer, evidence, commit)
@@ -381,6 +381,7 @@ class Application(SnapshotFace):
         transactions = yield from self._decode_steps(block.transactions)
         if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
             raise Rejected("header.transactions_root does not match the transactions")
+        yield from self.admission.recipients_steps()
         info = self._block_info(header.time, header.proposer, block.evidence, block.commit)
         execution = self.machine.begin(self.ledger.committed, info)
         turn = Slice()
