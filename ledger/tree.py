@@ -22,6 +22,7 @@ from ledger.helpers import run_steps
 from ledger.keys import ROOT, STALE, TREE_HORIZON, VERSION_SIZE, chunk_key, prefix_end, version_key
 from ledger.tree_cache import DEFAULT_CACHE_BYTES, NodeCache
 from ledger.tree_nodes import (
+    CHECKSUM_SIZE,
     COUNTS,
     EMPTY_REF,
     HASH_SLICES,
@@ -29,6 +30,8 @@ from ledger.tree_nodes import (
     LARGE,
     LEAF_SIZE,
     ROOT_STEM,
+    SMALL,
+    WHOLE_SIZES,
     NodeRef,
     check_record,
     child_ref,
@@ -101,14 +104,18 @@ class Tree:
         """`load` for many, best in the order of their stems: their newest records are read together."""
         nodes = list(wanted)
         keys = [node_stem + version for node_stem, version, _ in nodes]
-        newest = dict(zip(keys, self._reader.get_many(keys), strict=True))
+        records = self._reader.get_many(keys)
         get = self._reader.get
-
-        def find(key: bytes) -> bytes | None:
-            return newest[key] if key in newest else get(key)
-
         found: list[bytes] = []
-        for node_stem, version, kind in nodes:
+        for (node_stem, version, kind), key, record in zip(nodes, keys, records, strict=True):
+            if record is not None and len(record) == WHOLE_SIZES[kind]:  # as most are
+                content = record if kind <= SMALL else record[:-CHECKSUM_SIZE]
+                found.append(_in_memory(node_stem, kind, content, b"") if LARGE < kind < INNER else content)
+                continue
+
+            def find(wanted: bytes, key: bytes = key, record: bytes | None = record) -> bytes | None:
+                return record if wanted == key else get(wanted)
+
             found.append(_in_memory(node_stem, kind, *_read_node(find, node_stem, version, kind)))
         return found
 

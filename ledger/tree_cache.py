@@ -1,8 +1,8 @@
 """Tree nodes in memory.
 
 Of the version written last, inner nodes down to depth `PINNED_DEPTH` stay in memory
-(at most 70,000 of about 0.8 KB), and of the rest the more recently written, up to
-a number of bytes.
+(at most 70,000 of about 0.8 KB), and of the rest the more recently written: deeper inner
+nodes up to a number of nodes, bundles up to a number of bytes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from ledger.tree_update import Buffer, Finds, TreeUpdate
 
 PINNED_DEPTH = 4
+MAX_INNER = 120_000
+"""Inner nodes in memory, with the deeper ones: where there are so many, those go. A look at each one's depth in every update cost more."""
 DEFAULT_CACHE_BYTES = 192 << 20
-"""For nodes in memory besides the pinned ones (about 60 MiB at most)."""
+"""For bundles in memory; beside them there are inner nodes (about 110 MiB at most)."""
 ENTRY_OVERHEAD = 200
 """Bytes of memory for a cached node besides its record: key, object headers, dict slot."""
 
@@ -21,8 +23,8 @@ class NodeCache:
 
     Filled by the writer alone and keyed without the version, so a new version's nodes
     replace the old ones by one `dict.update`. Only updates read it: they come from the
-    writer and say which version they build on. Beside the pinned nodes there are two
-    generations: what was not written again while the younger one filled up is dropped.
+    writer and say which version they build on. Of bundles there are two generations: what
+    was not written again while the younger one filled up is dropped.
     """
 
     def __init__(self, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
@@ -51,20 +53,19 @@ class NodeCache:
             return
         if update.base_version != self.version:
             self.forget()
-        deep = {node: record for node, record in update.inner.items() if node[1] > PINNED_DEPTH}
         self.pinned.update(update.inner)
-        for node in deep:
-            del self.pinned[node]
-        for records in (deep, update.bundles):
-            size = sum(map(len, records.values())) + len(records) * ENTRY_OVERHEAD
-            if self._bytes + size > self._half and self._recount() + size > self._half:
-                self.old, self.young, self._bytes = self.young, {}, 0
-            if size <= self._half:
-                self.young.update(records)
-                self._bytes += size
-            else:  # as when a chain is imported: one update larger than the cache
-                for node in records:
-                    self.old.pop(node, None)
+        if len(self.pinned) > MAX_INNER:
+            self.pinned = {node: record for node, record in self.pinned.items() if node[1] <= PINNED_DEPTH}
+        records = update.bundles
+        size = sum(map(len, records.values())) + len(records) * ENTRY_OVERHEAD
+        if self._bytes + size > self._half and self._recount() + size > self._half:
+            self.old, self.young, self._bytes = self.young, {}, 0
+        if size <= self._half:
+            self.young.update(records)
+            self._bytes += size
+        else:  # as when a chain is imported: one update larger than the cache
+            for node in records:
+                self.old.pop(node, None)
         self.version = update.version
 
     def _recount(self) -> int:

@@ -170,6 +170,10 @@ def content_size(kind: int) -> int:
     return kind * LEAF_SIZE + NODE_SIZE if kind > LARGE else kind * LEAF_SIZE
 
 
+WHOLE_SIZES = [content_size(kind) + (CHECKSUM_SIZE if kind > SMALL else 0) for kind in range(INNER + 1)]
+"""Bytes of a record that is a whole node and no patch, by kind as in a count."""
+
+
 def sealed(record: bytes | bytearray) -> bytes:
     """Return a record as it is stored, of a node that may be patched."""
     return b"".join((record, crc32(record).to_bytes(CHECKSUM_SIZE, "big")))

@@ -90,8 +90,7 @@ class Searches:
         """Note the topmost nodes that are missing below an inner node on paths[at:end], and which paths go through each."""
         paths = self._paths
         pinned, young, old = self._finds
-        byte, odd, below = depth >> 1, depth & 1, depth + 1
-        head = NODE_HEADS[below]
+        byte, odd = depth >> 1, depth & 1
         while at < end:
             path = paths[at]
             n = path[byte] & 15 if odd else path[byte] >> 4
@@ -101,15 +100,25 @@ class Searches:
                 if n < 15:
                     bound = path[:byte] + bytes((path[byte] + 1 if odd else (n + 1) << 4,))
                     stop = bisect_left(paths, bound, at + 2, end)
-            kind = node[COUNTS + n]
-            if kind:
-                child = head + path[: byte + 1] if odd else head + path[:byte] + HIGH_NIBBLE[path[byte]]
+            parent, below = node, depth + 1
+            while kind := parent[COUNTS + n]:
+                half = below >> 1
+                child = NODE_HEADS[below] + path[:half]
+                if below & 1:
+                    child += HIGH_NIBBLE[path[half]]
                 found = (pinned(child) if kind == INNER else None) or young(child) or old(child)
                 if found is None:
-                    wanted.append((child, bytes(node[VERSION_SLICES[n]]), kind))
+                    wanted.append((child, bytes(parent[VERSION_SLICES[n]]), kind))
                     shares.append((at, stop))
-                elif kind == INNER:
+                    break
+                if kind != INNER:
+                    break
+                if stop - at > 1:
                     self._look(found, below, at, stop, wanted, shares)
+                    break
+                # One path alone, as most are below some depth, is followed without a call for each level.
+                n = path[half] & 15 if below & 1 else path[half] >> 4
+                parent, below = found, below + 1
             at = stop
 
 

@@ -28,7 +28,7 @@ class Parent:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def receive(self) -> bytes:
+    def receive(self) -> bytearray:
         """Wait for a frame. Raises Closed."""
         size = int.from_bytes(self._read(HEADER_SIZE), "little")
         if size > MAX_FRAME:
@@ -42,7 +42,7 @@ class Parent:
         except OSError as error:
             raise Closed from error
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytearray:
         parts = bytearray(size)
         with memoryview(parts) as view:
             done = 0
@@ -54,7 +54,7 @@ class Parent:
                 if not got:
                     raise Closed
                 done += got
-        return bytes(parts)
+        return parts
 
 
 def work(serve: Callable[[Parent], None], niceness: int = 0) -> None:

@@ -24,11 +24,10 @@ WANTED_TOGETHER: Final = 1_000
 """Nodes asked for in one frame: 4 to 7 ms of the node's time."""
 ASKED_AHEAD: Final = 4
 """Frames of them that wait for their answer. The node answers all that have come before it does anything else."""
-
 Frame = Sequence[Any]
 
 
-def unpack(payload: bytes | memoryview) -> Frame:
+def unpack(payload: bytes | bytearray | memoryview) -> Frame:
     """The fields of a frame."""
     return msgpack.unpackb(payload, use_list=True, strict_map_key=False)  # type: ignore[no-any-return]  # untyped library
 

@@ -119,6 +119,31 @@ def test_every_root_is_the_one_of_the_definition(batches: list[dict[bytes, bytes
         assert list(tree.verify_all(version))[-1].leaves == len(leaves)
 
 
+def test_many_nodes_read_together_are_those_that_are_read_alone() -> None:
+    store = MemoryBackend()
+    tree = Tree(store)
+    spread = [tree_path(b"%d" % number) for number in range(12_000)]
+    crowd = [bytes.fromhex("abc" + path.hex()[3:]) for path in spread[:200]]  # 12 or so below each child
+    step(store, tree, 1, dict.fromkeys(spread + crowd, value_hash(b"1")))
+    step(store, tree, 2, dict.fromkeys(spread[:400] + crowd[:20], value_hash(b"2")))
+    step(store, tree, 3, dict.fromkeys(spread[300:500:2] + crowd[10:30], value_hash(b"3")))
+    nodes = [(stem, version_key(ref.version), ref.leaves) for stem, ref, _ in tree._walk(store, 3, "")]
+    kinds = {kind for _, _, kind in nodes}
+    sorts = {
+        "inner" if k == tree_nodes.INNER else k > tree_nodes.SMALL and 1 + (k > tree_nodes.LARGE)
+        for k in kinds
+    }
+    assert sorts == {"inner", False, 1, 2}, "inner nodes and bundles of every size"
+    read = tree.load_many(nodes)
+    assert read == [tree.load(*node) for node in nodes]
+    lengths = {
+        len(store.get(stem + version) or b"") == tree_nodes.WHOLE_SIZES[kind] for stem, version, kind in nodes
+    }
+    assert lengths == {True, False}, "whole records and patches"
+    with pytest.raises(StorageFault):
+        tree.load_many([*nodes, (nodes[-1][0], version_key(9), nodes[-1][2])])
+
+
 @given(leaves=st.dictionaries(paths, values, max_size=80), data=st.data())
 def test_order_and_detours_leave_no_trace_in_the_root(leaves: Leaves, data: st.DataObject) -> None:
     order = data.draw(st.permutations(list(leaves)))

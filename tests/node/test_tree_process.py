@@ -358,7 +358,7 @@ class Watched(Parent):
         self.most = max(self.most, self.asked - self.answered)
         super().send(payload)
 
-    def receive(self) -> bytes:
+    def receive(self) -> bytearray:
         payload = super().receive()
         self.answered += payload[:2] == bytes((0x93, NODES))
         return payload
