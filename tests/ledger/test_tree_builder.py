@@ -68,13 +68,17 @@ def joined(parts: Sequence[dict[bytes, bytes]]) -> dict[bytes, bytes]:
     return {key: record for part in parts for key, record in part.items()}
 
 
-@given(batches, st.sampled_from([TINY, DEFAULT_CACHE_BYTES]))
-def test_every_record_is_the_one_that_the_tree_writes(changes: list[Values], cache_bytes: int) -> None:
+@given(batches, st.sampled_from([TINY, DEFAULT_CACHE_BYTES]), st.sampled_from([1, 20, PART_PATHS]))
+def test_every_record_is_the_one_that_the_tree_writes(
+    changes: list[Values], cache_bytes: int, part_paths: int
+) -> None:
     sides = Sides(cache_bytes)
     contents: dict[bytes, bytes] = {}
     for step in changes:
         update = sides.local(step)
-        parts, result = sides.built(step)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("ledger.tree_search.PART_PATHS", part_paths)
+            parts, result = sides.built(step)
         assert joined(parts) == update.records
         assert (result.ref, result.stale) == (update.ref, update.stale)
         sides.write(update)
