@@ -338,6 +338,13 @@ class Chain:
         self.guard.close()
         self.ledger.close()
 
+    async def rest(self) -> None:
+        """Wait until the engine has nothing more to do: the empty block that follows others with transactions is made, too."""
+        height = -1
+        while height != self.ledger.height and not self.engine_task.done():
+            height = self.ledger.height
+            await asyncio.sleep(1.5)
+
     async def admit(self, raws: Sequence[bytes]) -> None:
         """Admit one group, as a batch of calls that came by RPC; all must pass."""
         for answer in await self.application.admission.submit_in_order(raws):

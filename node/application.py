@@ -15,7 +15,6 @@ with `snapshots` lists and hands them out; an application whose ledger has no st
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -27,6 +26,7 @@ from ledger.store import Ledger
 from node.admission import Admission
 from node.events import BlockEvents, EventsOfReceipts
 from node.evidence import EvidenceRules
+from node.foreign_blocks import verify_transactions
 from node.late_votes import LateVotes
 from node.mempool import Mempool
 from node.outcomes import (
@@ -338,15 +338,18 @@ class Application(SnapshotFace):
 
     # -- a proposal of anybody -------------------------------------------------------------------
 
-    def process_proposal_steps(self, block: Block) -> Steps[ProposalAnswer]:
+    def process_proposal_steps(
+        self, block: Block, transactions: Sequence[Transaction] | None = None
+    ) -> Steps[ProposalAnswer]:
         """Whether this block may follow the last one: every field, signature and transaction.
 
-        The proposer's clock is the engine's to judge. An own proposal was executed when it was made.
+        The proposer's clock is the engine's to judge. An own proposal was executed when it was made. `transactions` is what
+        `verify_block` gave.
         """
         if block_hash(block.header) in self._kept and self._is_kept(block):
             return ProposalAnswer(True)
         try:
-            executed = yield from self._execute_steps(block)
+            executed = yield from self._execute_steps(block, transactions)
         except Rejected as reason:
             return ProposalAnswer(False, str(reason))
         self._keep(executed)
@@ -360,7 +363,9 @@ class Application(SnapshotFace):
         """The header commits to the whole block, so equal headers with other contents are a forgery."""
         return self._kept[block_hash(block.header)].block == block
 
-    def _execute_steps(self, block: Block, *, decided: bool = False) -> Steps[Executed]:
+    def _execute_steps(
+        self, block: Block, transactions: Sequence[Transaction] | None, *, decided: bool = False
+    ) -> Steps[Executed]:
         header = block.header
         check_header(header, self.expected(), self.validators)
         check_contents(block)
@@ -378,7 +383,8 @@ class Application(SnapshotFace):
                 verify=self.verify_votes,
             )
         self.evidence.check_block(block, decided=decided)
-        transactions = yield from self._decode_steps(block.transactions)
+        if transactions is None:
+            transactions = yield from self._decode_steps(block.transactions)
         if list_root([tx.witness_id for tx in transactions]) != header.transactions_root:
             raise Rejected("header.transactions_root does not match the transactions")
         yield from self.admission.recipients_steps()
@@ -410,23 +416,9 @@ class Application(SnapshotFace):
                 yield
         return transactions
 
-    async def verify_block(self, block: Block) -> None:
-        """Have the signatures of a foreign block verified in the workers, before it is executed.
-
-        What cannot be verified with the keys known now is left to the execution, which decides.
-        """
-        pairs = []
-        turn = Slice()
-        for raw in block.transactions:
-            try:
-                tx = self.mempool.get_raw(raw) or decode_transaction(raw)
-                if tx.verified is None:  # else the execution asks under which keys it was
-                    pairs.append((tx, self.admission.check.signing_keys(tx)))
-            except QenexError:
-                continue
-            if turn.over():
-                await asyncio.sleep(0)
-        await self.verifier.verify_all(pairs)
+    async def verify_block(self, block: Block, *, remember: bool = True) -> Sequence[Transaction] | None:
+        """A foreign block's transactions, decoded, their signatures verified in the workers; see `node.foreign_blocks`."""
+        return await verify_transactions(block, self.admission, remember=remember)
 
     def _keep(self, executed: Executed) -> None:
         while len(self._kept) >= MAX_KEPT:
@@ -451,12 +443,17 @@ class Application(SnapshotFace):
         """`finalize_block_steps` at once."""
         return run(self.finalize_block_steps(block))
 
-    def executed_steps(self, block: Block) -> Steps[Executed]:
-        """A decided block with what it does, kept from its proposal or executed now. Raises Rejected."""
+    def executed_steps(
+        self, block: Block, transactions: Sequence[Transaction] | None = None
+    ) -> Steps[Executed]:
+        """A decided block with what it does, kept from its proposal or executed now. Raises Rejected.
+
+        `transactions` is what `verify_block` gave.
+        """
         name = block_hash(block.header)
         if name not in self._kept or not self._is_kept(block):
             self._kept.pop(name, None)
-            self._keep((yield from self._execute_steps(block, decided=True)))
+            self._keep((yield from self._execute_steps(block, transactions, decided=True)))
         return self._kept[name]
 
     def build_tree_steps(self, name: bytes) -> Steps[Prepared]:
@@ -490,9 +487,11 @@ class Application(SnapshotFace):
         decided = self._decided
         return decided if decided is not None and decided.hash == name else self._kept[name]
 
-    async def finalize(self, block: Block, *, burst: int = 1) -> None:
+    async def finalize(
+        self, block: Block, transactions: Sequence[Transaction] | None = None, *, burst: int = 1
+    ) -> None:
         """`finalize_block` on the event loop, `burst` slices at a time, the tree by its process. Raises as that."""
-        executed = await drive(self.executed_steps(block), burst=burst)
+        executed = await drive(self.executed_steps(block, transactions), burst=burst)
         await self.build_tree(executed.hash, burst=burst)
 
     def commit(self, block: Block, seen_commit: Commit) -> Committed:

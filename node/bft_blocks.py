@@ -165,11 +165,13 @@ class BlockWork:
 
     async def _valid(self, name: bytes, block: Block) -> bool:
         if name not in self._verdicts:
-            await self._application.verify_block(block)
+            transactions = await self._application.verify_block(block)
             async with self._turn:
                 await self._rooted()
                 started = time.perf_counter()
-                answer = await drive(self._application.process_proposal_steps(block), burst=BURST)
+                answer = await drive(
+                    self._application.process_proposal_steps(block, transactions), burst=BURST
+                )
                 self._observe("process", started)
             if not answer.accepted:
                 log.warning(
@@ -214,14 +216,13 @@ class BlockWork:
         """
         application, name = self._application, commit.block_hash
         block = await self.body(name)
-        if name not in self._verdicts:
-            await application.verify_block(block)
+        transactions = None if name in self._verdicts else await application.verify_block(block)
         await self.written()  # the last block's tree may be among those that grow: it is needed
         await self._give_up_trees(name)
         async with self._turn:
             started = time.perf_counter()
             try:
-                await drive(application.executed_steps(block), burst=BURST)
+                await drive(application.executed_steps(block, transactions), burst=BURST)
             except Rejected as reason:
                 raise InternalError(
                     f"the decided block {name.hex()} of height {commit.height} breaks this node's rules: {reason}"

@@ -32,7 +32,7 @@ from p2p.sync_messages import Status
 from qenex.block import Block, Commit, Validator, block_hash, decode_block, validators_root
 from qenex.errors import InternalError, QenexError
 from qenex.hashing import list_root
-from qenex.transaction import witness_hash
+from qenex.transaction import Transaction, witness_hash
 
 log = logging.getLogger("qenex.sync")
 
@@ -40,6 +40,8 @@ LOOK_SECONDS: Final = 0.5
 """How often it is looked whether this node lags behind: what peers had that long ago it should have by now."""
 AHEAD: Final = 8
 """Blocks verified at a time before their turn to be executed comes."""
+AHEAD_BYTES: Final = 8 << 20
+"""Bytes of them: decoded transactions take five times as much."""
 STALL_SECONDS: Final = 4.0
 """Without a verified block for so long, consensus is resumed: it may be the faster way."""
 GRACE_SECONDS: Final = 0.5
@@ -75,6 +77,8 @@ class Verified(NamedTuple):
 
     block: Block
     commit: Commit
+    transactions: Sequence[Transaction] | None
+    """Decoded, their signatures verified; None where one is malformed."""
 
 
 class _Wrong(Exception):
@@ -214,7 +218,7 @@ class BlockSync:
                         break
                     await self._wait(LOOK_SECONDS)
                     continue
-                await self._execute(found.block)
+                await self._execute(found)
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(
@@ -249,12 +253,12 @@ class BlockSync:
         recent = self._application.parent_time > self._clock() - RECENT_NS
         return recent or waited > GRACE_SECONDS
 
-    async def _execute(self, block: Block) -> None:
+    async def _execute(self, found: Verified) -> None:
         try:
-            await self._application.finalize(block)
+            await self._application.finalize(found.block, found.transactions)
         except Rejected as reason:
             raise InternalError(
-                f"block {block.header.height}, which more than 2/3 of the validators signed, breaks this node's rules: "
+                f"block {found.block.header.height}, which more than 2/3 of the validators signed, breaks this node's rules: "
                 f"{reason}",
                 hint="run `qenex node check` and `qenex node replay`; another version of the program may be needed",
             ) from None
@@ -280,8 +284,13 @@ class BlockSync:
         self.fetcher.tick()
         for past in [at for at in self._verifying if at < height]:
             self._forget(past)  # consensus was faster
+        size = 0
         for ahead in range(height, height + AHEAD):
             if ahead not in self._verifying and not self._begin(ahead):
+                break
+            fetched = self.fetcher.peek(ahead)
+            size += 0 if fetched is None else len(fetched.answer.block or b"")
+            if size >= AHEAD_BYTES and ahead > height + 1:
                 break
         found = await self._verified(height)
         if found is None:
@@ -392,8 +401,7 @@ class BlockSync:
             raise _Wrong(first, "the validators signed another block")
         for item in items:
             self._remember(item)
-        await self._application.verify_block(block)
-        return Verified(block, commit)
+        return Verified(block, commit, await self._application.verify_block(block, remember=False))
 
     def _forget(self, height: int) -> None:
         entry = self._verifying.pop(height, None)

@@ -485,6 +485,12 @@ class CheckState:
         check_forms(self.rules, tx, keys)
         return tuple(keys)
 
+    def inline_key(self, record: bytes) -> bytes | None:
+        """The key in the account record with this state key: what plain transfers are signed with; None: `signing_keys` tells."""
+        account = self._state.get(record)
+        key: bytes = b"" if account is None else account[2]
+        return key if key and key[0] in self.rules.inline else None
+
     def screen(self, tx: Transaction) -> tuple[tuple[bytes, ...], int]:
         """`signing_keys`, and the sequence that the first signer's next pending transaction must have.
 

@@ -120,6 +120,52 @@ async def test_a_foreign_blocks_signatures_are_verified_once_and_beforehand(
     assert len(second.verifier.cache) == 10
 
 
+async def test_what_was_decoded_for_its_signatures_is_what_is_executed(tmp_path: Path, wallets: list[Wallet]):
+    genesis = make_genesis(wallets)
+    first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
+    for wallet in wallets:
+        first.check_tx(wallet.transfer(wallets[0].address))
+    block = first.prepare_proposal(START + SECOND, VALIDATOR.address).block
+    transactions = await second.verify_block(block, remember=False)
+    assert transactions is not None
+    assert [tx.raw for tx in transactions] == list(block.transactions)
+    assert second.verifier.verified == len(wallets)
+    assert len(second.verifier.cache) == 0
+    answer = run(second.process_proposal_steps(block, transactions[1:]))
+    assert not answer.accepted
+    assert "transactions_root" in answer.reason, "those of another block are no way round the header"
+    assert run(second.process_proposal_steps(block, transactions)).accepted
+    assert second.verifier.verified == len(wallets), "none is verified once more"
+
+    malformed = block._replace(transactions=(*block.transactions[:-1], block.transactions[-1] + b"\x00"))
+    assert await second.verify_block(malformed) is None
+    assert "malformed" in second.process_proposal(malformed).reason
+
+
+async def test_a_forged_signature_in_a_foreign_block_is_found_by_its_execution(
+    tmp_path: Path, wallets: list[Wallet]
+):
+    genesis = make_genesis(wallets)
+    first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
+    for wallet in wallets:
+        first.check_tx(wallet.transfer(wallet.address))
+    registration = produce(first)
+    second.finalize_block(registration)
+    second.commit(registration, seen_commit(registration))
+    good = wallets[0].transfer(wallets[1].address)
+    first.check_tx(good)
+    block = first.prepare_proposal(first.parent_time + SECOND, VALIDATOR.address).block
+    forged = good[:-1] + bytes((good[-1] ^ 1,))
+    root = list_root([witness_hash(forged)])
+    block = rehash(block._replace(transactions=(forged,)), transactions_root=root)
+    transactions = await second.verify_block(block, remember=False)
+    assert transactions is not None
+    assert transactions[0].verified is None
+    answer = run(second.process_proposal_steps(block, transactions))
+    assert not answer.accepted
+    assert answer.reason == "transaction 0 may not stand here: invalid_signature"
+
+
 def test_another_engine_may_skip_the_proposal_and_drive_decided_blocks(tmp_path: Path, wallets: list[Wallet]):
     genesis = make_genesis(wallets)
     first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
