@@ -36,7 +36,7 @@ class NodeCache:
         self.old: dict[bytes, Buffer] = {}
 
     def finds(self, version: int | None) -> Finds:
-        """Return look-ups of pinned, young and old nodes of `version`, to be tried in this order."""
+        """Return look-ups of `version`'s inner nodes, and of its young and old bundles, to be tried in this order."""
         if version != self.version:
             nothing: dict[bytes, Buffer] = {}
             return nothing.get, nothing.get, nothing.get

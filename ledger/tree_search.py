@@ -106,7 +106,7 @@ class Searches:
                 child = NODE_HEADS[below] + path[:half]
                 if below & 1:
                     child += HIGH_NIBBLE[path[half]]
-                found = (pinned(child) if kind == INNER else None) or young(child) or old(child)
+                found = pinned(child) if kind == INNER else young(child) or old(child)
                 if found is None:
                     wanted.append((child, bytes(parent[VERSION_SLICES[n]]), kind))
                     shares.append((at, stop))

@@ -88,7 +88,8 @@ Buffer = bytes | bytearray
 Find = Callable[[bytes], Buffer | None]
 """Stem -> the base version's node, if it is in memory."""
 Finds = tuple[Find, Find, Find]
-"""Look-ups of pinned, young and old nodes, to be tried in this order."""
+"""Look-ups of inner nodes, and of young and old bundles, to be tried in this order. What a node was before it became one of the other
+kind may stay where it was: only the look-up of the kind that its parent names knows what it is now."""
 Changes = dict[bytes, bytes | None] | Sequence[tuple[bytes, bytes | None]]
 """Value hash (None: delete) by path, each path once."""
 Entries = dict[bytes, bytes | None]
@@ -258,7 +259,7 @@ class Updater:
             child = head + path[: byte + 1] if odd else head + path[:byte] + HIGH_NIBBLE[path[byte]]
             count = node[COUNTS + n]
             if count == INNER:
-                record = pinned(child) or young(child) or old(child)
+                record = pinned(child)
                 longest = _LONGEST
                 if record is None:
                     record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
@@ -558,8 +559,7 @@ class Updater:
 
     def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[Buffer, int]:
         """Return a node in the form it has in memory, and how long its versions may be for another patch."""
-        # Pinned are inner nodes alone: one that has become a bundle leaves its last self there.
-        for find in self._finds if kind == INNER else self._finds[1:]:
+        for find in self._finds[:1] if kind == INNER else self._finds[1:]:
             if record := find(node_stem):
                 return record, _LONGEST_LARGE if LARGE < kind < INNER else _LONGEST
         return self._load(node_stem, version, kind), _LONGEST_READ

@@ -200,3 +200,23 @@ def test_a_node_that_nobody_has_ends_the_update_not_the_builder() -> None:
         list(sides.builder.build(nothing))
     _, result = sides.built({b"key 1": b"2"})
     assert result.root == sides.local({b"key 1": b"2"}).root
+
+
+def test_an_inner_node_that_left_memory_is_not_taken_for_the_bundle_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where inner nodes are too many the deeper ones go; what they were as bundles may lie in memory still."""
+    monkeypatch.setattr("ledger.tree_cache.MAX_INNER", 0)
+    monkeypatch.setattr("ledger.tree_cache.PINNED_DEPTH", 0)
+    sides = Sides()
+    contents: dict[bytes, bytes] = {}
+    few = {b"key %d" % number: b"1" for number in range(1_200)}  # 75 below each child of the root
+    more = {b"key %d" % number: b"1" for number in range(1_200, 3_200)}  # 200
+    for step in (few, more, {b"key 7": b"2"}, {b"key %d" % number: b"3" for number in range(0, 3_200, 50)}):
+        parts, update = sides.built(dict(step))
+        local = sides.local(dict(step))
+        contents.update(step)
+        assert local.root == rebuild_root({tree_path(key): value_hash(new) for key, new in contents.items()})
+        assert update.ref == local.ref
+        assert joined(parts) == local.records
+        sides.write(local)
