@@ -17,6 +17,7 @@ LevelDB compacts included.
 
 `--messages 100` puts so many transfers into one transaction under one signature (`--multi-send`: into one message of the tokens
 module), to `--recipients` accounts; figures are then per transfer, and `verified_per_second` counts the signatures.
+`--swap` has constant-product swaps instead of transfers, all in one pool, to and fro; figures are then per swap.
 `--scheme ml-dsa-44` signs with another scheme; the limit is then that scheme's. `--block-gas` is the chain's parameter: as many
 transfers as it allows are in one block.
 """
@@ -39,6 +40,8 @@ from typing import Any, Final, NamedTuple
 from benchmarks.limits import verification_limit
 from consensus.signer import SignerGuard
 from consensus.wal import FileStorage
+from defi_modules.amm import Amm
+from defi_modules.amm.types import Hop
 from defi_modules.bank import Bank
 from defi_modules.tokens import Tokens
 from ledger.backend import open_backend
@@ -46,7 +49,7 @@ from ledger.genesis import Genesis
 from ledger.options import Options
 from ledger.store import Ledger
 from ledger.tree_cache import DEFAULT_CACHE_BYTES
-from node import garbage, pages
+from node import admission, garbage, pages
 from node.__main__ import loop_factory
 from node.application import Application
 from node.bft_alone import Alone
@@ -87,20 +90,30 @@ class Kind(NamedTuple):
     messages: int = 1
     recipients: int = 0
     multi_send: bool = False
+    swap: bool = False
 
     @property
     def gas(self) -> int:
         """About what one of them takes, by Ed25519; other schemes take more, and wait for their verification instead."""
+        if self.swap:
+            return SWAP_GAS
         return 700 + (120 if self.multi_send else 330) * self.messages
 
     @property
     def fee(self) -> Fee:
         """Enough for one of them."""
+        if self.swap:
+            return Fee(2 * SWAP_GAS * PRICE, 2 * SWAP_GAS, 0)
         gas = 3_000 if self.messages == 1 else 3_000 + 330 * self.messages
         return Fee(gas * PRICE, gas, 0)
 
 
 DEFAULT_KIND: Final = Kind()
+COINS: Final = ("tokens/" + "a" * 32, "tokens/" + "b" * 32)
+"""What is swapped."""
+SWAP_GAS: Final = 2_500
+LATE: Final = 1 << 40
+"""A deadline in seconds since 1970 that never comes."""
 
 
 def per_second(work: Callable[[], object], count: int) -> float:
@@ -209,7 +222,7 @@ class Chain:
         public, validator_secret = scheme.generate(bytes(scheme.seed_size))
         self.validator = Validator(address_of(scheme.tag, public), key_bytes(scheme.tag, public), 1)
         self.block_gas = block_gas
-        machine = Machine(list(MODULES))
+        machine = Machine([*MODULES, *([Amm] if kind.swap else [])])
         self.ledger = self.make_ledger(folder, machine)
         self.verifier = Verifier(workers)
         pool = Mempool(Limits(max_count=200_000, max_bytes=1 << 30))
@@ -240,8 +253,9 @@ class Chain:
     def make_ledger(self, folder: Path, machine: Machine) -> Ledger:
         """A new chain whose genesis gives every account its coins."""
         balances = [
-            {"address": encode_address(address), "denom": "QXC", "amount": str(BALANCE)}
+            {"address": encode_address(address), "denom": denom, "amount": str(BALANCE)}
             for address in self.addresses
+            for denom in ("QXC", *(COINS if self.kind.swap else ()))
         ]
         ledger = Ledger.create(
             folder, self.genesis(balances), codecs=machine.state_codecs, options=Options(history=100)
@@ -283,13 +297,29 @@ class Chain:
             signer = Signer(self.addresses[number], sequence, key, None)
             to = [self.recipient(pick) for _ in range(1 if first else kind.messages)]
             payments = tuple([(address, ("QXC", 1 + number)) for address in to])
-            if kind.multi_send and not first:
+            if kind.swap and not first:
+                messages = [self.swap(1 + number, back=bool(number & 1))]
+            elif kind.multi_send and not first:
                 messages = [Message("tokens.multi_send", (payments,), 0)]
             else:
                 messages = [Message("bank.send", payment, 0) for payment in payments]
             body = encode_body(CHAIN_ID, [signer], messages, REGISTERING if first else kind.fee, 9_000)
             raws.append(assemble(body, [sign(self.secrets[number], body)]))
         return raws
+
+    def swap(self, amount: int, *, back: bool) -> Message:
+        """A swap of the first coin for the second, or back."""
+        came, went = COINS[::-1] if back else COINS
+        return Message("amm.swap_exact_in", ((came, amount), (Hop(1, went),), 1, LATE), 0)
+
+    def pool(self) -> bytes:
+        """A transaction by the first account, after its key's, that makes the pool of all swaps."""
+        deposits = tuple([(denom, BALANCE // 2) for denom in COINS])
+        orders = (("amm.create_pool", (*COINS, 30)), ("amm.add_liquidity", (1, deposits, 1, LATE)))
+        signer = Signer(self.addresses[0], 1, None, None)
+        messages = [Message(name, arguments, 0) for name, arguments in orders]
+        body = encode_body(CHAIN_ID, [signer], messages, Fee(50_000 * PRICE, 50_000, 0), 9_000)
+        return assemble(body, [self.scheme.sign(self.secrets[0], body)])
 
     async def run(self, raws: Sequence[bytes]) -> float:
         """Push all through while the node's own engine makes blocks; returns seconds until the last is durable."""
@@ -356,9 +386,10 @@ def instrument(chain: Chain) -> Stages:
     """Time the stages where they run. A stage in steps is timed from step to step, without what runs in between."""
     stages = Stages()
     application, ledger = chain.application, chain.ledger
-    stages.wrap(application.admission, "_screen", "decode_and_keys")
+    stages.wrap(admission, "_decoded", "decode_and_keys")
+    stages.wrap(application.admission, "_screen_decoded", "decode_and_keys")
     stages.wrap(application.admission, "_admit", "admission")
-    stages.wrap_steps(application, "prepare_proposal_steps", "execution")
+    stages.wrap_steps(application, "fill_steps", "execution")
     if chain.tree_process is None:
         stages.wrap_steps(ledger, "prepare_in_steps", "values_and_root")
     else:
@@ -376,7 +407,9 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     limits = measure_limits(folder / "limits")
     workers = arguments.workers or (os.cpu_count() or 1)
     progress(f"creating {arguments.accounts} accounts")
-    kind = Kind(arguments.scheme, arguments.messages, arguments.recipients, arguments.multi_send)
+    kind = Kind(
+        arguments.scheme, arguments.messages, arguments.recipients, arguments.multi_send, arguments.swap
+    )
     chain = Chain(
         folder / "chain",
         arguments.accounts,
@@ -386,13 +419,16 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
         tree=arguments.tree,
     )
     await chain.start()
-    senders = min(arguments.accounts, arguments.transactions)
+    start = int(kind.swap)  # the first account makes the pool, so its sequence is another
+    senders = min(arguments.accounts - start, arguments.transactions)
     rounds = -(-arguments.transactions // senders)
     progress("registering keys (not measured)")
-    await chain.run(chain.transfers(senders, 0, True, 0))
+    await chain.run(chain.transfers(start + senders, 0, True, 0))
+    if kind.swap:
+        await chain.run([chain.pool()])
     chain.ledger.store.compact()  # what creating the accounts left to do is not this run's work
     progress("signing")
-    raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1)]
+    raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1, start)]
     raws = raws[: arguments.transactions]
     garbage.settle()
     pages.collapse(5.0)  # as a node does bit by bit while it is idle
@@ -409,7 +445,7 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     stages, timed = Stages(), 0
     if not arguments.plain:  # a part of its own: the timers take some of the time that they tell
         timed = min(-(-TIMED // kind.messages), len(raws) - (rounds - 1) * senders)
-        more = chain.transfers(timed, rounds + 1, False, rounds + 1)
+        more = chain.transfers(timed, rounds + 1, False, rounds + 1, start)
         progress(f"timing the stages of {timed * kind.messages} more")
         stages = instrument(chain)
         await chain.run(more)
@@ -454,6 +490,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=1, help="transfers in one transaction")
     parser.add_argument("--recipients", type=int, default=0, help="accounts that are paid; 0: all")
     parser.add_argument("--multi-send", action="store_true", help="transfers in one message of tokens")
+    parser.add_argument("--swap", action="store_true", help="swaps in one constant-product pool")
     parser.add_argument("--block-gas", type=int, default=5_000_000, help="gas of a block")
     parser.add_argument("--workers", type=int, default=0, help="verifier processes; 0: one for each core")
     parser.add_argument(
@@ -467,6 +504,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.accounts < 2 or arguments.transactions < 1 or arguments.messages < 1:
         parser.error("at least 2 accounts, 1 transaction and 1 message")
+    if arguments.swap and (arguments.messages > 1 or arguments.multi_send or arguments.accounts < 3):
+        parser.error("a swap is the only message of its transaction, and needs 3 accounts")
     with (
         tempfile.TemporaryDirectory(prefix="qenex-pipeline-") as folder,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
