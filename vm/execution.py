@@ -109,7 +109,7 @@ class BlockExecution:
         for piece in info.evidence:
             self.core.record_evidence(piece, info.time)
         self.begin_events = self._hooks("begin_block", BEGIN_ORDER)
-        self._transfer = short_way(self)
+        machine.take_transfer = short_way(self)
 
     # -- transactions -----------------------------------------------------------------------
 
@@ -125,7 +125,8 @@ class BlockExecution:
 
         Raises as `execute`. The receipt is among `receipts`.
         """
-        if type(tx) is Transfer and self.machine.execution is self and self._transfer(tx):
+        machine = self.machine
+        if type(tx) is Transfer and machine.execution is self and machine.take_transfer(tx):
             self.error = None
             return True
         if not self.fits(tx):

@@ -53,7 +53,7 @@ from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 from vm.rotation import Rotation, rotation_for
 from vm.scoped import scoped_state_key
-from vm.transfers import AdmitTransfer, KeyOfTransfer, never_admitted, no_key, transfer_checks
+from vm.transfers import AdmitTransfer, KeyOfTransfer, never_admitted, never_taken, no_key, transfer_checks
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -127,6 +127,9 @@ class Machine:
             self.core.validator_set,
         )
         self.execution: BlockExecution | None = None
+        self.take_transfer: Callable[[Transfer], bool] = never_taken
+        """The short way of the newest execution. It holds that; held by it, both would be a cycle, and with them every receipt
+        of a block, until the collector comes: under load after some thousand blocks."""
         """The newest block begun: an older one can no longer be continued."""
         self._scratch: Machine | None = None
 

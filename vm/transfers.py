@@ -121,7 +121,7 @@ def transfer_checks(
     return key_of, admit
 
 
-def _never(tx: Transfer) -> bool:
+def never_taken(tx: Transfer) -> bool:
     """For a machine without plain transfers, or with rules about every account record."""
     return False
 
@@ -135,7 +135,7 @@ def short_way(execution: BlockExecution) -> Callable[[Transfer], bool]:
         or TRANSFERRED not in machine.registry.events
         or ACCOUNT_RECORDS in machine.touched_invariants
     ):
-        return _never
+        return never_taken
     values, images, base_get = state.parts()
     written, pause_key = values.get, machine.methods[TRANSFER][1]
     closed = frozenset([ACCOUNT_RECORDS + address for address in machine.money.main_accounts])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ from tests.node.chain_helpers import (
     produce,
     seen_commit,
 )
+from vm.execution import BlockExecution
 
 SECOND = 10**9
 
@@ -164,6 +167,25 @@ async def test_a_forged_signature_in_a_foreign_block_is_found_by_its_execution(
     answer = run(second.process_proposal_steps(block, transactions))
     assert not answer.accepted
     assert answer.reason == "transaction 0 may not stand here: invalid_signature"
+
+
+def test_a_blocks_execution_goes_with_the_next_one_and_needs_no_collector(tmp_path: Path) -> None:
+    """Its short way holds it; were it held by it as well, receipts of thousands of blocks would stay while a node is busy."""
+    wallets = [Wallet(number) for number in range(1, 5)]
+    application = open_application(tmp_path / "data", make_genesis(wallets))
+    executions: list[weakref.ref[BlockExecution]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            for wallet in wallets:
+                application.check_tx(wallet.transfer(wallets[0].address))
+            produce(application)
+            assert application.machine.execution is not None
+            executions.append(weakref.ref(application.machine.execution))
+        assert [execution() is None for execution in executions] == [True, True, False]
+    finally:
+        gc.enable()
 
 
 def test_another_engine_may_skip_the_proposal_and_drive_decided_blocks(tmp_path: Path, wallets: list[Wallet]):

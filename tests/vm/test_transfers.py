@@ -206,7 +206,7 @@ def test_both_ways_agree(base: dict[bytes, Any], block: list[Plan]) -> None:
 def agree(base: dict[bytes, Any], block: list[Plan], size: int = 0) -> None:
     (told, *rest), _ = block_of(base, block, size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vm.execution.short_way", lambda execution: transfers._never)
+        patch.setattr("vm.execution.short_way", lambda execution: transfers.never_taken)
         (general, *others), short = block_of(base, block, size)
     assert short <= 0
     for ours, theirs in zip(told, general, strict=True):
