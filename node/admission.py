@@ -58,7 +58,16 @@ def _decoded(raw: bytes) -> Transaction | QenexError:
     try:
         return decode_transaction(raw)
     except QenexError as error:
-        return error
+        return _answer(error)
+
+
+def _answer(error: QenexError) -> QenexError:
+    """An error as an answer, without the frames through which it came.
+
+    They hold it, and it them: what is refused would stay until the collector comes, which walks a million objects then.
+    """
+    error.__traceback__ = error.__context__ = None
+    return error
 
 
 def _addresses(tx: Transaction) -> Sequence[Address]:
@@ -192,12 +201,12 @@ class Admission:
                 group = []
                 await self._settled(tx)
             except QenexError as error:
-                group.append(error)
+                group.append(_answer(error))
                 continue
             try:
                 group.append(self._screen_decoded(tx))
             except QenexError as error:
-                group.append(error)
+                group.append(_answer(error))
         return answers + await self._admit_group(group, after)
 
     async def _admit_group(
@@ -255,7 +264,7 @@ class Admission:
                 answers.append(item[0])
             except QenexError as error:
                 self.refused += 1
-                answers.append(error)
+                answers.append(_answer(error))
             if number % EACH == 0 and turn.over():
                 self._tell(admitted)
                 admitted = self.admitted

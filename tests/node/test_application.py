@@ -188,6 +188,28 @@ def test_a_blocks_execution_goes_with_the_next_one_and_needs_no_collector(tmp_pa
         gc.enable()
 
 
+async def test_what_is_refused_leaves_nothing_to_the_collector(tmp_path: Path, wallets: list[Wallet]) -> None:
+    """An error holds the frames it came through; those of a batch hold its list of answers, and so the error."""
+    application = open_application(tmp_path / "data", make_genesis(wallets))
+    for wallet in wallets:
+        application.check_tx(wallet.transfer(wallet.address))
+    produce(application)
+    good = [wallet.transfer(wallets[0].address) for wallet in wallets]
+    forged = [raw[:-1] + bytes((raw[-1] ^ 1,)) for raw in good]
+    submit = application.admission.submit_in_order
+    await submit(good)
+    gc.collect()
+    gc.disable()
+    try:
+        for batch in (forged, good, [b"\x94" * 50, *good, b""]):
+            answers = await submit(batch)
+            assert all(isinstance(answer, QenexError) for answer in answers)
+            del answers
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_another_engine_may_skip_the_proposal_and_drive_decided_blocks(tmp_path: Path, wallets: list[Wallet]):
     genesis = make_genesis(wallets)
     first, second = open_application(tmp_path / "a", genesis), open_application(tmp_path / "b", genesis)
