@@ -100,6 +100,19 @@ def _look_at(task: asyncio.Task[Verified | None]) -> None:
         task.exception()
 
 
+async def _ended(writing: asyncio.Task[None]) -> None:
+    """Wait for a write to its end, also when cancelled meanwhile: the store is closed next. Raises what the write raised."""
+    cancelled: asyncio.CancelledError | None = None
+    while not writing.done():
+        try:
+            await asyncio.wait([writing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    writing.result()
+
+
 class BlockSync:
     """See the module. `run` it as a task; `remember` is told of good signatures, which the next block carries again."""
 
@@ -220,7 +233,7 @@ class BlockSync:
                     continue
                 await self._execute(found)
                 if writing is not None:
-                    await writing
+                    await _ended(writing)
                 writing = asyncio.create_task(
                     self._write(application.commit_begin(found.block, found.commit))
                 )
@@ -232,11 +245,11 @@ class BlockSync:
                     reported = progress
                     log.info("catching up", extra={"height": height, "target": self.fetcher.target})
                 if not self.applied % UPKEEP:
-                    await writing
+                    await _ended(writing)
                     await drive(application.upkeep_steps())
         finally:
             if writing is not None:
-                await writing
+                await _ended(writing)
             self._syncing = False
         seconds = max(self._now() - started, 1e-9)
         count = application.ledger.height - first

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from node.block_sync import BlockSync
 from p2p.channels import Channel
 from p2p.offences import Offence
 from p2p.sync_messages import BlockAnswer, GetBlock, Status, decode_sync, encode_sync, read_head
-from qenex.block import FLAG_COMMIT, decode_block, encode_block
+from qenex.block import FLAG_COMMIT, block_hash, decode_block, encode_block
 from qenex.errors import InternalError
 from tests.node.chain_helpers import open_application
 from tests.node.sync_net import (
@@ -288,6 +290,41 @@ async def test_a_node_none_of_whose_peers_has_the_next_block_says_so(
     async with nodes_on(wire, late=late):
         await until(lambda: "join by a snapshot" in caplog.text)
     assert wire.offences == []
+
+
+async def test_who_is_stopped_while_it_waits_for_a_write_leaves_no_thread_at_the_store(
+    genesis_and_source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    second = source.ledger.blocks.block(2)
+    goes_on, write = threading.Event(), late.ledger.write
+
+    def slow(staged: Any) -> None:
+        goes_on.wait()
+        write(staged)
+
+    monkeypatch.setattr(late.ledger, "write", slow)
+    wire = Wire()
+    node = SyncNode(late, Port(wire, "late"))
+    async with nodes_on(wire, a=source):
+        wire.connect("late", node.follower)
+        tasks = [asyncio.create_task(node.follower.run()), asyncio.create_task(node.sync.run())]
+        try:
+            await until(lambda: second is not None and late.holds(block_hash(second.header)))
+            for _ in range(100):  # its tree as well: then the first one's write is waited for
+                await asyncio.sleep(0)
+            for _ in range(2):
+                tasks[1].cancel()
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                assert not tasks[1].done()
+        finally:
+            goes_on.set()
+            tasks[0].cancel()
+            await asyncio.wait(tasks)
+    assert tasks[1].cancelled()
+    assert late.ledger.durable_height == 1
 
 
 async def test_a_late_joiner_of_real_networks_block_syncs() -> None:
