@@ -1,4 +1,4 @@
-"""The benchmark of block sync: a second node, which has the genesis alone, comes to the same root."""
+"""The benchmark of block sync: a second node, which follows from the genesis, comes to the same root."""
 
 from __future__ import annotations
 
