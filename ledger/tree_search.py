@@ -89,7 +89,7 @@ class Searches:
     ) -> None:
         """Note the topmost nodes that are missing below an inner node on paths[at:end], and which paths go through each."""
         paths = self._paths
-        pinned, young, old = self._finds
+        inner_of, bundle_of = self._finds
         byte, odd = depth >> 1, depth & 1
         while at < end:
             path = paths[at]
@@ -106,7 +106,7 @@ class Searches:
                 child = NODE_HEADS[below] + path[:half]
                 if below & 1:
                     child += HIGH_NIBBLE[path[half]]
-                found = pinned(child) if kind == INNER else young(child) or old(child)
+                found = inner_of(child) if kind == INNER else bundle_of(child)
                 if found is None:
                     wanted.append((child, bytes(parent[VERSION_SLICES[n]]), kind))
                     shares.append((at, stop))

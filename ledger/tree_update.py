@@ -87,9 +87,9 @@ _SCAN = 16
 Buffer = bytes | bytearray
 Find = Callable[[bytes], Buffer | None]
 """Stem -> the base version's node, if it is in memory."""
-Finds = tuple[Find, Find, Find]
-"""Look-ups of inner nodes, and of young and old bundles, to be tried in this order. What a node was before it became one of the other
-kind may stay where it was: only the look-up of the kind that its parent names knows what it is now."""
+Finds = tuple[Find, Find]
+"""Look-ups of inner nodes and of bundles. What a node was before it became one of the other kind may stay where it was: only
+the look-up of the kind that its parent names knows what it is now."""
 Changes = dict[bytes, bytes | None] | Sequence[tuple[bytes, bytes | None]]
 """Value hash (None: delete) by path, each path once."""
 Entries = dict[bytes, bytes | None]
@@ -159,7 +159,7 @@ def planted(version: int, leaves: bytes, node_stem: bytes) -> tuple[dict[bytes, 
         raise LookupError(key.hex())
 
     nowhere: dict[bytes, bytes] = {}
-    updater = Updater(version, {}, (nowhere.get, nowhere.get, nowhere.get), nothing)
+    updater = Updater(version, {}, (nowhere.get, nowhere.get), nothing)
     digest, count = updater.plant(leaves, node_stem)
     return updater.records, digest, count
 
@@ -238,7 +238,7 @@ class Updater:
         byte, odd, below = depth >> 1, depth & 1, depth + 1
         entries, bundles, records, stale = self.entries, self.bundles, self.records, self.stale
         head = NODE_HEADS[below]
-        pinned, young, old = self._finds
+        inner_of, bundle_of = self._finds
         changes: list[bytes] = []
         while at < end:
             path = paths[at]
@@ -259,7 +259,7 @@ class Updater:
             child = head + path[: byte + 1] if odd else head + path[:byte] + HIGH_NIBBLE[path[byte]]
             count = node[COUNTS + n]
             if count == INNER:
-                record = pinned(child)
+                record = inner_of(child)
                 longest = _LONGEST
                 if record is None:
                     record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
@@ -270,7 +270,7 @@ class Updater:
                     continue
                 digest, count = self._seal(buffer, child, node[VERSION_SLICES[n]], below_changes, longest)
             elif count > LARGE:
-                record = young(child) or old(child)
+                record = bundle_of(child)
                 longest = _LONGEST_LARGE
                 if record is None:
                     record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
@@ -280,7 +280,7 @@ class Updater:
                     continue
                 digest, count = large
             elif count:
-                record = young(child) or old(child)
+                record = bundle_of(child)
                 longest = _LONGEST
                 if record is None:
                     record, longest = self._load(child, bytes(node[VERSION_SLICES[n]]), count), _LONGEST_READ
@@ -559,7 +559,6 @@ class Updater:
 
     def _fetch(self, node_stem: bytes, version: bytes, kind: int) -> tuple[Buffer, int]:
         """Return a node in the form it has in memory, and how long its versions may be for another patch."""
-        for find in self._finds[:1] if kind == INNER else self._finds[1:]:
-            if record := find(node_stem):
-                return record, _LONGEST_LARGE if LARGE < kind < INNER else _LONGEST
+        if record := self._finds[kind != INNER](node_stem):
+            return record, _LONGEST_LARGE if LARGE < kind < INNER else _LONGEST
         return self._load(node_stem, version, kind), _LONGEST_READ

@@ -16,6 +16,7 @@ from ledger.backend import Backend, BackendKind, StorageFault, open_backend
 from ledger.backends.memory import MemoryBackend
 from ledger.keys import NODE, ROOT, STALE, prefix_end, version_key
 from ledger.tree import Tree, rebuild_root
+from ledger.tree_cache import ENTRY_OVERHEAD
 from ledger.tree_nodes import INNER_SIZE, LEAF_SIZE, MAX_DEPTH, leaf_entry
 from ledger.tree_update import TreeUpdate, entries_of
 from qenex.errors import DataFolderCorrupt, NotFound, Pruned, QenexError
@@ -387,7 +388,9 @@ def test_the_cache_stays_within_its_bytes() -> None:
         leaves |= fresh
         step(store, tree, version, dict(fresh))
     cache = tree._cache
-    assert sum(map(len, [*cache.young.values(), *cache.old.values()])) < 1 << 20
+    size = sum([len(record) + ENTRY_OVERHEAD for record in cache.bundles.values()])
+    assert 3 << 18 < size < 1 << 20
+    assert size == cache._bytes, "counted exactly, also what is written again in another length"
     assert tree.root(29) == rebuild_root(leaves)
 
 
