@@ -37,6 +37,7 @@ from tests.node.chain_helpers import (
     VALIDATOR,
     Wallet,
     balance,
+    commit_block,
     make_genesis,
     open_application,
     produce,
@@ -153,8 +154,7 @@ async def test_a_forged_signature_in_a_foreign_block_is_found_by_its_execution(
     for wallet in wallets:
         first.check_tx(wallet.transfer(wallet.address))
     registration = produce(first)
-    second.finalize_block(registration)
-    second.commit(registration, seen_commit(registration))
+    commit_block(second, registration)
     good = wallets[0].transfer(wallets[1].address)
     first.check_tx(good)
     block = first.prepare_proposal(first.parent_time + SECOND, VALIDATOR.address).block

@@ -25,6 +25,7 @@ from tests.node.chain_helpers import (
     CHAIN,
     VALIDATOR,
     Wallet,
+    commit_block,
     make_genesis,
     open_application,
     produce,
@@ -207,8 +208,7 @@ def followed(folder: Path, senders: int) -> dict[str, Costs]:
     for wallet in wallets:
         first.check_tx(wallet.transfer(wallet.address))
     registration = produce(first)
-    second.finalize_block(registration)
-    second.commit(registration, seen_commit(registration))
+    commit_block(second, registration)
     for raw in sent(first, Kind("ed25519", 1), wallets, to):
         first.check_tx(raw)
     block = first.prepare_proposal(first.parent_time + 10**9, VALIDATOR.address).block
@@ -221,7 +221,7 @@ def followed(folder: Path, senders: int) -> dict[str, Costs]:
 
 
 def test_a_transfer_of_a_foreign_block_is_decoded_once_and_goes_the_short_way(tmp_path: Path) -> None:
-    """Block sync took 2.3 times as long when blocks were decoded for their signatures and again for their execution."""
+    """Blocks were decoded for their signatures and again for their execution, which did not know then what had been verified."""
     few, many = 8, 16
     before, after = followed(tmp_path / "few", few), followed(tmp_path / "many", many)
     found = {
