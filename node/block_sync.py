@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from node.application import Application
+from node.foreign_blocks import decode_transactions
 from node.outcomes import Pending
 from node.steps import drive
 from node.sync_server import Transport
@@ -137,6 +138,7 @@ class BlockSync:
         self._behind = False
         self._verifying: dict[int, tuple[asyncio.Task[Verified | None], int]] = {}
         self._decoded: dict[int, tuple[Fetched, Block]] = {}
+        self._turn = asyncio.Lock()
         self.applied = 0
         """Blocks applied by sync since the start."""
 
@@ -281,14 +283,14 @@ class BlockSync:
         self._application.commit_end(pending)
 
     async def _wait(self, seconds: float) -> None:
-        """Until something comes, or something is late."""
+        """Until something comes, something is late, or at once if something has come since the last wait."""
         due = self.fetcher.due
         if due is not None:
             seconds = min(seconds, max(due - self._now(), 0.01))
-        self._changed.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
+        self._changed.clear()
 
     # -- verification ------------------------------------------------------------------------
 
@@ -377,8 +379,25 @@ class BlockSync:
     ) -> Verified | None:
         """Verify a block by the precommits that follow it; None where another validator set would be needed.
 
-        Raises _Wrong naming who sent what is not the chain's.
+        One after the other until the worker processes have its transactions: the next one to be executed is not to wait
+        for those after it. Raises _Wrong naming who sent what is not the chain's.
         """
+        verifier, admission = self._application.verifier, self._application.admission
+        async with self._turn:
+            decided = await self._decided(first, second, validators)
+            if decided is None:
+                return None
+            decoded = await decode_transactions(decided[0], admission)
+        if decoded is None:
+            return Verified(*decided, None)
+        transactions, pairs = decoded
+        await verifier.verify_all(pairs, remember=False)
+        return Verified(*decided, transactions)
+
+    async def _decided(
+        self, first: Fetched, second: Fetched | None, validators: Sequence[Validator]
+    ) -> tuple[Block, Commit] | None:
+        """A block and the commit that decided it; None and raises as `_verify`."""
         block = self._decode(first)
         header = block.header
         if header.validators_hash != validators_root(validators):
@@ -408,13 +427,13 @@ class BlockSync:
         except Rejected as reason:
             raise _Wrong(source, str(reason)) from None
         assert commit is not None  # check_commit refuses None
-        if not all(await self._application.verifier.verify(items)):
+        if not all(await self._application.verifier.verify_urgent(items)):
             raise _Wrong(source, "a signature of its commit is invalid")
         if commit.block_hash != block_hash(header):
             raise _Wrong(first, "the validators signed another block")
         for item in items:
             self._remember(item)
-        return Verified(block, commit, await self._application.verify_block(block, remember=False))
+        return block, commit
 
     def _forget(self, height: int) -> None:
         entry = self._verifying.pop(height, None)

@@ -15,6 +15,8 @@ from qenex.block import Block
 from qenex.errors import QenexError
 from qenex.transaction import Transaction, Transfer, decode_transaction
 
+Pairs = Sequence[tuple[Transaction, tuple[bytes, ...]]]
+
 
 async def verify_transactions(
     block: Block, admission: Admission, *, remember: bool = True
@@ -24,6 +26,21 @@ async def verify_transactions(
     The execution says which, and judges what cannot be verified with the keys known now. With `remember` signatures are
     also noted by witness id, for an execution that is not given these objects. Raises LimitExceeded or ProcessFailed where
     the verifier could not judge, StorageFault.
+    """
+    decoded = await decode_transactions(block, admission)
+    if decoded is None:
+        return None
+    transactions, pairs = decoded
+    await admission.verifier.verify_all(pairs, remember=remember)
+    return transactions
+
+
+async def decode_transactions(
+    block: Block, admission: Admission
+) -> tuple[Sequence[Transaction], Pairs] | None:
+    """Return the block's transactions, and those whose signatures are to be verified, with their keys; None where one is malformed.
+
+    The accounts of plain transfers are in memory then. Raises StorageFault.
     """
     pool, check = admission.mempool, admission.check
     transactions: list[Transaction] = []
@@ -52,5 +69,4 @@ async def verify_transactions(
             continue
         if number % EACH == 0 and turn.over():
             await asyncio.sleep(0)
-    await admission.verifier.verify_all(pairs, remember=remember)
-    return transactions
+    return transactions, pairs

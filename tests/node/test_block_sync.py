@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 import node.block_sync as module
+from node.admission import Admission
 from node.block_sync import BlockSync
+from node.foreign_blocks import decode_transactions
 from p2p.channels import Channel
 from p2p.offences import Offence
 from p2p.sync_messages import BlockAnswer, GetBlock, Status, decode_sync, encode_sync, read_head
-from qenex.block import FLAG_COMMIT, block_hash, decode_block, encode_block
+from qenex.block import FLAG_COMMIT, Block, block_hash, decode_block, encode_block
 from qenex.errors import InternalError
 from tests.node.chain_helpers import open_application
 from tests.node.sync_net import (
@@ -325,6 +327,51 @@ async def test_who_is_stopped_while_it_waits_for_a_write_leaves_no_thread_at_the
             await asyncio.wait(tasks)
     assert tasks[1].cancelled()
     assert late.ledger.durable_height == 1
+
+
+async def test_what_comes_while_a_block_is_verified_is_not_waited_for(
+    genesis_and_source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event was cleared before each wait: the blocks after the first one were looked at half a second later."""
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    wire = Wire()
+
+    def asked(sender: str, to: str, channel: Channel, data: bytes) -> bytes:
+        if sender == "late" and data[0] == 0x31:
+            monkeypatch.setattr(module, "LOOK_SECONDS", 1e9)
+        return data
+
+    wire.change = asked
+
+    async def decoded(block: Block, admission: Admission) -> Any:
+        for _ in range(100):  # all that was asked for comes meanwhile
+            await asyncio.sleep(0)
+        return await decode_transactions(block, admission)
+
+    monkeypatch.setattr(module, "decode_transactions", decoded)
+    async with nodes_on(wire, a=source, late=late) as (_, node):
+        await until(lambda: node.height == 30)
+
+
+async def test_the_first_of_several_blocks_is_at_the_verifier_before_the_next_is_decoded(
+    genesis_and_source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    log: list[int] = []
+
+    async def decoded(block: Block, admission: Admission) -> Any:
+        log.append(block.header.height)
+        for _ in range(100):  # the others would get their turn here
+            await asyncio.sleep(0)
+        log.append(block.header.height)
+        return await decode_transactions(block, admission)
+
+    monkeypatch.setattr(module, "decode_transactions", decoded)
+    async with nodes_on(Wire(), a=source, late=late) as (_, node):
+        await until(lambda: node.height == 30)
+    assert log == [height for height in range(1, 31) for _ in range(2)]
 
 
 async def test_a_late_joiner_of_real_networks_block_syncs() -> None:
