@@ -165,12 +165,13 @@ class StateSync:
             await self._wait()
 
     async def _wait(self) -> None:
-        self._changed.clear()
+        """Until something comes, or at once if something has come since the last wait."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
             pass  # looked again all the same
+        self._changed.clear()
         self.fetcher.tick()
 
     # -- headers -------------------------------------------------------------------------------

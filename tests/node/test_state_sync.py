@@ -107,6 +107,13 @@ async def test_a_new_node_takes_the_state_by_a_checkpoint_below_at_or_above_the_
     assert wire.offences == []
 
 
+async def test_where_peers_answer_nothing_is_waited_for_by_the_clock(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 1e9)
+    async with served(tmp_path, "a") as (genesis, source, wire):
+        sync = joiner(wire, fresh(genesis), checkpoint(source, 25))
+        assert await asyncio.wait_for(sync.run(), 20) == 25
+
+
 @pytest.mark.parametrize("tag", [0x53, 0x55, 0x57])
 @pytest.mark.parametrize("how", ["changed", "garbage", "denied"])
 async def test_a_wrong_part_is_found_on_arrival_its_sender_pays_and_others_are_asked(
