@@ -34,10 +34,10 @@ MAX_PAGE = 1_000
 class RecordCodec:
     """Value codec: `[schema u8, fields...]` for a record, `[schema u8, value]` for anything else."""
 
-    __slots__ = ("_check", "_head", "_older", "_record", "_schema")
+    __slots__ = ("_head", "_older", "_record", "_schema", "_type")
 
     def __init__(self, hint: Any, schema: int, older: Mapping[int, Callable[[Plain], Any]]) -> None:
-        self._check = codec_for(hint).check
+        self._type = codec_for(hint)
         self._record = isinstance(hint, type) and issubclass(hint, tuple)
         self._schema = schema
         self._head = (schema,)
@@ -64,10 +64,10 @@ class RecordCodec:
                 raise MalformedBytes(f"state value has schema {schema}, this version knows {self._schema}")
             return upgrade(fields)
         if self._record:
-            return self._check(fields)
+            return self._type.check(fields)
         if len(fields) != 1:
             raise MalformedBytes("state value has a wrong number of fields")
-        return self._check(fields[0])
+        return self._type.check(fields[0])
 
 
 class AccountCodec(RecordCodec):
@@ -137,7 +137,7 @@ class Collection(Generic[V]):
         self.value_hint = value
         codec = AccountCodec if value is Account else RecordCodec
         self.codec: ValueCodec = codec(value, schema, older or {})
-        self._check = codec_for(value).check
+        self._type = codec_for(value)
         self._sized = _largest(value) > MAX_VALUE_SIZE
         self.prefix = b""
         self.state: State
@@ -160,7 +160,7 @@ class Collection(Generic[V]):
         if value is None:
             return None
         try:
-            value = self._check(value)
+            value = self._type.check(value)
         except MalformedBytes as error:
             where = f"0x{self.prefix.hex()}"
             raise ValueOutOfRange(f"a value of state collection {where}: {error.message}") from None

@@ -16,13 +16,14 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgpack
 
+from qenex.checks import Steps, calling, compiled, fixed, keeping, listing, optional
 from qenex.crypto.address import Address, decode_address, encode_address
 from qenex.errors import InvalidAddress, MalformedBytes, QenexError, TooLarge
 from qenex.types import (
@@ -162,9 +163,11 @@ class Codec(Generic[T]):
 
     `check(plain)` returns the typed value or raises MalformedBytes; `to_json(value, prefix)` and
     `from_json(json)` convert (addresses take the network's `prefix`); `schema` is JSON Schema.
+    `steps` are what `check` does, to be compiled: that of a type with parts is, when it is first used, so who calls it
+    often asks for it each time. `careful` is the same part by part; it says what is wrong.
     """
 
-    __slots__ = ("check", "from_json", "name", "schema", "to_json")
+    __slots__ = ("careful", "check", "from_json", "name", "schema", "steps", "to_json")
 
     def __init__(
         self,
@@ -173,12 +176,23 @@ class Codec(Generic[T]):
         to_json: Callable[[T, str], Any],
         from_json: Callable[[Any], T],
         schema: dict[str, Any],
+        steps: Steps | None = None,
+        *,
+        compile_check: bool = False,
     ) -> None:
         self.name = name
-        self.check = check
+        self.careful = self.check = check
         self.to_json = to_json
         self.from_json = from_json
         self.schema = schema
+        self.steps = steps or calling(check)
+        if compile_check:
+            self.check = self._first
+
+    def _first(self, value: Plain) -> T:
+        if self.check == self._first:
+            self.check = compiled(self.steps, self.careful, self.name)
+        return self.check(value)
 
     def check_none(self) -> bool:
         """Whether None is a value of this type (an argument that may be left out)."""
@@ -226,11 +240,12 @@ def _integer(low: int, high: int, name: str) -> Codec[int]:
         return check(value)
 
     schema: dict[str, Any]
+    steps = keeping(f"type({{}}) is int and {low} <= {{}} <= {high}")
     if as_text:
         schema = {"type": "string", "pattern": "^(0|-?[1-9][0-9]*)$", "description": name}
-        return Codec(name, check, lambda value, prefix: str(value), from_json, schema)
+        return Codec(name, check, lambda value, prefix: str(value), from_json, schema, steps)
     schema = {"type": "integer", "minimum": low, "maximum": high}
-    return Codec(name, check, lambda value, prefix: value, from_json, schema)
+    return Codec(name, check, lambda value, prefix: value, from_json, schema, steps)
 
 
 def _boolean() -> Codec[bool]:
@@ -239,7 +254,8 @@ def _boolean() -> Codec[bool]:
             raise _fail("true or false", value)
         return value
 
-    return Codec("bool", check, lambda value, prefix: value, check, {"type": "boolean"})
+    steps = keeping("type({}) is bool")
+    return Codec("bool", check, lambda value, prefix: value, check, {"type": "boolean"}, steps)
 
 
 def _bytes(low: int, high: int) -> Codec[bytes]:
@@ -259,7 +275,8 @@ def _bytes(low: int, high: int) -> Codec[bytes]:
             raise _fail("lower-case hex with 0x", value) from None
 
     schema = {"type": "string", "pattern": f"^0x([0-9a-f]{{2}}){{{low},{high}}}$"}
-    return Codec(name, check, lambda value, prefix: "0x" + value.hex(), from_json, schema)
+    steps = keeping(f"type({{}}) is bytes and {low} <= len({{}}) <= {high}")
+    return Codec(name, check, lambda value, prefix: "0x" + value.hex(), from_json, schema, steps)
 
 
 def _text(low: int, high: int) -> Codec[str]:
@@ -276,7 +293,8 @@ def _text(low: int, high: int) -> Codec[str]:
             raise _fail(name, value)
         return value
 
-    return Codec(name, check, lambda value, prefix: value, check, {"type": "string", "maxLength": high})
+    schema = {"type": "string", "maxLength": high}
+    return Codec(name, check, lambda value, prefix: value, check, schema)
 
 
 def is_denom(value: object) -> bool:
@@ -290,14 +308,23 @@ def is_denom(value: object) -> bool:
     )
 
 
+@lru_cache(maxsize=4_096)
+def _denom(value: str) -> str:
+    """A denomination, the same object each time. Raises MalformedBytes."""
+    if not is_denom(value):
+        raise _fail("a denomination of 3 to 64 characters", value)
+    return value
+
+
 def _denomination() -> Codec[str]:
     def check(value: Plain) -> str:
-        if value != "QXC" and not is_denom(value):
+        if type(value) is not str:
             raise _fail("a denomination of 3 to 64 characters", value)
-        return typing.cast(str, value)
+        return _denom(value)
 
     schema = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9._/-]{2,63}$"}
-    return Codec("denomination", check, lambda value, prefix: value, check, schema)
+    steps = calling(_denom, "type({}) is str")
+    return Codec("denomination", check, lambda value, prefix: value, check, schema, steps)
 
 
 def _address() -> Codec[Address]:
@@ -312,7 +339,8 @@ def _address() -> Codec[Address]:
         return decode_address(value)
 
     schema = {"type": "string", "pattern": "^(qx|tqx)1[02-9ac-hj-np-z]{59}$"}
-    return Codec("address", check, encode_address, from_json, schema)
+    steps = keeping("type({}) is bytes and len({}) == 32")
+    return Codec("address", check, encode_address, from_json, schema, steps)
 
 
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?Z")
@@ -356,6 +384,7 @@ def _instant() -> Codec[int]:
         lambda value, prefix: time_to_text(value),
         lambda text: check(time_from_text(text)),
         schema,
+        keeping(f"type({{}}) is int and 0 <= {{}} < {1 << 63}"),
     )
 
 
@@ -366,12 +395,13 @@ def _optional(inner: Codec[Any]) -> Codec[Any]:
         lambda value, prefix: None if value is None else inner.to_json(value, prefix),
         lambda value: None if value is None else inner.from_json(value),
         {"anyOf": [inner.schema, {"type": "null"}]},
+        optional(inner.steps),
     )
 
 
 def _list(inner: Codec[Any], low: int, high: int) -> Codec[tuple[Any, ...]]:
     name = f"list of {inner.name}"
-    item_check, item_to_json, item_from_json = inner.check, inner.to_json, inner.from_json
+    item_to_json, item_from_json = inner.to_json, inner.from_json
 
     def bounded(value: Any, kind: type) -> Any:
         if not isinstance(value, kind) or not low <= len(value) <= high:  # type: ignore[arg-type]  # tuple or list
@@ -380,14 +410,17 @@ def _list(inner: Codec[Any], low: int, high: int) -> Codec[tuple[Any, ...]]:
 
     return Codec(
         name,
-        lambda value: tuple([item_check(item) for item in bounded(value, tuple)]),
+        lambda value: tuple([inner.check(item) for item in bounded(value, tuple)]),
         lambda value, prefix: [item_to_json(item, prefix) for item in value],
         lambda value: tuple([item_from_json(item) for item in bounded(value, list)]),
         {"type": "array", "items": inner.schema, "minItems": low, "maxItems": high},
+        listing(inner.steps, low, high),
+        compile_check=True,
     )
 
 
-def _fixed_tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
+def tuple_codec(parts: Sequence[Codec[Any]]) -> Codec[tuple[Any, ...]]:
+    """The codec of a tuple with one value of each of these types."""
     name = "(" + ", ".join(part.name for part in parts) + ")"
 
     def sized(value: Any, kind: type) -> Any:
@@ -406,6 +439,8 @@ def _fixed_tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
             "minItems": len(parts),
             "maxItems": len(parts),
         },
+        fixed([part.steps for part in parts]),
+        compile_check=True,
     )
 
 
@@ -421,7 +456,6 @@ def fields_of(record: type) -> dict[str, Any]:
 def _record(record: type) -> Codec[Any]:
     names = list(fields_of(record))
     parts = [codec_for(hint) for hint in fields_of(record).values()]
-    checks = [part.check for part in parts]
     count = len(parts)
     title = record.__name__
     new = tuple.__new__
@@ -430,22 +464,9 @@ def _record(record: type) -> Codec[Any]:
         if not isinstance(value, tuple) or len(value) != count:
             raise _fail(f"{title} with {count} fields", value)
         try:
-            return new(record, [c(v) for c, v in zip(checks, value)])
+            return new(record, [part.check(item) for part, item in zip(parts, value, strict=True)])
         except MalformedBytes as error:
             raise MalformedBytes(f"{title}: {error.message}") from None
-
-    def check_pair(value: Plain) -> Any:
-        # As `check`, for a record of two fields such as every transfer's coin: a third of its time.
-        if not isinstance(value, tuple) or len(value) != 2:
-            raise _fail(f"{title} with 2 fields", value)
-        try:
-            return new(record, (first(value[0]), second(value[1])))
-        except MalformedBytes as error:
-            raise MalformedBytes(f"{title}: {error.message}") from None
-
-    if count == 2:
-        first, second = checks
-        check = check_pair
 
     def to_json(value: Any, prefix: str) -> dict[str, Any]:
         return {n: p.to_json(v, prefix) for n, p, v in zip(names, parts, value, strict=True)}
@@ -472,7 +493,8 @@ def _record(record: type) -> Codec[Any]:
         "required": names,
         "additionalProperties": False,
     }
-    return Codec(title, check, to_json, from_json, schema)
+    steps = fixed([part.steps for part in parts], record)
+    return Codec(title, check, to_json, from_json, schema, steps, compile_check=True)
 
 
 def _nothing() -> Codec[None]:
@@ -480,7 +502,7 @@ def _nothing() -> Codec[None]:
         if value is not None:
             raise _fail("nothing", value)
 
-    return Codec("nothing", check, lambda value, prefix: None, check, {"type": "null"})
+    return Codec("nothing", check, lambda value, prefix: None, check, {"type": "null"}, keeping("{} is None"))
 
 
 def _annotated(hint: Any) -> Codec[Any]:
@@ -538,7 +560,7 @@ def codec_for(hint: Any) -> Codec[Any]:
         parts = typing.get_args(hint)
         if len(parts) == 2 and parts[1] is Ellipsis:
             return _list(codec_for(parts[0]), 0, MAX_ITEMS)
-        return _fixed_tuple([codec_for(part) for part in parts])
+        return tuple_codec([codec_for(part) for part in parts])
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
         return _record(hint)
     raise TypeError(f"{hint!r} has no encoding")

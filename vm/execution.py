@@ -313,7 +313,8 @@ class BlockExecution:
             self.core.take_lease(tx.signers[0].address, tx.lease, tx.valid_until)
         self.base_fees += base
         self.tips += tip
-        self.receipts.add(receipt, encoded)
+        plan: tuple[Step, ...] = tx.plan  # type: ignore[assignment]  # as in `_run`
+        self.receipts.add(encoded, status, [step[0] for step in plan])
         self.gas_used += gas_used
         self.size += len(tx.raw) + 5
         return receipt

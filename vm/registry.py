@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qenex.block import Event, Receipt
-from qenex.codec import Codec, Plain, Reference, codec_for, fields_of
+from qenex.codec import Codec, Plain, Reference, codec_for, fields_of, tuple_codec
 from qenex.errors import InvalidArguments, InvalidReference, MalformedBytes, QenexError, UnknownMessage
 from qenex.transaction import Fee, Message, Signer, Transaction, encode_body
 from vm.module import Declaration, Module
@@ -85,11 +85,11 @@ class MessageSpec(CallSpec):
     exit: bool
     hands_over: bool = False
     result_fields: dict[str, Any] = field(default_factory=dict)
-    checks: tuple[Callable[[Plain], Any], ...] = field(init=False)
-    """The parameters' checks, for the usual case: no reference, nothing wrong."""
+    arguments: Codec[tuple[Plain, ...]] = field(init=False)
+    """Of all arguments at once, for the usual case: no reference, nothing wrong."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "checks", tuple([p.codec.check for p in self.parameters]))
+        object.__setattr__(self, "arguments", tuple_codec([p.codec for p in self.parameters]))
 
     def check_args(self, args: tuple[Plain, ...], earlier: Sequence[MessageSpec]) -> tuple[Plain, ...]:
         """Typed arguments. A reference must name an earlier message's result field of the same type.
@@ -100,10 +100,7 @@ class MessageSpec(CallSpec):
         if len(args) != len(parameters):
             raise InvalidArguments(f"{self.name} takes {len(parameters)} arguments, got {len(args)}")
         try:  # nearly always: no reference, nothing wrong (a reference passes no type's check)
-            if len(args) == 2:  # without a comprehension's frame: every transfer
-                first, second = self.checks
-                return first(args[0]), second(args[1])
-            return tuple([check(arg) for check, arg in zip(self.checks, args)])
+            return self.arguments.check(args)
         except MalformedBytes:
             pass  # looked at one by one below, where the error gets its words
         checked = []
