@@ -185,7 +185,7 @@ class Admission:
             decoded.append(_decoded(raw))
             if number % EACH == 0 and turn.over():
                 await asyncio.sleep(0)
-        self.load([tx.sender for tx in decoded if type(tx) is Transfer])
+        self.load([tx.sender for tx in decoded if isinstance(tx, Transaction) and tx.sender])
         for number, tx in enumerate(decoded):
             if number % EACH == 0 and turn.over():
                 await asyncio.sleep(0)
@@ -217,7 +217,7 @@ class Admission:
         pairs = [item for item in group if not isinstance(item, QenexError)]
         first: list[Address] = []
         for tx, _ in pairs:
-            if type(tx) is Transfer:
+            if tx.sender:
                 continue
             address, _, public_key, _ = tx.signers[0]
             if public_key is not None and address not in self._first:
@@ -283,11 +283,11 @@ class Admission:
 
     def _screen_decoded(self, tx: Transaction) -> tuple[Transaction, tuple[bytes, ...]]:
         mempool = self.mempool
-        if type(tx) is Transfer and mempool.welcomes(tx) and not (self._dirty and self._is_dirty(tx)):
-            key = self.check.key_of_transfer(tx)
-            if key is not None:
-                return tx, (key,)
         try:
+            if tx.sender and mempool.welcomes(tx) and not (self._dirty and self._is_dirty(tx)):
+                key = self.check.key_of_alone(tx)
+                if key is not None:
+                    return tx, (key,)
             return tx, self._screen_any(tx)
         except QenexError:
             mempool.check_included(tx)
@@ -313,7 +313,7 @@ class Admission:
             raise WrongSequence(f"sequence {sequence}, the next one is {next_sequence}")
         return keys
 
-    def _is_dirty(self, tx: Transfer) -> bool:
+    def _is_dirty(self, tx: Transaction) -> bool:
         """Whether its sender has to be rechecked first."""
         return tx.sender[2:] in self._dirty
 
@@ -330,12 +330,12 @@ class Admission:
         """Take a place with a transaction whose signatures are valid under `keys`."""
         mempool = self.mempool
         if (
-            type(tx) is Transfer
+            tx.sender
             and mempool.welcomes(tx)
             and not (self._dirty and self._is_dirty(tx))
-            and self.check.admit_transfer(tx, keys[0], not tx.terms.tip)
+            and self.check.admit_alone(tx, keys[0], not tx.terms.tip)
         ):
-            mempool.place_transfer(tx)
+            mempool.place_alone(tx)
             self.admitted += 1
             return
         try:
@@ -437,7 +437,7 @@ class Admission:
         for tx in self._pending(closure):
             if self.mempool.get_witness(tx.witness_id) is None:
                 continue
-            if type(tx) is Transfer and tx.verified and self.check.admit_transfer(tx, tx.verified[0], False):
+            if tx.sender and tx.verified and self.check.admit_alone(tx, tx.verified[0], False):
                 continue
             try:
                 self.check.admit(tx)

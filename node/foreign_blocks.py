@@ -40,7 +40,7 @@ async def decode_transactions(
 ) -> tuple[Sequence[Transaction], Pairs] | None:
     """Return the block's transactions, and those whose signatures are to be verified, with their keys; None where one is malformed.
 
-    The accounts of plain transfers are in memory then. Raises StorageFault.
+    The accounts of who signs alone, and of who receives plain transfers, are in memory then. Raises StorageFault.
     """
     pool, check = admission.mempool, admission.check
     transactions: list[Transaction] = []
@@ -55,14 +55,14 @@ async def decode_transactions(
         return None
     # The execution asks for accounts one by one; those of what waits in the pool were read before.
     new = [tx for tx in transactions if tx.verified is None]
-    transfers = [tx for tx in new if type(tx) is Transfer]
-    wanted = sorted([tx.sender for tx in transfers] + [tx.recipient for tx in transfers if tx.recipient])
+    wanted = [tx.sender for tx in new if tx.sender]
+    wanted = sorted(wanted + [tx.recipient for tx in new if type(tx) is Transfer and tx.recipient])
     for at in range(0, len(wanted), READ_AT_ONCE):
         admission.load(wanted[at : at + READ_AT_ONCE])
         await asyncio.sleep(0)
     pairs: list[tuple[Transaction, tuple[bytes, ...]]] = []
     for number, tx in enumerate(new):
-        key = check.inline_key(tx.sender) if type(tx) is Transfer else None
+        key = check.inline_key(tx.sender) if tx.sender else None
         try:
             pairs.append((tx, (key,) if key is not None else check.signing_keys(tx)))
         except QenexError:

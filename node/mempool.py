@@ -42,7 +42,7 @@ from qenex.errors import (
     WrongSequence,
 )
 from qenex.state_keys import ACCOUNT_RECORDS
-from qenex.transaction import Transaction, Transfer, witness_hash
+from qenex.transaction import Transaction, witness_hash
 
 __all__ = ["Added", "Entry", "Limits", "Mempool", "Order", "Remembered", "outbids", "price_of"]
 
@@ -174,8 +174,8 @@ class Mempool:
             if not worst or (price_of(tx) <= worst[0][0] and self.replaced_by(tx) is None):
                 raise MempoolFull(f"{len(self._by_witness)} transactions with {self.size} bytes are pending")
 
-    def welcomes(self, tx: Transfer) -> bool:
-        """Whether a transfer is the first in its lane, signed by who shares nothing that waits, and has room.
+    def welcomes(self, tx: Transaction) -> bool:
+        """Whether a transaction of who signs alone is the first in its lane, he shares nothing that waits, and it has room.
 
         Then nothing here speaks against it, if its sequence is the account's next: it is not when the same one was included.
         False says nothing: ask `check_known`, `check_room` and `replaced_by`.
@@ -265,8 +265,8 @@ class Mempool:
         self._remember(entry)
         return entry
 
-    def place_transfer(self, tx: Transfer) -> None:
-        """`place` for a transfer that `welcomes` has just passed: what a plain admission writes, and nothing besides."""
+    def place_alone(self, tx: Transaction) -> None:
+        """`place` for a transaction that `welcomes` has just passed: what a plain admission writes, and nothing besides."""
         by_witness, lane, serial = self._by_witness, tx.sender, self._serial
         self._serial = serial + 1
         _, _, _, tip, valid_until = tx.terms
@@ -467,7 +467,7 @@ class Mempool:
                 for lane, sequence in lanes_of(tx):
                     impossible += self._pass_sequence(lane, sequence)
                 continue
-            lane = tx.sender if type(tx) is Transfer else entry.lane
+            lane = tx.sender or entry.lane
             if queues[lane] is entry and not entry.price and lane[:2] == ACCOUNT_RECORDS:
                 # Alone in its only lane, as most are: `_forget` and `_unlist`, without a call.
                 entry.alive = False
@@ -571,7 +571,7 @@ class Mempool:
         return {Address(key[2:]): None for key in found if key[:2] == ACCOUNT_RECORDS}
 
     def alone(self, lane: Lane) -> Plain | None:
-        """What `place_transfer` let wait in this lane without a tip, while nothing else does."""
+        """What `place_alone` let wait in this lane without a tip, while nothing else does."""
         entry = self._queues.get(lane)
         return entry if type(entry) is Plain else None
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from qenex.crypto.address import Address
 from qenex.state_keys import ACCOUNT_RECORDS
-from qenex.transaction import Transaction, Transfer
+from qenex.transaction import Transaction
 from vm.scoped import scoped_state_key
 
 MAX_PENDING_PER_SENDER = 64
@@ -95,25 +95,24 @@ class General(Entry):
 
 
 class Plain(Entry):
-    """A plain transfer without a tip that came when nothing of its account waited: all else follows from that, so that
-    ten thousand of them are small.
+    """A transaction of who signs alone, without a tip, that came when nothing of its account waited: all else follows from
+    that, so that ten thousand of them are small.
     """
 
     __slots__ = ("taken",)
 
-    tx: Transfer
     taken: bool
     """See `vm.machine.Alone`."""
     price = effective = 0
     others = ()
 
-    def __init__(self, tx: Transfer, serial: int) -> None:
+    def __init__(self, tx: Transaction, serial: int) -> None:
         self.tx = tx
         self.serial = serial
         self.alive = self.taken = True
 
     @property
-    def lane(self) -> Lane:  # type: ignore[override]  # nobody sets what is the transfer's own
+    def lane(self) -> Lane:  # type: ignore[override]  # nobody sets what is the transaction's own
         """The account's."""
         return self.tx.sender
 
@@ -157,10 +156,7 @@ class Queue:
 
 def price_of(tx: Transaction) -> int:
     """Tip per gas, scaled by 2^128: compares exactly as the fraction does."""
-    if type(tx) is Transfer:
-        _, _, gas_limit, tip, _ = tx.terms
-    else:
-        _, gas_limit, tip = tx.fee
+    _, _, gas_limit, tip, _ = tx.terms
     return (tip << 128) // (gas_limit or 1) if tip else 0
 
 
@@ -176,15 +172,15 @@ def address_of_lane(lane: Lane) -> Address:
 
 def lanes_of(tx: Transaction) -> tuple[tuple[Lane, int], ...]:
     """`(lane, sequence)` of each signer."""
-    if type(tx) is Transfer:
+    if tx.sender:
         return ((tx.sender, tx.sequence),)
     return tuple([(lane_of(address, scoped), sequence) for address, sequence, _, scoped in tx.signers])
 
 
 def outbids(new: Transaction, old: Transaction) -> bool:
     """Whether `new` offers at least 10% more tip per gas than `old`, cross-multiplied, and more at all."""
-    offer = new.fee.tip * (old.fee.gas_limit or 1)
-    asked = old.fee.tip * (new.fee.gas_limit or 1)
+    offer = new.terms.tip * (old.terms.gas_limit or 1)
+    asked = old.terms.tip * (new.terms.gas_limit or 1)
     return offer > asked and 100 * offer >= REPLACEMENT_PERCENT * asked
 
 

@@ -8,7 +8,9 @@ what is signed. Raw: `[body bin, signatures]`. `tx_id` names the body, `witness_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from sys import intern
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
@@ -92,15 +94,19 @@ class Transaction:
     Reading makes one of its two forms: `Transfer`, or one that has all parts at hand.
     """
 
-    __slots__ = ("plan", "raw", "tx_id", "verified", "witness_id")
+    __slots__ = ("plan", "raw", "sender", "sequence", "terms", "tx_id", "verified", "witness_id")
 
     raw: bytes
+    sender: bytes
+    """State key of the account record of who signs alone, with a key that the chain knows as the account's own, and takes no
+    lease: nearly everybody. Empty for any other transaction."""
+    sequence: int
+    """The first signer's."""
+    terms: Terms
+    """One object for all transactions that have the same."""
     body_bytes: bytes
-    chain_id: str
     signers: tuple[Signer, ...]
     messages: tuple[Message, ...]
-    fee: Fee
-    valid_until: int
     lease: bytes | None
     memo: str
     signatures: tuple[Signature, ...]
@@ -119,13 +125,26 @@ class Transaction:
         """Bytes on the wire."""
         return len(self.raw)
 
+    @property
+    def chain_id(self) -> str:
+        """The chain for which it is signed."""
+        return self.terms.chain_id
+
+    @property
+    def valid_until(self) -> int:
+        """The last height of a block that may have it."""
+        return self.terms.valid_until
+
+    @property
+    def fee(self) -> Fee:
+        """What it pays at most. Hot paths read `terms`."""
+        return _new(Fee, self.terms[1:4])
+
 
 class _Whole(Transaction):
     """A transaction with all its parts."""
 
-    __slots__ = (
-        "body_bytes", "chain_id", "fee", "lease", "memo", "messages", "signatures", "signers", "valid_until",
-    )  # fmt: skip
+    __slots__ = ("body_bytes", "lease", "memo", "messages", "signatures", "signers")
 
 
 def _later(name: str) -> Any:
@@ -145,36 +164,20 @@ class Transfer(Transaction):
     In one message, or in many of which `payments` tells.
     """
 
-    __slots__ = ("_whole", "amount", "payments", "recipient", "sender", "sequence", "terms")
+    __slots__ = ("_whole", "amount", "payments", "recipient")
 
     _whole: Transaction | None
-    sender: bytes
-    """State key of the signer's account record; of who receives in `recipient`."""
     recipient: bytes
-    """Empty where there are `payments`."""
-    sequence: int
+    """State key of the account record of who receives. Empty where there are `payments`."""
     amount: int
     """Base units of QXC, at least 1, of all payments."""
-    terms: Terms
-    """One object for all transfers that have the same."""
     payments: Payments | None
     """None where there is one message."""
 
     signers: tuple[Signer, ...] = _later("signers")
     messages: tuple[Message, ...] = _later("messages")
-    fee: Fee = _later("fee")
     lease: bytes | None = _later("lease")
     memo: str = _later("memo")
-
-    @property
-    def chain_id(self) -> str:  # type: ignore[override]  # nobody sets a part of what was read
-        """`Transaction.chain_id`."""
-        return self.terms.chain_id
-
-    @property
-    def valid_until(self) -> int:  # type: ignore[override]  # as above
-        """`Transaction.valid_until`."""
-        return self.terms.valid_until
 
     @property
     def body_bytes(self) -> bytes:  # type: ignore[override]  # nobody sets a part of what was read
@@ -249,7 +252,7 @@ def _message(value: Plain, signers: int) -> Message:
     return _new(Message, value)
 
 
-def _fee(value: Plain) -> Fee:
+def _fee(value: Plain) -> tuple[int, int, int]:
     if type(value) is not tuple or len(value) != 3:
         raise _bad("a fee is [max, gas_limit, tip]")
     maximum, gas_limit, tip = value
@@ -259,7 +262,13 @@ def _fee(value: Plain) -> Fee:
         raise _bad("fee.gas_limit is an unsigned 64-bit integer")
     if type(tip) is not int or not 0 <= tip < MAX_AMOUNT:
         raise _bad("fee.tip is an unsigned 128-bit integer")
-    return _new(Fee, value)
+    return value
+
+
+@lru_cache(1_024)
+def _terms(chain_id: str, fee_max: int, gas_limit: int, tip: int, valid_until: int) -> Terms:
+    """One object for all that are equal; the types have been checked."""
+    return Terms(intern(chain_id), fee_max, gas_limit, tip, valid_until)
 
 
 def _signatures(value: Plain, signers: int) -> tuple[Signature, ...]:
@@ -315,10 +324,11 @@ def _read_body(body_bytes: bytes, tx: _Whole) -> None:
         tx.messages = (_message(messages[0], count),)
     else:
         tx.messages = tuple([_message(message, count) for message in messages])
-    tx.fee = _fee(fee)
+    address, tx.sequence, public_key, scoped_key = tx.signers[0]
+    known = count == 1 and public_key is None and scoped_key is None and lease is None
+    tx.sender = ACCOUNT_RECORDS + address if known else b""
+    tx.terms = _terms(chain_id, *_fee(fee), valid_until)
     tx.body_bytes = body_bytes
-    tx.chain_id = chain_id
-    tx.valid_until = valid_until
     tx.lease = lease
     tx.memo = memo
     tx.plan = None

@@ -75,7 +75,7 @@ def array_head(count: int) -> bytes:
 
 
 class Terms(NamedTuple):
-    """On which chain, until which height and for how much a transfer may stand: nearly all of a time have the same."""
+    """On which chain, until which height and for how much a transaction may stand: nearly all of a time have the same."""
 
     chain_id: str
     fee_max: int

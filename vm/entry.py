@@ -235,9 +235,10 @@ def enter(state: State, rules: Rules, registry: Registry, tx: Transaction, verif
     if tx.plan is None:
         plan_of(registry, tx)
     height = rules.height
-    if tx.chain_id != rules.chain_id or not height <= tx.valid_until <= height + MAX_VALIDITY:
+    chain_id, _, _, _, valid_until = tx.terms
+    if chain_id != rules.chain_id or not height <= valid_until <= height + MAX_VALIDITY:
         check_validity(rules, tx)
-    if len(tx.signers) == 1 and tx.lease is None:
+    if tx.sender:
         entered = _enter_alone(state, rules, tx, verify)
         if entered is not None:
             return entered
@@ -304,12 +305,11 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
     """`enter` for the usual transaction: one signer with one key, known to the state. None for any other.
 
     The same checks in the same order, and the same refusals: what does not pass here is left to `enter`
-    to refuse. Every transfer comes here twice (admission, block), 1.3 us each time instead of 3.5.
+    to refuse. 1.3 us instead of 3.5.
     """
-    address, sequence, public_key, scoped_key = tx.signers[0]
-    key = ACCOUNT_RECORDS + address
+    key, sequence = tx.sender, tx.sequence
     account = state.get(key)
-    if account is None or public_key is not None or scoped_key is not None:
+    if account is None:
         return None
     next_sequence, balance, stored, fee_tier, flags = account
     if sequence != next_sequence or not stored or flags:
@@ -324,7 +324,7 @@ def _enter_alone(state: State, rules: Rules, tx: Transaction, verify: Verify | N
         return None
     schedule = rules.schedule
     gas = schedule.transaction + size // schedule.bytes_per_gas + signature_gas
-    maximum, gas_limit, tip = tx.fee
+    _, maximum, gas_limit, tip, _ = tx.terms
     if (
         not gas <= gas_limit <= rules.params.max_block_gas
         or not gas_limit * rules.price + tip <= maximum <= balance

@@ -116,7 +116,7 @@ class BlockExecution:
     def fits(self, tx: Transaction) -> bool:
         """Whether the block's remaining gas and bytes cover the transaction's limits."""
         return (
-            self.gas_used + tx.fee.gas_limit <= self.params.max_block_gas
+            self.gas_used + tx.terms.gas_limit <= self.params.max_block_gas
             and self.size + len(tx.raw) + 5 <= self.params.max_block_bytes
         )
 
@@ -146,7 +146,7 @@ class BlockExecution:
         self.others += 1
         entered = enter(state, self.rules, machine.registry, tx, machine.verify)
         gas = self._gas
-        gas.limit, gas.used = tx.fee.gas_limit, entered.intrinsic_gas
+        gas.limit, gas.used = tx.terms.gas_limit, entered[0]
         ctx.enter(gas)
         mark = state.mark()
         state.on_create = self._created
@@ -284,10 +284,10 @@ class BlockExecution:
         for a transaction without.
         """
         state = self.state
-        key = ACCOUNT_RECORDS + tx.signers[0][0]
+        key = tx.sender or ACCOUNT_RECORDS + tx.signers[0][0]
         before = state.get(key)
         sequence, balance, stored, fee_tier, flags = before or EMPTY_ACCOUNT
-        maximum, _, tip = tx.fee
+        _, maximum, _, tip, _ = tx.terms
         if fee_tier:
             base, tip = charge(gas_used, self.price, fee_tier, tip)
         else:

@@ -27,9 +27,9 @@ from qenex.errors import (
 )
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, EMPTY_ACCOUNT, Account
 from qenex.transaction import Transaction, Transfer
-from qenex.transfer_form import TRANSFER
 from qenex.types import QXC
 from vm.accounts import LONG_SCHEMES, Accounts, key_of_signer
+from vm.alone import AdmitAlone, KeyOfAlone, alone_checks
 from vm.calls import Parts, give_handles
 from vm.context import BlockInfo, Context
 from vm.core import Core
@@ -53,7 +53,7 @@ from vm.money import BalanceChange, Money, balance_changes
 from vm.registry import Registry, check_record
 from vm.rotation import Rotation, rotation_for
 from vm.scoped import scoped_state_key
-from vm.transfers import AdmitTransfer, KeyOfTransfer, never_admitted, never_taken, no_key, transfer_checks
+from vm.transfers import never_taken
 
 QUERY_GAS = 1 << 40
 """Queries are bounded by page sizes; the meter only has to be there."""
@@ -376,9 +376,9 @@ class _Changes:
 
 
 class Alone(Protocol):
-    """A plain transfer that waits and is its account's only one."""
+    """A transaction of who signs alone, that waits and is its account's only one."""
 
-    tx: Transfer
+    tx: Transaction
     taken: bool
     """Whether it has taken its fee and a sequence."""
 
@@ -391,8 +391,8 @@ def _nobody(_record: bytes) -> Alone | None:
 class CheckState:
     """Admission on an overlay of its own: pending transactions have paid and raised sequences here.
 
-    What a plain transfer took that is its account's only one is not written here, for nearly all leave before anybody asks:
-    as long as the account has no record here, `alone` tells of it.
+    What a transaction took whose signer signs alone, and which is his only one, is not written here, for nearly all leave
+    before anybody asks: as long as the account has no record here, `alone` tells of it.
 
     After a block, `advance` to the new height; the accounts that the block or an eviction changed are
     `forget`-ted, and their pending transactions admitted again.
@@ -402,9 +402,8 @@ class CheckState:
         self._machine = machine
         self._chain_id = chain_id
         self._state = State(base)
-        self._transfers = TRANSFER in machine.registry.messages
-        self.key_of_transfer: KeyOfTransfer = no_key
-        self.admit_transfer: AdmitTransfer = never_admitted
+        self.key_of_alone: KeyOfAlone
+        self.admit_alone: AdmitAlone
         self._scoped: dict[Address, dict[bytes, None]] = {}
         """Scoped keys that pending transactions have used, by account: what `forget` drops beside the record."""
         self._brought: dict[bytes, bytes] = {}
@@ -422,10 +421,9 @@ class CheckState:
         self.rules = make_rules(self._chain_id, next_height, price, params.params, gas_schedule(1))
         self._state.rebase(base)
         self._values, _, self._base_get = self._state.parts()
-        if self._transfers:
-            self.key_of_transfer, self.admit_transfer = transfer_checks(
-                self.rules, self._values, self._base_get
-            )
+        self.key_of_alone, self.admit_alone = alone_checks(
+            self.rules, machine.registry, self._values, self._base_get
+        )
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Drop what pending transactions of these accounts took, and the long keys they brought."""
@@ -461,7 +459,7 @@ class CheckState:
         return record._replace(sequence=record.sequence + 1, balance=record.balance - alone.tx.terms.fee_max)
 
     def _write_taken(self, tx: Transaction) -> None:
-        """Write what transfers of the same signers have taken that have waited alone until now."""
+        """Write what transactions of the same signers have taken that have waited alone until now."""
         for signer in tx.signers:
             key = ACCOUNT_RECORDS + signer.address
             if self.alone(key) is not None:
@@ -489,7 +487,7 @@ class CheckState:
         return tuple(keys)
 
     def inline_key(self, record: bytes) -> bytes | None:
-        """The key in the account record with this state key: what plain transfers are signed with; None: `signing_keys` tells."""
+        """The key in the account record with this state key: what who signs alone signs with; None: `signing_keys` tells."""
         account = self._state.get(record)
         key: bytes = b"" if account is None else account[2]
         return key if key and key[0] in self.rules.inline else None

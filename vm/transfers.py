@@ -1,4 +1,4 @@
-"""The short way of a plain transfer through admission and through a block.
+"""The short way of a plain transfer through a block.
 
 Nearly every transaction is one, and all of them do the same: entry, one message, two records, one event, a receipt.
 Here that stands in one function with everything a block has in common at hand, 5 us a transfer where the general
@@ -20,7 +20,6 @@ from qenex.transaction import MAX_VALIDITY, Transfer
 from qenex.transfer_form import COIN, SEND_HEAD, SEND_TAIL, TRANSFER, Payments, Terms, array_head
 
 if TYPE_CHECKING:
-    from vm.entry import Rules
     from vm.execution import BlockExecution
 
 TRANSFERRED: Final = "bank.transferred"
@@ -36,89 +35,6 @@ _ONE_EVENT: Final = array_head(1) + _EVENT
 _BETWEEN: Final = SEND_TAIL + SEND_HEAD
 """What stands between an amount and the next recipient's address in the messages."""
 _new = tuple.__new__
-
-
-KeyOfTransfer = Callable[[Transfer], bytes | None]
-"""The sender's key where `CheckState.screen` would say the same and the sequence is the account's next; None: ask it."""
-AdmitTransfer = Callable[[Transfer, bytes, bool], bool]
-"""`CheckState.admit` for a transfer that passes, under this key; False, and nothing is done, for that to say why not.
-
-With True nothing else of its account waits, and the caller lets it wait so that `CheckState.alone` will find it.
-"""
-
-
-def no_key(_tx: Transfer) -> bytes | None:
-    """For a machine without plain transfers."""
-    return None
-
-
-def never_admitted(_tx: Transfer, _key: bytes, _alone: bool) -> bool:
-    """For a machine without plain transfers."""
-    return False
-
-
-def transfer_checks(
-    rules: Rules, values: dict[bytes, Value | None], base_get: Callable[[bytes], Value | None]
-) -> tuple[KeyOfTransfer, AdmitTransfer]:
-    """Both for one height; `values` are what is written over the records that `base_get` finds."""
-    chain_id, height, last_height, price = (
-        rules.chain_id,
-        rules.height,
-        rules.height + MAX_VALIDITY,
-        rules.price,
-    )
-    schedule, inline, max_gas = rules.schedule, rules.inline, rules.params.max_block_gas
-    transaction_gas, bytes_per_gas = schedule.transaction, schedule.bytes_per_gas
-    written = values.get
-    good: Terms | None = None
-    fee_max = gas_limit = 0
-
-    def are_good(terms: Terms) -> bool:
-        """Whether chain, height, gas limit and fee are such that the rest decides. Asked anew only for other terms."""
-        nonlocal good, fee_max, gas_limit
-        on_chain, most, limit, tip, valid_until = terms
-        if on_chain != chain_id or not height <= valid_until <= last_height:
-            return False
-        if limit > max_gas or limit * price + tip > most:
-            return False
-        good, fee_max, gas_limit = terms, most, limit
-        return True
-
-    def key_of(tx: Transfer) -> bytes | None:
-        if tx.terms is not good and not are_good(tx.terms):
-            return None
-        sender = tx.sender
-        account = written(sender, MISSING)
-        if account is MISSING:
-            account = base_get(sender)
-        if account is None or account[0] != tx.sequence:
-            return None
-        key: bytes = account[2]
-        return key if key and key[0] in inline else None
-
-    def admit(tx: Transfer, key: bytes, alone: bool) -> bool:
-        if tx.terms is not good and not are_good(tx.terms):
-            return False
-        sender = tx.sender
-        account = here = written(sender, MISSING)
-        if here is MISSING:
-            account = base_get(sender)
-        if account is None:
-            return False
-        sequence, balance, stored, fee_tier, flags = account
-        if sequence != tx.sequence or flags or stored != key or fee_max > balance:
-            return False
-        signature_gas = inline.get(key[0])
-        if (
-            signature_gas is None
-            or transaction_gas + len(tx.raw) // bytes_per_gas + signature_gas > gas_limit
-        ):
-            return False
-        if here is not MISSING or not alone:
-            values[sender] = _new(Account, (sequence + 1, balance - fee_max, stored, fee_tier, flags))
-        return True
-
-    return key_of, admit
 
 
 def never_taken(tx: Transfer) -> bool:

@@ -117,7 +117,7 @@ async def test_what_no_block_can_take_now_makes_no_empty_blocks(tmp_path: Path, 
         async with running(make_engine(application, signer, Intervals(0.0, 0.02, 60))) as task:
             await until(lambda: application.ledger.height >= 2)
             tx = await application.submit(wallets[0].transfer(wallets[1].address, max_fee=10_000 * 10))
-            tx.fee = tx.fee._replace(max=1)  # type: ignore[misc]  # as if the price had risen since
+            tx.terms = tx.terms._replace(fee_max=1)  # as if the price had risen since
             await asyncio.sleep(0.1)
             assert application.ledger.height == 2
             assert tx.tx_id in application.mempool

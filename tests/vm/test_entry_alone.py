@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from defi_modules.bank import Bank
 from ledger.state import State
-from qenex.errors import QenexError
+from qenex.errors import QenexError, UnknownMessage
 from qenex.state_keys import ACCOUNT_PUBLIC_KEYS, ACCOUNT_RECORDS, Account
 from qenex.transaction import (
     Fee,
@@ -26,10 +26,10 @@ from qenex.transaction import (
 from qenex.types import QXC
 from tests.vm.chain import ACTORS, CHAIN_ID
 from vm import entry
+from vm.alone import alone_checks
 from vm.fees import MachineParams
 from vm.gas import gas_schedule
 from vm.machine import CheckState, Machine
-from vm.transfers import transfer_checks
 
 ALICE, BOB = ACTORS[:2]
 HEIGHT = 50
@@ -64,6 +64,13 @@ FAULTS = (
     "unknown key", "scheme off", "verify only", "gas low", "gas high", "fee low", "poor", "no account", "signature",
 )  # fmt: skip
 """What is out of the ordinary: one thing, or two at a time, so that the order of the checks shows."""
+KINDS = (
+    Message("bank.send", (BOB.address, (QXC, 1)), 0),
+    Message("bank.send", (BOB.address, ("ABC", 1)), 0),
+    Message("bank.send", (BOB.address, (QXC, -1)), 0),
+    Message("bank.lend", (BOB.address, (QXC, 1)), 0),
+)
+"""A plain transfer, another transaction, one with a wrong argument, one that no module knows: all of one size."""
 GAS = 250 + ED25519_SIZE // 4 + 420
 """Intrinsic gas of the transfer below, within a few bytes: the limits around it are drawn."""
 PAYMENT_SIZE = 53
@@ -92,7 +99,7 @@ def cases(draw: st.DrawFn) -> Case:
     body = encode_body(
         "other" if "chain" in faults else CHAIN_ID,
         [Signer(ALICE.address, signed, sent, 1 if "scoped" in faults else None)],
-        [Message("bank.send", (BOB.address, (QXC, 1)), 0)] * payments,
+        [draw(st.sampled_from([KINDS[0], *KINDS[:2], *KINDS]))] * payments,
         fee,
         HEIGHT - 1 if "late" in faults else HEIGHT + 20_000 if "far" in faults else HEIGHT,
         HASH if "lease" in faults else None,
@@ -167,64 +174,78 @@ def test_the_usual_transaction_goes_the_short_way() -> None:
     assert entered.intrinsic_gas == 250 + len(tx.raw) // 4 + 840
 
 
-@settings(max_examples=400)
+@settings(max_examples=600)
 @given(case=cases())
-def test_admission_of_transfers_in_short_decides_as_in_general(case: Case) -> None:
+def test_admission_in_short_decides_as_in_general(case: Case) -> None:
     tx = case.tx
-    if type(tx) is not Transfer:
+    if not tx.sender:
         return
     machine = Machine([Bank])
     for short in (True, False):
+        tx.plan = None
         check = CheckState(machine, Records({}), CHAIN_ID, HEIGHT)
         check.rules = case.rules
         check._state.reset(Records(case.records))
         check._values, _, check._base_get = check._state.parts()
         if short:
-            key_of, admit = transfer_checks(case.rules, check._values, check._base_get)
+            key_of, admit = alone_checks(case.rules, machine.registry, check._values, check._base_get)
             key_of(usual())  # whose terms are kept
-            key = key_of(tx)
-            admitted = admit(tx, ALICE.key, False)
+            said = answer(key_of, tx)
+            admitted = admit(tx, signed_with(case), False)
             written = dict(check._values)
             continue
-        try:
-            keys, sequence = check.screen(tx)
-            expected = keys[0] if sequence == tx.sequence else None
-        except QenexError:
-            expected = None
-        assert key in (expected, None)
+        expected = answer(check.screen, tx)
+        if isinstance(said, tuple):  # of arguments and messages, before anything else
+            assert said == expected
+        elif isinstance(expected[0], type):
+            assert said is None
+        else:
+            keys, sequence = expected
+            assert said in (keys[0] if sequence == tx.sequence else None, None)
         try:
             entered = check.admit(tx)
         except QenexError:
             assert not admitted
             assert not written
         else:
-            # What was read of the long schemes is in the state elsewhere: they go the general way.
-            assert admitted == (entered.keys == (ALICE.key,))
-            assert key == ALICE.key or not admitted
+            assert admitted == (entered.keys == (signed_with(case),))
+            assert said == signed_with(case) or not admitted
             assert written == (check._values if admitted else {})
 
 
-def usual() -> Transfer:
+def answer(ask: Callable[[Transaction], Any], tx: Transaction) -> Any:
+    """What it says, or the error that it raises."""
+    try:
+        return ask(tx)
+    except QenexError as error:
+        return type(error), error.message
+
+
+def signed_with(case: Case) -> bytes:
+    """The key that the payer's record names, else Alice's."""
+    record = case.records.get(ACCOUNT_RECORDS + ALICE.address)
+    long = case.records.get(ACCOUNT_PUBLIC_KEYS + HASH)
+    return long if record is not None and record.key[1:] == HASH and long is not None else ALICE.key
+
+
+def usual(message: Message = KINDS[0]) -> Transaction:
     body = encode_body(
-        CHAIN_ID,
-        [Signer(ALICE.address, 3, None, None)],
-        [Message("bank.send", (BOB.address, (QXC, 1)), 0)],
-        Fee(10**6, 5_000, 0),
-        HEIGHT + 5,
+        CHAIN_ID, [Signer(ALICE.address, 3, None, None)], [message], Fee(10**6, 5_000, 0), HEIGHT + 5
     )
-    tx = decode_transaction(assemble(body, [bytes(64)]))
-    assert isinstance(tx, Transfer)
-    return tx
+    return decode_transaction(assemble(body, [bytes(64)]))
 
 
-def test_usual_transfers_are_admitted_in_short_where_the_bank_is() -> None:
-    record, tx = Account(3, 10**9, ALICE.key, 0, 0), usual()
-    for modules, admitted in (([Bank], True), ([], False)):
+@pytest.mark.parametrize("message", KINDS[:2])
+def test_the_usual_is_admitted_in_short_where_its_module_is(message: Message) -> None:
+    record, tx = Account(3, 10**9, ALICE.key, 0, 0), usual(message)
+    assert isinstance(tx, Transfer) == (message is KINDS[0])
+    for modules, admitted in (([], False), ([Bank], True)):
         check = CheckState(
             Machine(modules), Records({ACCOUNT_RECORDS + ALICE.address: record}), CHAIN_ID, HEIGHT
         )
-        assert (check.key_of_transfer(tx) == ALICE.key) == admitted
-        assert check.admit_transfer(tx, ALICE.key, True) == admitted
+        said = answer(check.key_of_alone, tx)
+        assert said == (ALICE.key if admitted else (UnknownMessage, "no message is called 'bank.send'"))
+        assert check.admit_alone(tx, ALICE.key, True) == admitted
         assert not check._values
-        assert check.admit_transfer(tx, ALICE.key, False) == admitted
+        assert check.admit_alone(tx, ALICE.key, False) == admitted
         assert bool(check._values) == admitted
