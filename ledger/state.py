@@ -323,8 +323,15 @@ class State:
 
     def set_ordered(self, key: bytes, value: Value | None) -> None:
         """`set` for a collection that `iterate` pages through."""
+        if key not in self._values:
+            self._ordered.setdefault(key[:2], {})[key] = None
         self.set(key, value)
-        self._ordered.setdefault(key[:2], {})[key] = None
+
+    def replace_ordered(self, key: bytes, before: Value, value: Value) -> None:
+        """`replace` for a collection that `iterate` pages through."""
+        if key not in self._values:
+            self._ordered.setdefault(key[:2], {})[key] = None
+        self.replace(key, before, value)
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
         """Entries with start <= key < stop of one ordered collection. Make a list before writing."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple
 
 from qenex.crypto.address import Address
@@ -117,24 +118,30 @@ def public_key_state_key(key_hash: bytes) -> bytes:
     return ACCOUNT_PUBLIC_KEYS + key_hash
 
 
+@lru_cache(maxsize=4_096)
+def denom_part(denom: str) -> bytes:
+    """A denomination as a part of keys."""
+    return escape(denom.encode("ascii"))
+
+
 def balance_state_key(address: Address, denom: str) -> bytes:
     """Key of a balance of any denomination but QXC (that one is in the account record)."""
-    return BANK_BALANCES + address + escape(denom.encode("ascii"))
+    return BANK_BALANCES + address + denom_part(denom)
 
 
 def supply_state_key(denom: str) -> bytes:
     """Key of a denomination's supply."""
-    return BANK_SUPPLIES + escape(denom.encode("ascii"))
+    return BANK_SUPPLIES + denom_part(denom)
 
 
 def token_rule_state_key(denom: str) -> bytes:
     """Key of a token's rule."""
-    return TOKEN_RULES + escape(denom.encode("ascii"))
+    return TOKEN_RULES + denom_part(denom)
 
 
 def token_mark_state_key(denom: str, address: Address) -> bytes:
     """Key of what is noted of an account and a token."""
-    return TOKEN_MARKS + escape(denom.encode("ascii")) + address
+    return TOKEN_MARKS + denom_part(denom) + address
 
 
 KeyPart = tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]

@@ -261,8 +261,10 @@ class BlockExecution:
         if checks:
             end = state.mark()
             for key, old in touched.items():
-                for decode_key, method in checks.get(key[:2], ()):
-                    method(self.ctx, decode_key(key), old, state.get(key))
+                found = checks.get(key[:2])
+                if found is not None:
+                    for decode_key, method in found:
+                        method(self.ctx, decode_key(key), old, state.get(key))
             if (
                 state.mark() != end
             ):  # an invariant that writes is a defect; its writes are checked all the same

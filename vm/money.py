@@ -41,6 +41,7 @@ from qenex.state_keys import (
     ModuleId,
     TokenRule,
     balance_state_key,
+    denom_part,
     supply_state_key,
     token_mark_state_key,
     token_rule_state_key,
@@ -292,8 +293,8 @@ class Money:
             if source == target:
                 self._bounded(source, denom, self.balance(source, denom), -amount)
                 return
-            self._add(source, denom, -amount)
-            self._add(target, denom, amount)
+            self._add_token(source, denom, -amount)
+            self._add_token(target, denom, amount)
             return
         # The path of every transfer: record fields by position, records built by tuple.__new__ (0.1 us
         # instead of 0.5 us for _replace).
@@ -329,9 +330,19 @@ class Money:
             record = account._replace(balance=balance)
             self._state.set(key, None if record == EMPTY_ACCOUNT else record)
             return
-        key = balance_state_key(address, denom)
-        balance = self._bounded(address, denom, self._state.get(key) or 0, difference)
-        self._state.set_ordered(key, balance or None)
+        self._add_token(address, denom, difference)
+
+    def _add_token(self, address: Address, denom: str, difference: int) -> None:
+        """`_add` of anything but QXC."""
+        state, key = self._state, BANK_BALANCES + address + denom_part(denom)
+        before = state.get(key)
+        balance = (before or 0) + difference
+        if not 0 <= balance < MAX_AMOUNT:
+            self._bounded(address, denom, before or 0, difference)  # which refuses
+        if before and balance and difference:
+            state.replace_ordered(key, before, balance)
+        else:
+            state.set_ordered(key, balance or None)
 
     @staticmethod
     def _bounded(address: Address, denom: str, held: int, difference: int) -> int:
@@ -480,7 +491,8 @@ def _check_images(
     native: int = 0,
 ) -> None:
     """`native` is what QXC balances that are not among the images have changed by."""
-    differences: dict[str, int] = {}
+    differences: dict[bytes, int] = {}
+    """By denominations as they stand in keys."""
     for key, old in images.items():
         prefix = key[:2]
         if prefix == ACCOUNT_RECORDS:
@@ -488,14 +500,16 @@ def _check_images(
             new = 0 if record is None else record[1]
             native += new if old is None else new - old[1]
         elif prefix == BANK_BALANCES:
-            denom = key[34:-2].decode("ascii")
+            denom = key[34:]
             new = get(key) or 0
             differences[denom] = differences.get(denom, 0) + new - (old or 0)
         elif prefix == BANK_SUPPLIES:
-            denom = key[2:-2].decode("ascii")
+            denom = key[2:]
             new = get(key) or 0
-            if supplies is not None and denom not in supplies:
-                raise ConservationViolated(f"the supply of {denom} changed without a right to mint it")
+            if supplies is not None and _name_of(denom) not in supplies:
+                raise ConservationViolated(
+                    f"the supply of {_name_of(denom)} changed without a right to mint it"
+                )
             differences[denom] = differences.get(denom, 0) - new + (old or 0)
         else:
             continue
@@ -503,10 +517,15 @@ def _check_images(
             raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
     if not differences and not native:  # nothing but QXC has moved, and none is missing
         return
-    differences[QXC] = differences.get(QXC, 0) + native
+    native_part = denom_part(QXC)
+    differences[native_part] = differences.get(native_part, 0) + native
     for denom, difference in differences.items():
         if difference:
-            raise ConservationViolated(f"{difference} base units of {denom} from nowhere")
+            raise ConservationViolated(f"{difference} base units of {_name_of(denom)} from nowhere")
+
+
+def _name_of(part: bytes) -> str:
+    return unescape(part, 0)[0].decode("ascii")
 
 
 def debits_of(state: State, writes: Sequence[tuple[bytes, Value | None]], address: Address) -> dict[str, int]:

@@ -43,6 +43,7 @@ from vm.module import Module
 
 STABLE_GAS = 300
 """What a stable swap takes beyond one of constant product: roots, twice where the block's copy differs."""
+_new = tuple.__new__
 TickKey = Annotated[int, Between(-887_272, 887_272)]
 IndexKey = Annotated[str, Length(1, 300)]
 
@@ -146,7 +147,7 @@ class AmmBase(Module):
     def pay(ctx: Context, source: Address, target: Address, denom: str, amount: int) -> int:
         """Move coins and say so; returns what arrived: less where the token takes a fee of its own from a person."""
         received = ctx.money.transfer(ctx, source, target, denom, amount)
-        ctx.emit(Transferred(source, target, denom, received))
+        ctx.emit(_new(Transferred, (source, target, denom, received)))
         return received
 
     def opened_book(self, ctx: Context, number: int, pool: Pool) -> Book:
@@ -162,6 +163,7 @@ class AmmBase(Module):
         ctx: Context,
         number: int,
         pool: Pool,
+        book: Book,
         denom_in: str,
         denom_out: str,
         amount: int,
@@ -169,20 +171,20 @@ class AmmBase(Module):
         *,
         height: int = 0,
     ) -> Filled:
-        """What a swap would do now, from the state as it is; nothing is written.
+        """What a swap would do now, from the pool's terms and books; nothing is written.
 
         `height` is the block it is for, this one unless given: a quote is for a block that has not begun.
         """
         if denom_in == denom_out:
             raise SameDenomination(f"{denom_in} for itself")
         i, j = self.coin_index(number, pool, denom_in), self.coin_index(number, pool, denom_out)
-        book = self.book_of(number)
-        if min(book.reserves) <= 0 and pool.curve != CONCENTRATED:
-            raise InsufficientLiquidity(f"pool {number} is empty")
+        curve = pool.curve
         spot = ticks = None
-        if pool.curve == CONCENTRATED:
+        if curve == CONCENTRATED:
             spot, ticks = self.spot_of(number), self.ticks_of(ctx, number, pool)
-        elif pool.curve == STABLE:
+        elif min(book.reserves) <= 0:
+            raise InsufficientLiquidity(f"pool {number} is empty")
+        elif curve == STABLE:
             ctx.gas.use(STABLE_GAS)
         return swap(
             pool, book, spot, ticks, i, j, amount, exact_in,
@@ -193,22 +195,20 @@ class AmmBase(Module):
         self, ctx: Context, number: int, denom_in: str, denom_out: str, amount: int, exact_in: bool
     ) -> Hopped:
         """Swap in one pool and write its records; the coins are the caller's to move."""
-        pool = self.open_pool(number)
-        filled = self.fill(ctx, number, pool, denom_in, denom_out, amount, exact_in)
-        if self.book_of(number).height != ctx.height:
+        pool, book = self.open_pool(number), self.book_of(number)
+        filled = self.fill(ctx, number, pool, book, denom_in, denom_out, amount, exact_in)
+        if book.height != ctx.height:
             self.touched.set(number, 1)
-        if filled.spot is not None:
-            if filled.crossings:
+        amount_in, amount_out, fee, fee_coin, book, spot, crossings = filled
+        if spot is not None:
+            if crossings:
                 self._cross(number, pool, filled, denom_in)
-            self.spots.set(number, filled.spot)
-        self.books.set(number, filled.book)
-        ctx.emit(
-            SwapDone(
-                number, ctx.actor, denom_in, filled.amount_in, denom_out, filled.amount_out,
-                pool.denoms[filled.fee_coin], filled.fee,
-            )
-        )  # fmt: skip
-        return Hopped(pool.account, denom_in, filled.amount_in, denom_out, filled.amount_out)
+            self.spots.set(number, spot)
+        self.books.set(number, book)
+        fee_denom = pool.denoms[fee_coin]
+        done = (number, ctx.actor, denom_in, amount_in, denom_out, amount_out, fee_denom, fee)
+        ctx.emit(_new(SwapDone, done))
+        return _new(Hopped, (pool.account, denom_in, amount_in, denom_out, amount_out))
 
     def _cross(self, number: int, pool: Pool, filled: Filled, denom_in: str) -> None:
         """Turn the growth outside of every crossed tick to its other side."""

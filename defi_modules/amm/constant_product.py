@@ -43,7 +43,8 @@ def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_bps: int) 
         raise AmountZero("a swap of nothing")
     if amount_in >= MAX_AMOUNT:
         raise AmountTooLarge("an input of 2^128 or more")
-    _check(reserve_in, reserve_out, fee_bps)
+    if not (0 < reserve_in < MAX_AMOUNT and 0 < reserve_out < MAX_AMOUNT and 0 <= fee_bps < BASE):
+        _check(reserve_in, reserve_out, fee_bps)  # which refuses
     with_fee = amount_in * (BASE - fee_bps)
     return with_fee * reserve_out // (reserve_in * BASE + with_fee)
 

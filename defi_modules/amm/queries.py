@@ -166,7 +166,9 @@ class Queries(Positions, Observing):
         self, ctx: Context, number: int, pool: Pool, came: str, went: str, amount: int, exact_in: bool
     ) -> Filled:
         """What a swap would do in the block after this state, in which no swap has been yet."""
-        return self.fill(ctx, number, pool, came, went, amount, exact_in, height=ctx.height + 1)
+        return self.fill(
+            ctx, number, pool, self.book_of(number), came, went, amount, exact_in, height=ctx.height + 1
+        )
 
     def _other(self, number: int, denom: str) -> str:
         pool = self.pool_of(number)

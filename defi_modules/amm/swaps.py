@@ -9,6 +9,8 @@ from qenex.types import U64, Amount, Coin, Denom
 from vm.context import Context
 from vm.module import message
 
+_new = tuple.__new__
+
 
 class Swaps(AmmBase):
     """Swap messages."""
@@ -31,7 +33,8 @@ class Swaps(AmmBase):
         received = self._swap_in(ctx, amount_in, path)
         if received < minimum_out:
             raise SlippageExceeded(f"{received} {path[-1].denom} for it now, {minimum_out} wanted at least")
-        return Swapped(amount_in.amount, received, Coin(path[-1].denom, received))
+        target = path[-1].denom
+        return _new(Swapped, (amount_in.amount, received, _new(Coin, (target, received))))
 
     def _swap_in(self, ctx: Context, amount_in: Coin, path: Path) -> int:
         denom, amount = amount_in
