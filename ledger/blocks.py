@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import msgpack
 
@@ -151,6 +151,31 @@ def decode_hook_events(data: bytes) -> tuple[Events, Events]:
     return _events(value[0]), _events(value[1])
 
 
+class StoredReceipts(Sequence[Receipt]):
+    """Receipts of a block by their encoded form; each is decoded when it is asked for. Raises StorageFault for a damaged one."""
+
+    __slots__ = ("_encoded", "_height")
+
+    def __init__(self, height: int, encoded: Sequence[bytes]) -> None:
+        self._height = height
+        self._encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    @overload
+    def __getitem__(self, index: int) -> Receipt: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Receipt]: ...
+    def __getitem__(self, index: int | slice) -> Receipt | Sequence[Receipt]:
+        if isinstance(index, slice):
+            return StoredReceipts(self._height, self._encoded[index])
+        try:
+            return decode_receipt(self._encoded[index])
+        except (MalformedBytes, TooLarge) as error:
+            raise _damaged("receipts", self._height, error) from None
+
+
 class BlockStore:
     """Reads blocks from a store or a snapshot of it; stages new ones into a batch.
 
@@ -209,23 +234,26 @@ class BlockStore:
             raise _damaged("receipts", height, error) from None
 
     def receipts(self, height: int) -> list[Receipt]:
-        encoded = self.receipt_bytes(height)
-        try:
-            return [decode_receipt(data) for data in encoded]
-        except (MalformedBytes, TooLarge) as error:
-            raise _damaged("receipts", height, error) from None
+        return list(self.stored_receipts(height))
+
+    def stored_receipts(self, height: int) -> Sequence[Receipt]:
+        """Return the receipts, each decoded when it is asked for: a block has up to 32,768."""
+        return StoredReceipts(height, self.receipt_bytes(height))
 
     def hook_event_bytes(self, height: int) -> bytes:
         """Return encoded `[begin_events, end_events]`, the last leaf of the results root."""
         return self._part(height, EVENTS_PART)
 
-    def events(self, height: int) -> BlockEvents:
-        record = self.hook_event_bytes(height)
-        receipts = self.receipts(height)
+    def hook_events(self, height: int) -> tuple[Events, Events]:
+        """Return the events of the block's begin and end hooks."""
         try:
-            begin, end = decode_hook_events(record)
+            return decode_hook_events(self.hook_event_bytes(height))
         except (MalformedBytes, TooLarge) as error:
             raise _damaged("events", height, error) from None
+
+    def events(self, height: int) -> BlockEvents:
+        begin, end = self.hook_events(height)
+        receipts = self.receipts(height)
         return BlockEvents(begin, tuple([(n, r.events) for n, r in enumerate(receipts) if r.events]), end)
 
     def height_of(self, block_hash: bytes) -> int:

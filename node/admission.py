@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ledger.state import Readable
+from node.floor import Work
 from node.mempool import Entry, Mempool
 from node.pool_parts import address_of_lane
 from node.steps import EACH, Slice, Steps, drive
@@ -184,11 +185,11 @@ class Admission:
         for number, raw in enumerate(raws):
             decoded.append(_decoded(raw))
             if number % EACH == 0 and turn.over():
-                await asyncio.sleep(0)
+                await turn.pause(Work.ADMISSION)
         self.load([tx.sender for tx in decoded if isinstance(tx, Transaction) and tx.sender])
         for number, tx in enumerate(decoded):
             if number % EACH == 0 and turn.over():
-                await asyncio.sleep(0)
+                await turn.pause(Work.ADMISSION)
             if isinstance(tx, QenexError):
                 group.append(tx)
                 continue
@@ -233,7 +234,7 @@ class Admission:
                 if good and type(tx) is Transfer and tx.recipient
             ]
             if len(self._recipients) >= RECIPIENTS_TOGETHER:
-                await drive(self.recipients_steps())
+                await drive(self.recipients_steps(), Work.ADMISSION)
             return await self._admit_verified(group, iter(verdicts))
         finally:
             for address in first:
@@ -268,7 +269,7 @@ class Admission:
             if number % EACH == 0 and turn.over():
                 self._tell(admitted)
                 admitted = self.admitted
-                await asyncio.sleep(0)
+                await turn.pause(Work.ADMISSION)
         self._tell(admitted)
         return answers
 

@@ -292,6 +292,7 @@ class Application(SnapshotFace):
             raws.append(raw)
             witness_ids.append(tx.witness_id)
             tx_ids.append(tx.tx_id)
+        yield
         return Filled(
             time, proposer, evidence, commit, chosen, raws, witness_ids, tx_ids, invalid, execution.end()
         )
@@ -400,6 +401,7 @@ class Application(SnapshotFace):
                 raise Rejected(f"transaction {index} does not fit the block's gas or bytes")
             if turn.over():
                 yield
+        yield
         tx_ids = [tx.tx_id for tx in transactions]
         return Executed(block, block_hash(header), transactions, tx_ids, execution.end())
 
@@ -467,7 +469,7 @@ class Application(SnapshotFace):
             self._prepared = name, (yield from steps)
         return self._prepared[1]
 
-    async def build_tree(self, name: bytes, *, burst: int = 1) -> None:
+    async def build_tree(self, name: bytes) -> None:
         """`build_tree_steps`, by the tree's process where there is one. Raises StorageFault."""
         process = self.tree_process
         if process is not None and process.alive and (self._prepared is None or self._prepared[0] != name):
@@ -476,7 +478,7 @@ class Application(SnapshotFace):
                 self._prepared = name, await process.prepare(self.ledger, *executed.state)
             except ProcessFailed as error:
                 log.warning("computing a tree here", extra={"reason": error.message})
-        await drive(self.build_tree_steps(name), burst=burst)
+        await drive(self.build_tree_steps(name))
 
     def holds(self, name: bytes) -> bool:
         """Whether `build_tree` is still possible: later proposals push earlier ones out."""
@@ -487,12 +489,10 @@ class Application(SnapshotFace):
         decided = self._decided
         return decided if decided is not None and decided.hash == name else self._kept[name]
 
-    async def finalize(
-        self, block: Block, transactions: Sequence[Transaction] | None = None, *, burst: int = 1
-    ) -> None:
-        """`finalize_block` on the event loop, `burst` slices at a time, the tree by its process. Raises as that."""
-        executed = await drive(self.executed_steps(block, transactions), burst=burst)
-        await self.build_tree(executed.hash, burst=burst)
+    async def finalize(self, block: Block, transactions: Sequence[Transaction] | None = None) -> None:
+        """`finalize_block` on the event loop, the tree by its process. Raises as that."""
+        executed = await drive(self.executed_steps(block, transactions))
+        await self.build_tree(executed.hash)
 
     def commit(self, block: Block, seen_commit: Commit) -> Committed:
         """Make a finalized block durable, in one batch; then pool, check state and observers follow.
@@ -577,9 +577,9 @@ class Application(SnapshotFace):
 
     def read_events(self, height: int) -> BlockEvents:
         """Events of a stored block. Raises Pruned or NotFound."""
-        begin, _, end = self.ledger.blocks.events(height)
-        receipts = self.ledger.blocks.receipts(height)
-        return BlockEvents(height, tuple(begin), tuple([(r.tx_id, r.events) for r in receipts]), tuple(end))
+        blocks = self.ledger.blocks
+        begin, end = blocks.hook_events(height)
+        return BlockEvents(height, begin, EventsOfReceipts(blocks.stored_receipts(height)), end)
 
     # -- reads -------------------------------------------------------------------------------------
 

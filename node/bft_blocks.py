@@ -17,6 +17,7 @@ from node.application import Application
 from node.bft_bodies import Bodies
 from node.bft_face import Gossip
 from node.bft_options import Window
+from node.floor import Work, floor
 from node.metrics import NodeMetrics
 from node.outcomes import Committed, Decided, Pending, Proposal
 from node.steps import drive
@@ -27,9 +28,6 @@ from qenex.errors import InternalError
 
 log = logging.getLogger("qenex.engine")
 
-BURST: Final = 4
-"""Slices of a block between which nothing else runs: on a busy node admission and RPC would take most of the
-loop, and blocks would become small and late while the pool grows."""
 FILL_SECONDS: Final = 0.4
 """A proposal is filled for so long. Under load it then takes others as long to check, and a slow or busy machine
 makes smaller blocks instead of rounds that fail."""
@@ -133,9 +131,9 @@ class BlockWork:
                     max_bytes=self._max_block_bytes,
                     enough=lambda: time.perf_counter() - started > FILL_SECONDS,
                 ),
-                burst=BURST,
             )
             await self._rooted()
+            await floor().enter(Work.BLOCKS)
             proposal = application.propose(filled)
             self._observe("propose", started)
         self.bodies.put(proposal.hash, proposal.block)
@@ -169,9 +167,7 @@ class BlockWork:
             async with self._turn:
                 await self._rooted()
                 started = time.perf_counter()
-                answer = await drive(
-                    self._application.process_proposal_steps(block, transactions), burst=BURST
-                )
+                answer = await drive(self._application.process_proposal_steps(block, transactions))
                 self._observe("process", started)
             if not answer.accepted:
                 log.warning(
@@ -195,7 +191,7 @@ class BlockWork:
             if not self._application.holds(name):
                 return  # it waited for so long that later rounds' proposals took its place
             started = time.perf_counter()
-            await self._application.build_tree(name, burst=BURST)
+            await self._application.build_tree(name)
             self._observe("tree", started)
 
     async def _give_up_trees(self, keep: bytes = b"") -> None:
@@ -222,11 +218,12 @@ class BlockWork:
         async with self._turn:
             started = time.perf_counter()
             try:
-                await drive(application.executed_steps(block, transactions), burst=BURST)
+                await drive(application.executed_steps(block, transactions))
             except Rejected as reason:
                 raise InternalError(
                     f"the decided block {name.hex()} of height {commit.height} breaks this node's rules: {reason}"
                 ) from None
+            await floor().enter(Work.BLOCKS)
             decided = application.commit_values(block, commit)
             self._rooting = self._spawn(self._root(decided))
             self._writing = self._spawn(self._write())
@@ -242,7 +239,8 @@ class BlockWork:
         if name in self._growing:
             await asyncio.shield(self._growing[name])
         async with self._tree_turn:
-            await self._application.build_tree(name, burst=BURST)
+            await self._application.build_tree(name)
+            await floor().enter(Work.BLOCKS)
             started = time.perf_counter()
             self._pending = self._application.commit_tree(decided)
             self._observe("stage", started)
@@ -274,7 +272,7 @@ class BlockWork:
         """Bring the pool in step with the last block, beside the next one: a proposal checks for itself what it takes,
         and who sends more is checked before it."""
         started = time.perf_counter()
-        await drive(self._application.admission.recheck_steps())
+        await drive(self._application.admission.recheck_steps(), Work.ADMISSION)
         self._observe("recheck", started)
 
     async def settled(self) -> None:

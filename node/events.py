@@ -77,11 +77,15 @@ class BlockEvents(NamedTuple):
     transactions: Sequence[tuple[bytes, tuple[Event, ...]]]
     end: tuple[Event, ...]
 
-    def parts(self) -> Iterator[tuple[bytes | None, tuple[Event, ...]]]:
-        """`(tx_id or None for hooks, events)` by part number."""
-        yield None, self.begin
-        yield from self.transactions
-        yield None, self.end
+    def parts(self, first: int = 0) -> Iterator[tuple[int, bytes | None, tuple[Event, ...]]]:
+        """`(part number, tx_id or None for hooks, events)` from part `first` on; those before it are not made."""
+        if first == 0:
+            yield 0, None, self.begin
+        last = len(self.transactions) + 1
+        for part in range(max(first, 1), last):
+            yield part, *self.transactions[part - 1]
+        if first <= last:
+            yield last, None, self.end
 
 
 class Located(NamedTuple):
@@ -100,9 +104,7 @@ def located(block: BlockEvents, start: Cursor) -> Iterator[Located]:
         return
     # A reader of a full block comes back a hundred times: what lies before its place costs it no objects.
     first_part, first_item = start[1:] if height == start.height else (0, 0)
-    for part, (tx_id, events) in enumerate(block.parts()):
-        if part < first_part or not events:
-            continue
+    for part, tx_id, events in block.parts(first_part):
         for index in range(first_item if part == first_part else 0, len(events)):
             yield Located(Cursor(height, part, index), Cursor(height, part, index + 1), tx_id, events[index])
 

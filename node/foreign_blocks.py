@@ -6,10 +6,10 @@ transfers of a foreign block go the short way as well, and nothing is decoded or
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from node.admission import READ_AT_ONCE, Admission
+from node.floor import Work
 from node.steps import EACH, Slice
 from qenex.block import Block
 from qenex.errors import QenexError
@@ -50,7 +50,7 @@ async def decode_transactions(
             known = pool.get_raw(raw) if len(pool) else None
             transactions.append(decode_transaction(raw) if known is None else known)
             if number % EACH == 0 and turn.over():
-                await asyncio.sleep(0)
+                await turn.pause(Work.BLOCKS)
     except QenexError:
         return None
     # The execution asks for accounts one by one; those of what waits in the pool were read before.
@@ -59,7 +59,7 @@ async def decode_transactions(
     wanted = sorted(wanted + [tx.recipient for tx in new if type(tx) is Transfer and tx.recipient])
     for at in range(0, len(wanted), READ_AT_ONCE):
         admission.load(wanted[at : at + READ_AT_ONCE])
-        await asyncio.sleep(0)
+        await turn.pause(Work.BLOCKS)
     pairs: list[tuple[Transaction, tuple[bytes, ...]]] = []
     for number, tx in enumerate(new):
         key = check.inline_key(tx.sender) if tx.sender else None
@@ -68,5 +68,5 @@ async def decode_transactions(
         except QenexError:
             continue
         if number % EACH == 0 and turn.over():
-            await asyncio.sleep(0)
+            await turn.pause(Work.BLOCKS)
     return transactions, pairs

@@ -17,6 +17,7 @@ from ledger.backend import StorageFault
 from ledger.snapshot_files import Anchor, Snapshot, SnapshotFiles, SnapshotInfo
 from ledger.snapshots import make_in_steps
 from ledger.store import Ledger
+from node.floor import Work
 from node.steps import drive
 from qenex.errors import NotFound, QenexError, SnapshotCorrupt
 from qenex.light_rules import LightBlock
@@ -90,7 +91,7 @@ class Snapshots:
         writer = self.files.writer(height)
         try:
             with ledger.store.snapshot() as reader:
-                manifest = await drive(make_in_steps(reader, ledger.chain_id, height, writer))
+                manifest = await drive(make_in_steps(reader, ledger.chain_id, height, writer), Work.READS)
             made = await asyncio.to_thread(writer.finish, manifest, anchor)
         except BaseException:
             writer.abandon()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Generator
 from typing import Final, TypeVar
 
-T = TypeVar("T")
+from node.floor import SLICE_SECONDS, Work, floor
 
-SLICE_SECONDS: Final = 0.004
-"""A slice ends soon after this, so that votes and requests never wait longer than about 5 ms."""
+T = TypeVar("T")
 
 EACH: Final = 8
 """Where an item takes some microseconds the clock is looked at after so many: a look costs 0.1 us."""
@@ -27,12 +25,20 @@ class Slice:
         self._until = time.monotonic() + SLICE_SECONDS
 
     def over(self) -> bool:
-        """Whether the slice has lasted long enough; if so the next one begins."""
+        """Whether the slice has lasted long enough; if so the next one begins with the next question."""
         now = time.monotonic()
         if now < self._until:
             return False
-        self._until = now + SLICE_SECONDS
+        if not self._until:  # others had their turn since it was over, however long that took
+            self._until = now + SLICE_SECONDS
+            if now < self._until:
+                return False
+        self._until = 0.0
         return True
+
+    async def pause(self, work: Work) -> None:
+        """Give others their turn; the next slice begins then."""
+        self._until = await floor().take(work) + time.monotonic()
 
 
 def run(steps: Steps[T]) -> T:
@@ -45,16 +51,18 @@ def run(steps: Steps[T]) -> T:
             return result
 
 
-async def drive(steps: Steps[T], *, burst: int = 1) -> T:
-    """Slice by slice, others in between; `burst` slices at a time."""
+async def drive(steps: Steps[T], work: Work = Work.BLOCKS) -> T:
+    """Slice by slice, others in between: see `node.floor`."""
+    ground = floor()
     try:
+        until = await ground.enter(work) + time.monotonic()
         while True:
-            for _ in range(burst):
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    result: T = stop.value
-                    return result
-            await asyncio.sleep(0)
+            try:
+                next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if time.monotonic() >= until:
+                until = await ground.take(work) + time.monotonic()
     finally:
         steps.close()

@@ -33,8 +33,6 @@ MIN_CORES: Final = 3
 """Of a machine, from which on `auto` means such a process: on two it gains nothing (benchmarks/README.md), on more it has not been measured."""
 MAX_DEATHS: Final = 5
 """Deaths without a single tree, after which the process is not started again."""
-BURST: Final = 8
-"""Slices of values encoded at a time, 2 ms each: the process and the next block's header wait for the last of them."""
 PATIENCE_SECONDS: Final = 30.0
 """For one tree, after which the process counts as dead."""
 
@@ -107,7 +105,7 @@ class TreeProcess:
         version, base_version, ref = job.base
         self._send(BEGIN, version, base_version, pack_ref(ref))
         try:
-            draft = await drive(ledger.draft_in_steps(height, changes, replaced, self._feed), burst=BURST)
+            draft = await drive(ledger.draft_in_steps(height, changes, replaced, self._feed))
             self._send(BUILD)
             async with asyncio.timeout(PATIENCE_SECONDS):
                 update, entered = await job.done

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from node.steps import SLICE_SECONDS
+from node.floor import SLICE_SECONDS, Work, floor
 
 T = TypeVar("T")
 
@@ -71,6 +71,7 @@ class Turns(Generic[T]):
                 if self._ended:
                     break
                 await asyncio.sleep(time.monotonic() - started)
+                await floor().take(Work.READS)
         finally:
             self._abandoned = True
             while not self._ended:  # cancelled while the work waits for its turn

@@ -273,9 +273,9 @@ async def test_while_a_tree_is_computed_the_next_block_is_filled_but_neither_nam
     ledger, whole, filled = application.ledger, application.build_tree, application.fill_steps
     held, heights = asyncio.Event(), []
 
-    async def slowly(name: bytes, *, burst: int = 1) -> None:
+    async def slowly(name: bytes) -> None:
         await held.wait()
-        await whole(name, burst=burst)
+        await whole(name)
 
     def noted(*arguments: Any, **options: Any) -> Generator[None, None, Any]:
         result = yield from filled(*arguments, **options)

@@ -132,7 +132,7 @@ def test_pages_of_any_size_give_each_event_once(
     expected = [
         event.name
         for height in chain.blocks
-        for _, events in chain.blocks[height].parts()
+        for _, _, events in chain.blocks[height].parts()
         for event in events
     ]
     assert seen == expected
