@@ -406,7 +406,7 @@ class Node:
                 log.warning("the event loop ran late", extra={"milliseconds": int(late * 1_000)})
 
     async def _collect(self) -> None:
-        await garbage.collect_when_idle(lambda: not len(self.application.mempool))
+        await garbage.collect_when_idle(lambda: len(self.application.mempool))
 
     async def _report(self) -> None:
         height = self.ledger.durable_height
