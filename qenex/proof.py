@@ -15,9 +15,9 @@ of the input was checked.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -238,20 +238,42 @@ def _from_hex(text: object) -> bytes:
 # -- lists ---------------------------------------------------------------------------------
 
 
+_HASHES: Final = 1_000
+
+
 def list_proof(items: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """Return the audit path of `items[index]`: sibling hashes from the leaf up.
 
     Raises IndexError for an index outside the list.
     """
+    steps = list_proof_steps(items, index)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            found: tuple[bytes, ...] = stop.value
+            return found
+
+
+def list_proof_steps(items: Sequence[bytes], index: int) -> Generator[None, None, tuple[bytes, ...]]:
+    """As `list_proof`, yielding after each thousand hashes at most, about 1 ms: a block's list has up to 32,769 items."""
     if not 0 <= index < len(items):
         raise IndexError(f"item {index} of a list of {len(items)}")
-    level = [hash_list_leaf(item) for item in items]
+    level: list[bytes] = []
+    for start in range(0, len(items), _HASHES):
+        level += [hash_list_leaf(item) for item in items[start : start + _HASHES]]
+        yield
     proof = []
     while len(level) > 1:
         sibling = index ^ 1
         if sibling < len(level):
             proof.append(level[sibling])
-        paired = [hash_list_node(level[i] + level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        paired: list[bytes] = []
+        pairs = len(level) // 2
+        for start in range(0, pairs, _HASHES):
+            chosen = range(2 * start, 2 * min(start + _HASHES, pairs), 2)
+            paired += [hash_list_node(level[i] + level[i + 1]) for i in chosen]
+            yield
         if len(level) & 1:
             paired.append(level[-1])
         level, index = paired, index >> 1

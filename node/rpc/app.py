@@ -14,7 +14,7 @@ from node.rpc.node_methods import ChainMethods, NodeMethods
 from node.rpc.render import Renderer
 from node.rpc.server import RpcServer, ServerSettings
 from node.rpc.state_methods import StateMethods, query_methods
-from node.rpc.strict_json import Json
+from node.rpc.strict_json import Encoded, Json, dumps
 from node.rpc.transaction_methods import TransactionMethods
 from node.service import NodeService
 from qenex.types import Length
@@ -26,14 +26,14 @@ class DiscoverMethods:
     def __init__(self, version: str) -> None:
         self._version = version
         self.registry: Registry | None = None
-        self._document: dict[str, Json] | None = None
+        self._document: Encoded | None = None
 
     @method("rpc.discover", result={"type": "object", "title": "OpenRPC"}, cost=20)
     def discover(self) -> Json:
         """The OpenRPC document of this node."""
         if self._document is None:
             assert self.registry is not None
-            self._document = openrpc(self.registry, self._version)
+            self._document = Encoded(dumps(openrpc(self.registry, self._version)))
         return self._document
 
 

@@ -56,8 +56,7 @@ _MISSING: Final = object()
 class Method:
     """What dispatch, the documents and REST need to know of one method.
 
-    `handler(*values)` (with `caller` first where `takes_caller`) returns JSON-ready data, or an
-    awaitable of it where `is_async`. `cost` is charged to the caller's rate.
+    `handler(*values)` (with `caller` first where `takes_caller`) returns JSON-ready data, or a coroutine that does. `cost` is charged to the caller's rate.
     """
 
     name: str
@@ -67,7 +66,6 @@ class Method:
     result_name: str
     result_schema: Schema
     handler: Callable[..., Any]
-    is_async: bool = False
     takes_caller: bool = False
     access: Access = Access.PUBLIC
     rest: str = ""
@@ -216,7 +214,7 @@ def _build(mark: _Mark, function: Callable[..., Any], bound: Callable[..., Any],
     else:
         schema, title = result, str(result.get("title", "result"))
     return Method(
-        mark.name, summary, description, parameters, title, schema, handler, is_async, takes_caller,
+        mark.name, summary, description, parameters, title, schema, handler, takes_caller,
         mark.access, mark.rest, mark.cost, mark.errors, frozenset(p.name for p in parameters),
     )  # fmt: skip
 

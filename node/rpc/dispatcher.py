@@ -7,16 +7,17 @@ can cause: every refusal is an error object from the one table of `qenex.errors`
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, Final, NamedTuple, Protocol
 
 from ledger.backend import StorageFault
+from node.floor import Work, floor
 from node.rpc.declare import Access, Method, Registry, Several
 from node.rpc.strict_json import Json, dumps, loads
+from node.steps import Slice
 from qenex.errors import (
     Forbidden,
     InternalError,
@@ -30,11 +31,13 @@ logger = logging.getLogger(__name__)
 
 MAX_ID_SIZE: Final = 256
 """Characters of a text id: it is echoed into every answer."""
-SLICE_SECONDS: Final = 0.005
-"""A batch gives way to the rest of the node after this long, so that no vote waits for it."""
-
 BYTES_PER_UNIT: Final = 8_192
 """Bytes of a request that cost one unit of the caller's rate to read, at the worst about 100 us."""
+LONG_BYTES: Final = 32_768
+"""A request of so many waits for the floor (`node.floor`) before it is read: several that come together would hold the loop for
+as long as all of them take."""
+LONG_COST: Final = 10
+"""So does a call of a method of this cost."""
 
 UNKNOWN: Final = "unknown"
 """Stands in the counts for whatever names no method, so that no caller can make new ones."""
@@ -98,6 +101,16 @@ def rest_error_object(error: QenexError) -> dict[str, Json]:
     return error.to_dict() | (details if isinstance(details, dict) else {})
 
 
+def _bare(error: QenexError) -> QenexError:
+    """An error that is answered and not raised again, without the frames that it came through.
+
+    They hold it, and it them, and with them all that was read: a refused request would stay in memory until the collector
+    comes, which then walks hundreds of thousands of objects at once (100 ms after 0.25 s of refused simulations).
+    """
+    error.__traceback__ = error.__context__ = None
+    return error
+
+
 def _error(request_id: Json, error: QenexError) -> str:
     return dumps({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
 
@@ -131,6 +144,8 @@ class Dispatcher:
         try:
             if len(data) >= BYTES_PER_UNIT:
                 caller.charge(len(data) // BYTES_PER_UNIT)  # reading it is work, whatever it turns out to be
+                if len(data) >= LONG_BYTES:
+                    await floor().enter(Work.READS)
             message = loads(data, max_size=self.bounds.max_request_size)
             if type(message) is list:
                 answers = await self._batch(message, caller)
@@ -152,7 +167,7 @@ class Dispatcher:
             raise LimitExceeded(f"a batch of {len(messages)}, at most {self.bounds.max_batch} allowed")
         answers: list[str] = []
         size = at = 0
-        slice_end = time.monotonic() + SLICE_SECONDS
+        turn = Slice()
         while at < len(messages):
             if size > self.bounds.max_answer_size:  # full: what is left is refused before it does anything
                 left = [message for message in messages[at:] if type(message) is not dict or "id" in message]
@@ -171,9 +186,8 @@ class Dispatcher:
                     size += len(answer)
                     answers.append(answer)
             at += len(given)
-            if time.monotonic() > slice_end:
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + SLICE_SECONDS
+            if at < len(messages) and turn.over():
+                await turn.pause(Work.READS)
         return "[" + ",".join(answers) + "]" if answers else None
 
     def _together(self, messages: list[Json], at: int) -> _Together | None:
@@ -211,7 +225,7 @@ class Dispatcher:
                 calls.append(values)
                 outcomes.append(None)
             except QenexError as error:
-                outcomes.append(error)
+                outcomes.append(_bare(error))
             ids.append(request_id)
         try:
             for place, result in zip(places, await run.answer(caller, calls) if calls else ()):
@@ -223,7 +237,7 @@ class Dispatcher:
                 logger.exception("RPC method %s failed", method.name)
                 error = InternalError("internal error")
             for place in places:
-                outcomes[place] = error
+                outcomes[place] = _bare(error)
         return self._answered(method.name, ids, outcomes)
 
     def _answered(
@@ -273,8 +287,10 @@ class Dispatcher:
             values = method.bind(message.get("params"))
             if method.cost > 1:
                 caller.charge(method.cost - 1)
+                if method.cost >= LONG_COST:
+                    await floor().enter(Work.READS)
             result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
-            if method.is_async:
+            if type(result) is CoroutineType:
                 result = await result
             answer = None
             if request_id is not _ABSENT:
@@ -282,7 +298,7 @@ class Dispatcher:
             self._count(name, OK)
             return answer
         except QenexError as error:
-            refusal = error
+            refusal = _bare(error)
         except StorageFault as fault:
             raise self.fault(fault) from None
         except Exception:  # a defect of ours: the caller learns no more than that, the log has it all
@@ -317,8 +333,10 @@ class Dispatcher:
         try:
             caller.charge(method.cost)
             values = method.bind(params)
+            if method.cost >= LONG_COST:
+                await floor().enter(Work.READS)
             result = method.handler(caller, *values) if method.takes_caller else method.handler(*values)
-            if method.is_async:
+            if type(result) is CoroutineType:
                 result = await result
         except QenexError as error:
             self._count(method.name, outcome_of(error))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from node.events import BlockEvents, Cursor, Located
+from node.floor import Work
 from node.rpc.declare import Access, method
 from node.rpc.dispatcher import Caller
 from node.rpc.render import LOCATED_EVENT, TEXT, Renderer, page, shape
@@ -17,6 +18,7 @@ from node.rpc.strict_json import Json
 from node.rpc.values import Cursor as CursorText
 from node.rpc.values import EventFilter, EventFilterInput, Limit, Topic
 from node.service import NodeService
+from node.steps import EACH, Slice, Steps, drive
 from qenex.block import Event
 from qenex.crypto.address import Address
 from qenex.errors import InvalidParams, LimitExceeded, NotFound, Pruned
@@ -69,7 +71,7 @@ class EventMethods:
         cost=20,
         errors=(InvalidParams, Pruned),
     )
-    def query(
+    async def query(
         self,
         caller: Caller,
         event: str | None = None,
@@ -103,7 +105,8 @@ class EventMethods:
         else:
             earliest = max(service.ledger.blocks.earliest, service.genesis.initial_height)
             start = Cursor(earliest if from_height is None else from_height)
-        found = scan(service, start, last, matcher(EventFilter(event, address)), limit)
+        steps = scan_steps(service, start, last, matcher(EventFilter(event, address)), limit)
+        found = await drive(steps, Work.READS)
         caller.owe(found.looked // LOOKED_PER_UNIT)
         more = found.cursor.height <= last
         return {
@@ -158,23 +161,26 @@ class Scan(NamedTuple):
     looked: int
 
 
-def scan(
+def scan_steps(
     service: NodeService, start: Cursor, last: int, matches: Callable[[Event], bool], limit: int
-) -> Scan:
-    """Look through blocks from `start` to the height `last`, within the bounds of one call.
+) -> Steps[Scan]:
+    """Look through blocks from `start` to the height `last`, within the bounds of one call, in slices.
 
     Raises Pruned where blocks are no longer kept.
     """
     items: list[Located] = []
     looked = 0
+    turn = Slice()
     cursor = start
     stop = min(last, start.height + MAX_SCANNED_BLOCKS - 1)
     for height in range(max(start.height, service.genesis.initial_height), stop + 1):
         looked += 1
+        if turn.over():
+            yield
         first_part, first_item = cursor[1:] if height == cursor.height else (0, 0)
-        for part, (tx_id, events) in enumerate(service.events.block(height).parts()):
-            if part < first_part:
-                continue
+        for part, tx_id, events in service.events.block(height).parts(first_part):
+            if part % EACH == 0 and turn.over():
+                yield
             for index in range(first_item if part == first_part else 0, len(events)):
                 if looked >= MAX_SCANNED_EVENTS:
                     return Scan(items, Cursor(height, part, index), looked)
@@ -186,6 +192,14 @@ def scan(
                         return Scan(items, after, looked)
         cursor = Cursor(height + 1)
     return Scan(items, max(cursor, Cursor(stop + 1)), looked)
+
+
+class _Part(NamedTuple):
+    """Items of a topic, where to read on, and how many events or transactions were looked at."""
+
+    items: list[tuple[str, Json]]
+    cursor: Cursor
+    looked: int
 
 
 class FeedPage(NamedTuple):
@@ -203,13 +217,11 @@ class ChainFeed:
     def __init__(self, service: NodeService, renderer: Renderer) -> None:
         self._service = service
         self._renderer = renderer
-        self._pages: dict[str, Callable[[Cursor, Any], tuple[list[tuple[str, Json]], Cursor]]] = {
+        self._pages: dict[str, Callable[[Cursor, Any], Steps[_Part]]] = {
             "blocks": self._blocks,
             "transactions": self._transactions,
             "events": self._events,
         }
-        self._looked = 0
-        """Events or transactions that the last page looked at."""
 
     def start(self, topic: str, chosen: EventFilter | None, from_cursor: str | None) -> str:
         """The first cursor of a subscription. Raises InvalidParams or Pruned."""
@@ -225,33 +237,34 @@ class ChainFeed:
             raise Pruned(f"blocks below {service.ledger.blocks.earliest} are no longer kept")
         return str(cursor)
 
-    def page(self, topic: str, chosen: EventFilter | None, cursor: str) -> FeedPage:
-        """What follows a cursor, bounded. Raises Pruned."""
+    def page_steps(self, topic: str, chosen: EventFilter | None, cursor: str) -> Steps[FeedPage]:
+        """What follows a cursor, bounded, in slices. Raises Pruned."""
         place = Cursor.parse(cursor)
         items: list[tuple[str, Json]] = []
-        self._looked = 0
+        looked = 0
         if place.height <= self._service.height:
-            items, place = self._pages[topic](place, chosen)
-        cost = len(items) // ITEMS_PER_UNIT + self._looked // PASSED_PER_UNIT
+            items, place, looked = yield from self._pages[topic](place, chosen)
+        cost = len(items) // ITEMS_PER_UNIT + looked // PASSED_PER_UNIT
         return FeedPage(items, str(place), max(0, self._service.height - place.height + 1), cost)
 
     async def wait(self, cursor: str) -> None:
         """Return when the block at a cursor exists."""
         await self._service.events.wait_for(Cursor.parse(cursor).height)
 
-    def _blocks(self, place: Cursor, chosen: EventFilter | None) -> tuple[list[tuple[str, Json]], Cursor]:
+    def _blocks(self, place: Cursor, chosen: EventFilter | None) -> Steps[_Part]:
         blocks = self._service.ledger.blocks
         first = max(place.height, self._service.genesis.initial_height)
         end = min(self._service.height, first + PAGE_ITEMS - 1)
-        items = [
-            (str(Cursor(h + 1)), self._renderer.header(h, blocks.header(h), blocks.hash(h)))
-            for h in range(first, end + 1)
-        ]
-        return items, Cursor(end + 1)
+        items: list[tuple[str, Json]] = []
+        turn = Slice()
+        for height in range(first, end + 1):
+            form = self._renderer.header(height, blocks.header(height), blocks.hash(height))
+            items.append((str(Cursor(height + 1)), form))
+            if turn.over():
+                yield
+        return _Part(items, Cursor(end + 1), 0)
 
-    def _transactions(
-        self, place: Cursor, chosen: EventFilter | None
-    ) -> tuple[list[tuple[str, Json]], Cursor]:
+    def _transactions(self, place: Cursor, chosen: EventFilter | None) -> Steps[_Part]:
         """Transactions of one block from a part on, at most a page of them."""
         service = self._service
         height = max(place.height, service.genesis.initial_height)
@@ -260,15 +273,18 @@ class ChainFeed:
         items: list[tuple[str, Json]] = []
         first = max(1, place.part) if height == place.height else 1
         count = len(block.transactions)
-        self._looked = 10 * min(count, PAGE_ITEMS)  # each is decoded, with its receipt
+        turn = Slice()
         for part in range(first, min(count, first + PAGE_ITEMS - 1) + 1):
             found = service.included(height, part - 1)
             if address is None or any(signer.address == address for signer in found.tx.signers):
                 items.append((str(Cursor(height, part + 1)), self._renderer.included(found)))
+            if turn.over():
+                yield
         after = first + PAGE_ITEMS
-        return items, Cursor(height, after) if after <= count else Cursor(height + 1)
+        cursor = Cursor(height, after) if after <= count else Cursor(height + 1)
+        return _Part(items, cursor, 10 * min(count, PAGE_ITEMS))  # each is decoded, with its receipt
 
-    def _events(self, place: Cursor, chosen: EventFilter | None) -> tuple[list[tuple[str, Json]], Cursor]:
-        found = scan(self._service, place, self._service.height, matcher(chosen), PAGE_ITEMS)
-        self._looked = found.looked
-        return [(str(item.next), self._renderer.event(item)) for item in found.items], found.cursor
+    def _events(self, place: Cursor, chosen: EventFilter | None) -> Steps[_Part]:
+        found = yield from scan_steps(self._service, place, self._service.height, matcher(chosen), PAGE_ITEMS)
+        items = [(str(item.next), self._renderer.event(item)) for item in found.items]
+        return _Part(items, found.cursor, found.looked)

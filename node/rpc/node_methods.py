@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from node.floor import Work
 from node.rpc.declare import method
 from node.rpc.dispatcher import Caller
 from node.rpc.render import (
@@ -23,10 +22,10 @@ from node.rpc.render import (
     page,
     shape,
 )
-from node.rpc.strict_json import Json
+from node.rpc.strict_json import Encoded, Json, dumps
 from node.rpc.values import At, Cursor, Limit
 from node.service import LATEST, NodeService
-from node.steps import drive
+from node.steps import Slice, Steps, drive
 from qenex.block import COMMIT, VALIDATOR
 from qenex.codec import time_to_text
 from qenex.crypto.address import encode_address
@@ -146,7 +145,7 @@ class ChainMethods:
     """Blocks, headers, commits, validators, genesis."""
 
     def __init__(self, service: NodeService, renderer: Renderer) -> None:
-        self._genesis: Json = None
+        self._genesis: Encoded | None = None
         self._service = service
         self._renderer = renderer
 
@@ -161,7 +160,7 @@ class ChainMethods:
         blocks = self._service.ledger.blocks
         block = blocks.block(height)
         caller.owe(len(block.transactions))
-        return await drive(self._renderer.block_steps(block, blocks.hash(height)))
+        return await drive(self._renderer.block_steps(block, blocks.hash(height)), Work.READS)
 
     @method(
         "chain_getBlockByHash",
@@ -244,7 +243,7 @@ class ChainMethods:
         cost=20,
         errors=(LimitExceeded,),
     )
-    def get_genesis(self) -> Json:
+    async def get_genesis(self) -> Json:
         """The genesis and its hash."""
         service = self._service
         if len(service.genesis.record) > MAX_GENESIS_SIZE:
@@ -253,5 +252,16 @@ class ChainMethods:
                 hint="take the genesis file from an operator",
             )
         if self._genesis is None:
-            self._genesis = json.loads(service.genesis.to_json(service.prefix))
-        return {"hash": hex_of(service.ledger.genesis_hash), "genesis": self._genesis}
+            self._genesis = await drive(self._genesis_steps(), Work.READS)
+        return self._genesis
+
+    def _genesis_steps(self) -> Steps[Encoded]:
+        parts: list[str] = []
+        turn = Slice()
+        for part in self._service.genesis.json_parts(self._service.prefix):
+            parts.append(part)
+            if turn.over():
+                yield
+        return Encoded(
+            f'{{"hash":{dumps(hex_of(self._service.ledger.genesis_hash))},"genesis":{"".join(parts)}}}'
+        )

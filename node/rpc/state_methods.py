@@ -64,7 +64,7 @@ class StateMethods:
         rest="/accounts/{address}",
         errors=(NotFound, Pruned),
     )
-    def get_account(self, address: Address, at: At = LATEST, prove: bool = False) -> Json:
+    async def get_account(self, address: Address, at: At = LATEST, prove: bool = False) -> Json:
         """An account: sequence, QXC balance, key. One that does not exist is told as empty.
 
         `next_sequence` counts the transactions that wait in this node's pool; null for a past height.
@@ -78,7 +78,7 @@ class StateMethods:
         service = self._service
         if not prove:
             return self._account(address, at)
-        proof = service.prove((account_state_key(address),), at)
+        proof = await service.prove((account_state_key(address),), at)
         return {"value": self._account(address, proof.height), **self._renderer.proofs(proof)}
 
     def _account(self, address: Address, at: int) -> Json:
@@ -108,7 +108,7 @@ class StateMethods:
         cost=PROVED_COST,
         errors=(NotFound, Pruned),
     )
-    def get_proof(self, key: StateKey, at: At = LATEST) -> Json:
+    async def get_proof(self, key: StateKey, at: At = LATEST) -> Json:
         """A state entry, or its absence, with its proof and all that is needed to check it.
 
         The root of the state after `height` stands in the header of `height` + 1, which is `header`;
@@ -118,7 +118,7 @@ class StateMethods:
             key: module id, collection id and key bytes, as `qenex.state_keys` builds them.
             at: state after this height; "latest" is the newest provable one, one below the last block.
         """
-        return self._renderer.state_proof(self._service.prove((key,), at))
+        return self._renderer.state_proof(await self._service.prove((key,), at))
 
 
 def query_methods(service: NodeService, renderer: Renderer) -> Iterator[Method]:
@@ -164,11 +164,14 @@ def _query_handler(spec: QuerySpec, service: NodeService, renderer: Renderer) ->
     to_json, prefix, name = spec.result_codec.to_json, service.prefix, spec.name
     query = service.query
 
+    async def proved_answer(args: list[Any], at: int) -> Json:
+        result, proof = await service.query_proved(name, args, at)
+        return {"value": to_json(result, prefix), **renderer.proofs(proof)}
+
     def handle(*values: Any) -> Json:
         *args, at, prove = values
         if prove:
-            result, proof = service.query_proved(name, args, at)
-            return {"value": to_json(result, prefix), **renderer.proofs(proof)}
+            return proved_answer(args, at)
         return to_json(query(name, args, at), prefix)
 
     return handle

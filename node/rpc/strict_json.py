@@ -96,6 +96,12 @@ def loads(data: bytes, *, max_size: int, max_depth: int = MAX_DEPTH) -> Json:
         raise ParseError(f"not JSON: {str(error)[:120]}") from None
 
 
+class Encoded(str):
+    """JSON text that was made in parts, or before: a whole answer, which `dumps` leaves as it is."""
+
+    __slots__ = ()
+
+
 def dumps(value: Json) -> str:
     """Return compact ASCII JSON (lone surrogates, which a caller's id may hold, stay escaped)."""
-    return _encode(value)
+    return value if type(value) is Encoded else _encode(value)

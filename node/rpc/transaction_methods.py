@@ -131,7 +131,7 @@ class TransactionMethods:
             return self._renderer.waiting(found)
         answer = self._renderer.included(found)
         if prove:
-            proof = self._service.prove_receipt(found.height, found.position)
+            proof = await self._service.prove_receipt(found.height, found.position)
             answer["proof"] = self._renderer.receipt_proof(proof)
         return answer
 

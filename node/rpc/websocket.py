@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
 from aiohttp import WSMsgType, web
 
 from ledger.backend import StorageFault
+from node.floor import Work
 from node.rpc.dispatcher import Caller, Dispatcher, error_object
 from node.rpc.limits import Limits
 from node.rpc.strict_json import Json, dumps
+from node.steps import drive
 from qenex.errors import InternalError, LimitExceeded, Pruned, QenexError
 
 logger = logging.getLogger(__name__)
@@ -55,8 +57,8 @@ class Feed(Protocol):
     def start(self, topic: str, chosen: Any, from_cursor: str | None) -> str:
         """The first cursor. Raises InvalidParams or Pruned."""
 
-    def page(self, topic: str, chosen: Any, cursor: str) -> Page:
-        """What follows the cursor, bounded. Raises Pruned."""
+    def page_steps(self, topic: str, chosen: Any, cursor: str) -> Generator[None, None, Page]:
+        """What follows the cursor, bounded, in slices. Raises Pruned."""
 
     async def wait(self, cursor: str) -> None:
         """Return when there may be something at the cursor."""
@@ -214,7 +216,8 @@ class WebSocketSession:
             except LimitExceeded:
                 await asyncio.sleep(RATE_PAUSE_SECONDS)
         async with self._reading:
-            page = self._feed.page(subscription.topic, subscription.chosen, subscription.cursor)
+            steps = self._feed.page_steps(subscription.topic, subscription.chosen, subscription.cursor)
+            page = await drive(steps, Work.READS)
             await asyncio.sleep(0)
         if page.cost:
             self._caller.owe(page.cost)

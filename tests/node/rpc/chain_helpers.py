@@ -18,6 +18,7 @@ from node.outcomes import Committed
 from node.rpc.app import build_registry
 from node.rpc.dispatcher import Caller, Dispatcher
 from node.service import Identity, NodeService
+from node.steps import run
 from node.verifier import Verifier
 from qenex.block import FLAG_COMMIT, PRECOMMIT, Commit, CommitSignature, Validator, vote_sign_bytes
 from qenex.crypto import SCHEMES_BY_TAG
@@ -93,7 +94,7 @@ class TestChain:
     def _committed(self, committed: Committed) -> None:
         self.entrance.committed(committed.tx_ids)
         self.bus.publish(committed.events)
-        self.service.block_committed(committed.height)
+        run(self.service.wake_steps(committed.height))
 
     def mine(self, blocks: int = 1) -> int:
         """Make blocks of what waits; the new height."""

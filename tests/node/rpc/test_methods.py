@@ -15,10 +15,11 @@ from node.rpc.event_methods import ChainFeed
 from node.rpc.render import Renderer
 from node.service import MAX_PROVED_KEYS
 from node.simulation import GAS_MARGIN_PERCENT
+from node.steps import run
 from qenex.block import HEADER, block_hash, validators_root
 from qenex.codec import codec_for
 from qenex.crypto.address import Address, encode_address
-from qenex.errors import REGISTRY, OutcomeUnknown
+from qenex.errors import REGISTRY, LimitExceeded, OutcomeUnknown
 from qenex.proof import proof_from_json, verify_absence, verify_list_proof, verify_membership
 from qenex.state_keys import account_state_key, balance_state_key
 from qenex.transaction import Fee, Message, Signer, decode_transaction
@@ -625,10 +626,12 @@ async def test_lists_are_not_proved(chain):
     assert error["data"]["name"] == "invalid_params"
 
 
-def test_proofs_are_bounded_in_number(chain):
+async def test_proofs_are_bounded_in_number(chain):
     chain.mine(2)
-    with pytest.raises(Exception, match="at most"):
-        chain.service.prove([account_state_key(Address(bytes([n]) * 32)) for n in range(MAX_PROVED_KEYS + 1)])
+    with pytest.raises(LimitExceeded, match="at most"):
+        await chain.service.prove(
+            [account_state_key(Address(bytes([n]) * 32)) for n in range(MAX_PROVED_KEYS + 1)]
+        )
 
 
 async def test_bank_balances_and_supply(chain):
@@ -722,7 +725,7 @@ class Reader:
     def read(self, topic: str, chosen: Any = None, cursor: str = "1.0.0") -> list[tuple[str, Any]]:
         found = []
         while True:
-            page = self.feed.page(topic, chosen, cursor)
+            page = run(self.feed.page_steps(topic, chosen, cursor))
             found += page.items
             cursor = page.cursor
             if not page.behind:

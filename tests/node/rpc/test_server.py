@@ -122,7 +122,8 @@ class Node:
     def start(self, topic: str, chosen: Any, from_cursor: str | None) -> str:
         return from_cursor or str(self.height + 1)
 
-    def page(self, topic: str, chosen: Any, cursor: str) -> Any:
+    def page_steps(self, topic: str, chosen: Any, cursor: str) -> Any:
+        yield
         first = int(cursor)
         last = min(self.height, first + 1)
         items = [(str(n + 1), {"number": n, "fill": "x" * self.size}) for n in range(first, last + 1)]
