@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 RAW_LIMIT = """
 import sys, time
@@ -53,3 +55,36 @@ def verification_limit(processes: int, scheme: str = "ed25519") -> float:
         process.stdin.write("\n")
         process.stdin.flush()
     return sum(float(process.communicate()[0]) for process in started)
+
+
+ECHO = """
+import asyncio
+from aiohttp import web
+from node.__main__ import loop_factory
+
+async def answer(request):
+    await request.read()
+    return web.Response(body=b'{"result":"0"}', headers={"Content-Type": "application/json"})
+
+async def serve():
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(site._server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+with asyncio.Runner(loop_factory=loop_factory()) as loop:
+    loop.run(serve())
+"""
+
+
+@contextlib.contextmanager
+def echo_server() -> Iterator[int]:
+    """A process in which aiohttp reads each request and answers constant bytes, on the node's kind of event loop; its port."""
+    with subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()

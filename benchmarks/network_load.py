@@ -39,9 +39,16 @@ class Sender:
 
 
 class Load:
-    """Transfers for each node at `rate` a second for all nodes together, over `seconds`."""
+    """Transfers for each node at `rate` a second for all nodes together, over `seconds`; to any of `to`, else of the senders."""
 
-    def __init__(self, accounts: Sequence[Account], nodes: int, rate: float, seconds: float) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        nodes: int,
+        rate: float,
+        seconds: float,
+        to: Sequence[Account] | None = None,
+    ) -> None:
         chance = random.Random(1)
         self._rate = rate / nodes
         self._batches = [int(self._rate * seconds / BATCH)] * nodes
@@ -49,7 +56,7 @@ class Load:
         for number in range(nodes):
             mine = accounts[number::nodes]
             each = -(-self._batches[number] * BATCH // len(mine)) + 1
-            self._senders.append([Sender(account, each, chance, accounts) for account in mine])
+            self._senders.append([Sender(account, each, chance, to or accounts) for account in mine])
         self._accounts = accounts
         self.accepted = self.refused = 0
         self.reasons: dict[str, int] = {}
