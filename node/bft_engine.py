@@ -100,7 +100,9 @@ class Engine:
             else None
         )
         self._late = LatePrecommits(application, gossip, self._signing)
-        self._rhythm = Rhythm(options, self._waiting, time.monotonic, self._timed_out)
+        self._rhythm = Rhythm(
+            options, self._waiting, lambda: application.verifier.queued, time.monotonic, self._timed_out
+        )
         self.on_behind: Callable[[int], None] = lambda height: None
         """Told of a height that a peer works on, where it is more than one above ours."""
 

@@ -12,6 +12,10 @@ starts only when there is a REASON, which is any of
   not see, transactions that have not come here, say);
 - the round is not 0: an earlier one failed, so somebody wanted a block.
 
+While more is being verified than is ready, the pool is no reason before `GATHER` is over: a block costs its 10 ms of signatures,
+log and votes whether it has three hundred transactions or five thousand, and takes them from the verification of those that
+come. Where other programs had the cores, blocks became smaller and smaller, and with them what was left to fill the next.
+
 The proposer builds for the same reasons. What was admitted may turn out not to stand in a block (the price
 has risen since): the others cannot know, so the proposer proposes the empty block. After each such block the
 pool counts as a reason only `EMPTY_FACTOR` times later than before, and no longer at all once nothing was
@@ -27,6 +31,10 @@ from typing import Final, NamedTuple
 SPREAD: Final = 1.0
 """Seconds after which a transaction has surely reached every validator's pool."""
 EMPTY_FACTOR: Final = 4
+GATHER: Final = 0.2
+"""Most seconds for which more is gathered."""
+GLANCE: Final = 0.01
+"""Seconds until it is looked again whether less is coming."""
 
 
 class Intervals(NamedTuple):
@@ -38,11 +46,19 @@ class Intervals(NamedTuple):
 
 
 class Pace:
-    """See the module. `waiting` tells how many transactions and pieces of evidence wait; `now` is monotonic."""
+    """See the module. `waiting` tells how many transactions and pieces of evidence wait, `coming` how many signatures are being verified;
+    `now` is monotonic."""
 
-    def __init__(self, intervals: Intervals, waiting: Callable[[], int], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        intervals: Intervals,
+        waiting: Callable[[], int],
+        coming: Callable[[], int],
+        now: Callable[[], float],
+    ) -> None:
         self._intervals = intervals
         self._waiting = waiting
+        self._coming = coming
         self._now = now
         self._last = now()
         """Time of the last block, or of the start."""
@@ -52,6 +68,8 @@ class Pace:
         self._urgent = True
         self._eventful = True
         self._empties = 0
+        self._gathering: float | None = None
+        """Since when there would be a reason, if less were coming."""
 
     def begin(self, *, empty_chain: bool) -> None:
         """The first height after a start. What the last block did is not known: its root may want a header."""
@@ -63,6 +81,7 @@ class Pace:
     def decided(self, *, eventful: bool, took: bool) -> None:
         """A block was decided; `took` if it has transactions."""
         self._last = self._now()
+        self._gathering = None
         self._eventful = eventful
         self._urgent = False
         if took:
@@ -101,10 +120,16 @@ class Pace:
         return self._intervals.settle if self._eventful else self._intervals.idle
 
     def seconds_left(self) -> float:
-        """Until there is a reason to propose; 0 or less: there is one."""
+        """Until there may be a reason to propose; 0 or less: there is one."""
         if self._urgent:
             return 0.0
-        since = self._now() - self._last
-        if self.has_fresh:
-            return min(self._intervals.minimum * float(EMPTY_FACTOR**self._empties), self._quiet) - since
-        return self._quiet - since
+        now = self._now()
+        since = now - self._last
+        if not self.has_fresh:
+            return self._quiet - since
+        left = min(self._intervals.minimum * float(EMPTY_FACTOR**self._empties), self._quiet) - since
+        if left > 0 or self._coming() <= self._waiting():
+            return left
+        if self._gathering is None:
+            self._gathering = now
+        return min(self._gathering + GATHER - now, GLANCE)

@@ -12,18 +12,20 @@ from node.bft_timers import Timers
 
 
 class Rhythm:
-    """Joins `Pace` and `Timers`. `waiting` counts what could be proposed; `fire` is told of a timeout that is over."""
+    """Joins `Pace` and `Timers`. `waiting` counts what could be proposed, `coming` what is being verified; `fire` is told of a timeout
+    that is over."""
 
     def __init__(
         self,
         options: EngineOptions,
         waiting: Callable[[], int],
+        coming: Callable[[], int],
         now: Callable[[], float],
         fire: Callable[[int, int, Step], None],
     ) -> None:
         self._timeouts = options.timeouts
         self._fire = fire
-        self.pace = Pace(options.intervals, waiting, now)
+        self.pace = Pace(options.intervals, waiting, coming, now)
         self._timers = Timers(self._over)
         self._reason = asyncio.Event()
         self._awake = False

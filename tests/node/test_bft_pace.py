@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from node.bft_bodies import MAX_BODIES, Bodies
-from node.bft_pace import EMPTY_FACTOR, SPREAD, Intervals, Pace
+from node.bft_pace import EMPTY_FACTOR, GATHER, GLANCE, SPREAD, Intervals, Pace
 from node.bft_timers import Timers
 from qenex.block import Block, Header
 from qenex.crypto.address import Address
@@ -20,8 +20,8 @@ class World:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.waiting = 0
-        self.pace = Pace(INTERVALS, lambda: self.waiting, lambda: self.now)
+        self.waiting = self.coming = 0
+        self.pace = Pace(INTERVALS, lambda: self.waiting, lambda: self.coming, lambda: self.now)
         self.pace.begin(empty_chain=False)
         self.pace.decided(eventful=False, took=False)
 
@@ -51,6 +51,48 @@ def test_an_eventful_block_is_settled_and_an_empty_one_followed_after_idle(world
     assert world.left() <= 0
     world.pace.decided(eventful=False, took=False)
     assert world.left() == pytest.approx(10.0)
+
+
+def test_while_more_comes_than_is_ready_it_is_gathered_for_a_while(world: World):
+    """Small blocks left the verification no time, and so the next blocks were small: 75 blocks where 15 do."""
+    world.waiting, world.coming = 300, 5_000
+    world.pace.admitted()
+    assert world.left() == pytest.approx(0.02)
+    world.now += 0.03
+    began = world.now
+    while (left := world.left()) > 0:
+        assert left <= GLANCE, "looked at again soon: it may come to nothing"
+        world.now += left
+    assert world.now == pytest.approx(began + GATHER)
+    assert world.left() <= 0, "and it stays a reason"
+
+
+def test_once_less_comes_than_is_ready_nothing_is_gathered(world: World):
+    world.waiting, world.coming = 300, 301
+    world.pace.admitted()
+    world.now += 0.03
+    assert world.left() > 0
+    world.coming = 300
+    assert world.left() <= 0
+
+
+def test_each_block_has_its_own_time_to_gather(world: World):
+    world.waiting, world.coming = 300, 5_000
+    for _ in range(2):
+        world.pace.admitted()
+        world.now += 0.03
+        assert world.left() > 0
+        world.now += GATHER
+        assert world.left() <= 0
+        world.pace.decided(eventful=True, took=True)
+
+
+def test_what_comes_keeps_nobody_from_a_block_that_others_want(world: World):
+    world.waiting, world.coming = 1, 5_000
+    world.now += 0.03
+    assert world.left() > 0
+    world.pace.others_act()
+    assert world.left() <= 0
 
 
 def test_a_transaction_is_a_reason_at_once_but_not_before_the_least_interval(world: World):
