@@ -64,6 +64,7 @@ from qenex.crypto import SCHEMES, address_of, encode_address, key_bytes
 from qenex.crypto.address import Address
 from qenex.hashing import hasher
 from qenex.transaction import Fee, Message, Signer, assemble, encode_body
+from vm.fees import MAX_EXPONENT, MachineParams, exponential
 from vm.machine import Machine
 
 MODULES: Final = (Bank, Tokens)
@@ -79,8 +80,9 @@ TIMED: Final = 20_000
 """Transfers after the measured ones whose stages are timed."""
 BALANCE: Final = 10**15
 PRICE: Final = 300_000
-"""Base units of QXC that are offered for a gas."""
-REGISTERING: Final = Fee(10_000 * PRICE, 10_000, 0)
+"""Base units of QXC that are offered for a gas where `Chain.offer` was not called: what is asked after about 330 million gas at once."""
+REGISTERING_GAS: Final = 10_000
+"""Limit of a transaction that registers a key."""
 
 
 class Kind(NamedTuple):
@@ -100,12 +102,11 @@ class Kind(NamedTuple):
         return 700 + (120 if self.multi_send else 330) * self.messages
 
     @property
-    def fee(self) -> Fee:
+    def gas_limit(self) -> int:
         """Enough for one of them."""
         if self.swap:
-            return Fee(2 * SWAP_GAS * PRICE, 2 * SWAP_GAS, 0)
-        gas = 3_000 if self.messages == 1 else 3_000 + 330 * self.messages
-        return Fee(gas * PRICE, gas, 0)
+            return 2 * SWAP_GAS
+        return 3_000 if self.messages == 1 else 3_000 + 330 * self.messages
 
 
 DEFAULT_KIND: Final = Kind()
@@ -220,6 +221,8 @@ class Chain:
             self.addresses.append(address_of(self.scheme.tag, public))
         scheme = SCHEMES["composite-mldsa44-ed25519"]
         public, validator_secret = scheme.generate(bytes(scheme.seed_size))
+        self.price = PRICE
+        """Base units of QXC that are offered for a gas."""
         self.validator = Validator(address_of(scheme.tag, public), key_bytes(scheme.tag, public), 1)
         self.block_gas = block_gas
         machine = Machine([*MODULES, *([Amm] if kind.swap else [])])
@@ -280,6 +283,17 @@ class Chain:
         """Any of the accounts that are to receive."""
         return self.addresses[pick.randrange(self.kind.recipients or len(self.addresses))]
 
+    def offer(self, gas: int) -> None:
+        """Sign from now on for the highest price that the chain may ask before so much gas is used, by the rule of its fees."""
+        now, rule = self.application.machine.price(self.ledger.committed), MachineParams()
+        most = MAX_EXPONENT * rule.price_update_fraction
+        highest = exponential(rule.min_price, most, rule.price_update_fraction)
+        self.price = min(highest, exponential(now, min(gas, most), rule.price_update_fraction) + 1)
+
+    def fee(self, gas_limit: int) -> Fee:
+        """What is offered, without a tip."""
+        return Fee(gas_limit * self.price, gas_limit, 0)
+
     async def start(self) -> None:
         """Start workers and engine."""
         await self.verifier.start()
@@ -290,6 +304,7 @@ class Chain:
 
     def transfers(self, count: int, sequence: int, first: bool, seed: int, start: int = 0) -> list[bytes]:
         """`count` signed transactions of accounts from `start` on, with transfers to random others, all with this sequence."""
+        fee = self.fee(REGISTERING_GAS if first else self.kind.gas_limit)
         pick, kind, sign = random.Random(seed), self.kind, self.scheme.sign
         raws = []
         for number in range(start, start + count):
@@ -303,7 +318,7 @@ class Chain:
                 messages = [Message("tokens.multi_send", (payments,), 0)]
             else:
                 messages = [Message("bank.send", payment, 0) for payment in payments]
-            body = encode_body(CHAIN_ID, [signer], messages, REGISTERING if first else kind.fee, 9_000)
+            body = encode_body(CHAIN_ID, [signer], messages, fee, 9_000)
             raws.append(assemble(body, [sign(self.secrets[number], body)]))
         return raws
 
@@ -318,7 +333,7 @@ class Chain:
         orders = (("amm.create_pool", (*COINS, 30)), ("amm.add_liquidity", (1, deposits, 1, LATE)))
         signer = Signer(self.addresses[0], 1, None, None)
         messages = [Message(name, arguments, 0) for name, arguments in orders]
-        body = encode_body(CHAIN_ID, [signer], messages, Fee(50_000 * PRICE, 50_000, 0), 9_000)
+        body = encode_body(CHAIN_ID, [signer], messages, self.fee(50_000), 9_000)
         return assemble(body, [self.scheme.sign(self.secrets[0], body)])
 
     async def run(self, raws: Sequence[bytes]) -> float:
@@ -423,9 +438,11 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
     senders = min(arguments.accounts - start, arguments.transactions)
     rounds = -(-arguments.transactions // senders)
     progress("registering keys (not measured)")
+    chain.offer((start + senders) * REGISTERING_GAS)
     await chain.run(chain.transfers(start + senders, 0, True, 0))
     if kind.swap:
         await chain.run([chain.pool()])
+    chain.offer((arguments.transactions + TIMED) * kind.gas_limit)
     chain.ledger.store.compact()  # what creating the accounts left to do is not this run's work
     progress("signing")
     raws = [raw for n in range(rounds) for raw in chain.transfers(senders, n + 1, False, n + 1, start)]

@@ -149,11 +149,12 @@ class Application(SnapshotFace):
         self.admission.load = self.ledger.committed.load
 
     def info(self) -> Info:
-        """Height, roots and versions of the last commit."""
-        ledger = self.ledger
-        return Info(
-            self.genesis.chain_id, PROTOCOL_VERSION, ledger.height, ledger.block_hash, ledger.state_root
-        )
+        """Height, hash and state root of the last durable block, and versions."""
+        ledger, height = self.ledger, self.ledger.durable_height
+        name = root = ledger.genesis_hash
+        if height >= self.genesis.initial_height:
+            name, root = ledger.blocks.hash(height), ledger.root_of(height)
+        return Info(self.genesis.chain_id, PROTOCOL_VERSION, height, name, root)
 
     @property
     def parent_time(self) -> int:

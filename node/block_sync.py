@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from node.application import Application
+from node.floor import Work, floor
 from node.foreign_blocks import decode_transactions
 from node.outcomes import Pending
 from node.steps import drive
@@ -183,6 +184,7 @@ class BlockSync:
                 target = self.fetcher.target
                 if self._behind:
                     await self._follow(height)
+                    await self._drop_verifications()  # consensus may have been faster
                     target = 0
                 else:
                     await asyncio.sleep(LOOK_SECONDS)
@@ -236,6 +238,7 @@ class BlockSync:
                 await self._execute(found)
                 if writing is not None:
                     await _ended(writing)
+                await floor().enter(Work.BLOCKS)
                 writing = asyncio.create_task(
                     self._write(application.commit_begin(found.block, found.commit))
                 )
@@ -445,6 +448,7 @@ class BlockSync:
     async def _drop_verifications(self) -> None:
         tasks = [task for task, _ in self._verifying.values()]
         self._verifying.clear()
+        self._decoded.clear()
         for task in tasks:
             task.cancel()
         if tasks:

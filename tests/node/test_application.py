@@ -485,3 +485,21 @@ def test_a_proposal_yields_between_transactions_that_it_leaves_out(tmp_path: Pat
         application.check_tx(wallet.transfer(wallets[0].address, gas=5_000_000, tip=1))
     steps = application.prepare_proposal_steps(application.parent_time + SECOND, VALIDATOR.address)
     assert sum(1 for _ in steps) >= len(wallets)
+
+
+def test_what_it_tells_of_itself_is_on_disk_while_a_tree_is_computed_and_written(
+    application: Application, wallets: list[Wallet]
+):
+    application.check_tx(wallets[0].transfer(wallets[1].address))
+    before = application.info()
+    block = application.prepare_proposal(application.parent_time + SECOND, VALIDATOR.address).block
+    application.process_proposal(block)
+    decided = application.commit_values(block, seen_commit(block))
+    assert application.info() == before
+    pending = application.commit_tree(decided)
+    assert application.info() == before
+    application.ledger.write(pending.staged)
+    application.commit_end(pending)
+    after = application.info()
+    assert after.height == before.height + 1
+    assert (after.block_hash, after.state_root) == (block_hash(block.header), application.ledger.state_root)

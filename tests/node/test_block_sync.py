@@ -10,14 +10,22 @@ from typing import Any
 import pytest
 
 import node.block_sync as module
+from ledger.backend import StorageFault
+from ledger.backends.memory import MemoryBackend
+from ledger.keys import VALUE
+from ledger.store import Ledger
 from node.admission import Admission
+from node.application import Application
 from node.block_sync import BlockSync
 from node.foreign_blocks import decode_transactions
+from node.modules import make_machine
+from node.verifier import Verifier
 from p2p.channels import Channel
 from p2p.offences import Offence
 from p2p.sync_messages import BlockAnswer, GetBlock, Status, decode_sync, encode_sync, read_head
 from qenex.block import FLAG_COMMIT, Block, block_hash, decode_block, encode_block
 from qenex.errors import InternalError
+from qenex.state_keys import account_state_key
 from tests.node.chain_helpers import open_application
 from tests.node.sync_net import (
     Claimer,
@@ -372,6 +380,82 @@ async def test_the_first_of_several_blocks_is_at_the_verifier_before_the_next_is
     async with nodes_on(Wire(), a=source, late=late) as (_, node):
         await until(lambda: node.height == 30)
     assert log == [height for height in range(1, 31) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("bytes_ahead", "blocks_ahead"), [(1, 3), (8 << 20, 8)])
+async def test_so_many_blocks_are_verified_ahead_and_no_more_bytes(
+    genesis_and_source, monkeypatch: pytest.MonkeyPatch, bytes_ahead: int, blocks_ahead: int
+) -> None:
+    """Decoded blocks take a multiple of their bytes: large ones are not kept by the eight."""
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    monkeypatch.setattr(module, "AHEAD_BYTES", bytes_ahead)
+    ahead: list[int] = []
+
+    async def decoded(block: Block, admission: Admission) -> Any:
+        for _ in range(100):  # more comes meanwhile
+            await asyncio.sleep(0)
+        ahead.append(len(node.sync._verifying))
+        return await decode_transactions(block, admission)
+
+    monkeypatch.setattr(module, "decode_transactions", decoded)
+    wire = Wire()
+    node = SyncNode(late, Port(wire, "late"))
+    async with nodes_on(wire, a=source):
+        wire.connect("late", node.follower)
+        async with node.running():
+            await until(lambda: node.height == 30)
+    assert max(ahead) == blocks_ahead
+
+
+async def test_blocks_verified_ahead_are_let_go_when_consensus_was_faster(
+    genesis_and_source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis, source = genesis_and_source
+    late = open_application(Path(), genesis)
+    overtaken = asyncio.Event()
+
+    async def decoded(block: Block, admission: Admission) -> Any:
+        await overtaken.wait()
+        return await decode_transactions(block, admission)
+
+    monkeypatch.setattr(module, "decode_transactions", decoded)
+    async with nodes_on(Wire(), a=source, late=late) as (_, node):
+        await until(lambda: node.sync._verifying)
+        for height in range(1, 31):
+            block, commit = source.ledger.blocks.block(height), source.ledger.blocks.commit(height)
+            late.finalize_block(block)
+            late.commit(block, commit)
+        overtaken.set()
+        await until(lambda: not node.sync._verifying)
+        assert not node.sync._decoded
+        assert not node.sync.applied
+
+
+@pytest.mark.parametrize("kind", ["signer", "recipient"])
+async def test_a_damaged_record_that_is_read_ahead_ends_the_node_as_the_disks_fault(kind: str) -> None:
+    """As everywhere: a node that goes on after a failed read would compute another state. No peer is to blame."""
+    genesis, source = chain(5)
+    store = MemoryBackend()
+    machine = make_machine()
+    ledger = Ledger.create_in(store, genesis, codecs=machine.state_codecs)
+    Application.init_chain(machine, ledger)
+    people = wallets()  # in block 1 the first pays the second
+    address = people[0 if kind == "signer" else 1].address
+    batch = store.batch()
+    batch.put(VALUE + account_state_key(address), b"\xc1")
+    store.write(batch, sync=True)
+    late = Application(machine, Ledger.open_in(store, codecs=machine.state_codecs), Verifier(0))
+    wire = Wire()
+    node = SyncNode(late, Port(wire, "late"))
+    async with nodes_on(wire, a=source):
+        wire.connect("late", node.follower)
+        following = asyncio.create_task(node.follower.run())
+        with pytest.raises(StorageFault, match="a stored value is damaged"):
+            await asyncio.wait_for(node.sync.run(), 20)
+        following.cancel()
+    assert late.ledger.height == 0
+    assert wire.offences == []
 
 
 async def test_a_late_joiner_of_real_networks_block_syncs() -> None:
