@@ -7,7 +7,7 @@ checkpoint is the length of a list, and the log holds the old images that the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import ne
 from typing import Any, Final, Protocol
@@ -315,7 +315,8 @@ class State:
     def parts(
         self,
     ) -> tuple[dict[bytes, Value | None], dict[bytes, Value | None], Callable[[bytes], Value | None]]:
-        """Written values, the base's images of them, and the base's `get`, until the next `reset` or `rebase`.
+        """Written values, the base's images of them (in this order unless it has changed), and the base's `get`, until the next
+        `reset` or `rebase`.
 
         For who writes what is never undone, outside of any scope: the value, and with a key's first write its image.
         """
@@ -384,10 +385,6 @@ class State:
             if key in values:
                 del values[key]
                 images.pop(key, None)
-
-    def items(self) -> ItemsView[bytes, Value | None]:
-        """Every key that stands written now with its value, in the order of `images`."""
-        return self._values.items()
 
     def settle(self) -> None:
         """End of all scopes: what was written can no longer be undone."""

@@ -8,7 +8,7 @@ cannot create money.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.collections import Map
@@ -461,7 +461,7 @@ def check_conservation(
     that who may mint them minted or burned in it (None: not known here, any): a supply record that changed
     otherwise was written past the rights. Raises ConservationViolated.
     """
-    _check_images(touched, state.written, supplies)
+    _check_changes(touched, touched.values(), map(state.written, touched), supplies)
 
 
 def check_block_conservation(state: State, images: Mapping[bytes, Value | None]) -> list[bytes]:
@@ -470,42 +470,37 @@ def check_block_conservation(state: State, images: Mapping[bytes, Value | None])
     Two keys a transfer, where walking through the journal would meet six. Returns the keys that are of no account record, for
     it looks at each. Raises ConservationViolated.
     """
-    native = 0
-    others: dict[bytes, Value | None] = {}
-    for (key, record), old in zip(state.items(), images.values(), strict=True):
-        if key[:2] != ACCOUNT_RECORDS:
-            others[key] = old
-            continue
-        new = 0 if record is None else record[1]
-        native += new if old is None else new - old[1]
-        if new < 0:
-            raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
-    _check_images(others, state.written, None, native)
-    return list(others)
+    values, _, _ = state.parts()
+    return _check_changes(values, images.values(), values.values(), None)
 
 
-def _check_images(
-    images: Mapping[bytes, Value | None],
-    get: Callable[[bytes], Value | None],
+def _check_changes(
+    keys: Iterable[bytes],
+    olds: Iterable[Value | None],
+    news: Iterable[Value | None],
     supplies: Container[str] | None,
-    native: int = 0,
-) -> None:
-    """`native` is what QXC balances that are not among the images have changed by."""
+) -> list[bytes]:
+    """Both checks in one pass; returns the keys that are of no account record."""
+    native = 0
+    beside: list[bytes] = []
     differences: dict[bytes, int] = {}
     """By denominations as they stand in keys."""
-    for key, old in images.items():
+    for key, old, value in zip(keys, olds, news, strict=True):
         prefix = key[:2]
         if prefix == ACCOUNT_RECORDS:
-            record = get(key)
-            new = 0 if record is None else record[1]
+            new = 0 if value is None else value[1]
             native += new if old is None else new - old[1]
-        elif prefix == BANK_BALANCES:
+            if new < 0:
+                raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
+            continue
+        beside.append(key)
+        if prefix == BANK_BALANCES:
             denom = key[34:]
-            new = get(key) or 0
+            new = value or 0
             differences[denom] = differences.get(denom, 0) + new - (old or 0)
         elif prefix == BANK_SUPPLIES:
             denom = key[2:]
-            new = get(key) or 0
+            new = value or 0
             if supplies is not None and _name_of(denom) not in supplies:
                 raise ConservationViolated(
                     f"the supply of {_name_of(denom)} changed without a right to mint it"
@@ -516,12 +511,13 @@ def _check_images(
         if new < 0:
             raise ConservationViolated(f"a negative amount under state key 0x{key.hex()}")
     if not differences and not native:  # nothing but QXC has moved, and none is missing
-        return
+        return beside
     native_part = denom_part(QXC)
     differences[native_part] = differences.get(native_part, 0) + native
     for denom, difference in differences.items():
         if difference:
             raise ConservationViolated(f"{difference} base units of {_name_of(denom)} from nowhere")
+    return beside
 
 
 def _name_of(part: bytes) -> str:

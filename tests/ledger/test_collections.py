@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from defi_modules.bank import Bank
 from ledger.collections import (
     MAX_PAGE,
     AccountCodec,
     Counter,
     Item,
     Map,
+    NumberCodec,
     OrderedMap,
     RecordCodec,
     end_of_prefix,
@@ -90,6 +92,21 @@ def test_account_records_are_encoded_as_any_record(record: Account, schema: int)
 def test_the_usual_account_records_are_encoded_as_any_record(sequence: int, balance: int, key: bytes) -> None:
     record = Account(sequence, balance, key, 0, 0)
     assert Accounts.records.codec.encode(record) == RecordCodec(Account, 1, {}).encode(record)
+
+
+@given(
+    st.one_of(st.integers(-(1 << 255), 1 << 255), st.integers(0, 1 << 65), st.sampled_from(EDGES)),
+    st.sampled_from([1, 2, 127]),
+)
+def test_numbers_are_encoded_as_any_value(number: int, schema: int) -> None:
+    codec = NumberCodec(int, schema, {})
+    assert codec.encode(number) == RecordCodec(int, schema, {}).encode(number)
+    assert codec.decode(codec.encode(number)) == number
+
+
+def test_collections_of_integers_have_the_codec_of_numbers() -> None:
+    assert type(Bank.balances.codec) is type(Counter(2).codec) is NumberCodec
+    assert type(Item[bool](1, bool).codec) is type(Item[str](1, str).codec) is RecordCodec
 
 
 @given(POOLS)
