@@ -8,8 +8,8 @@ checkpoint is the length of a list, and the log holds the old images that the co
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from operator import ne
+from itertools import compress, islice
+from operator import eq
 from typing import Any, Final, Protocol
 
 from qenex.errors import MalformedBytes
@@ -330,9 +330,13 @@ class State:
 
     def replace_ordered(self, key: bytes, before: Value, value: Value) -> None:
         """`replace` for a collection that `iterate` pages through."""
-        if key not in self._values:
+        values = self._values
+        old = values.get(key, MISSING)
+        if old is MISSING:
+            self._images[key] = before
             self._ordered.setdefault(key[:2], {})[key] = None
-        self.replace(key, before, value)
+        self._undo.append((key, old, before))
+        values[key] = value
 
     def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Value]]:
         """Entries with start <= key < stop of one ordered collection. Make a list before writing."""
@@ -404,10 +408,10 @@ class State:
         """
         old = self.images() if images is None else images
         written = self._values
-        if len(old) == len(written) and all(map(ne, written.values(), old.values())):  # as nearly always
-            return written.copy()
-        pairs = zip(written.items(), old.values(), strict=True)
-        return {key: value for (key, value), before in pairs if before != value}
+        changes = written.copy()
+        for key in list(compress(written, map(eq, written.values(), old.values()))):  # few, or none
+            del changes[key]
+        return changes
 
 
 class EmptyBase:

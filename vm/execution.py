@@ -6,6 +6,7 @@ A page to read from top to bottom: `begin` -> `take` or `execute` per transactio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ledger.state import Value
@@ -411,13 +412,18 @@ class BlockExecution:
             raise MachineFault(f"block {self.info.height}: {error.message}") from error
         begin, end = self.begin_events, tuple(end_events)
         changes = self.state.changes(images)
+        replaced = images
+        if len(images) != len(changes):  # something was written back to what it had been
+            replaced = images.copy()
+            for key in list(filterfalse(changes.__contains__, images)):
+                del replaced[key]
         return BlockResult(
             receipts=self.receipts,
             encoded_receipts=self.receipts.encoded,
             begin_events=begin,
             end_events=end,
             changes=changes,
-            replaced=images if len(images) == len(changes) else {key: images[key] for key in changes},
+            replaced=replaced,
             beside=beside,
             gas_used=self.gas_used,
             results_root=results_root(self.receipts.encoded, begin, end),

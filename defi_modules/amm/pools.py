@@ -118,7 +118,7 @@ def swap(
         raise AmountTooLarge("an amount of 2^128 or more")
     book = opened(pool, book, spot, height)
     if pool.curve == CONSTANT_PRODUCT:
-        filled = _constant_product(pool, book, i, j, amount, exact_in, share_bps)
+        filled = _constant_product(pool, book, i, amount, exact_in, share_bps)
     elif pool.curve == CONCENTRATED:
         assert spot is not None
         assert ticks is not None
@@ -154,13 +154,14 @@ def _booked(
     return _new(Book, (reserves, protocol, _pair(volumes, i, taken, j, 0), height, start))
 
 
-def _constant_product(
-    pool: Pool, book: Book, i: int, j: int, amount: int, exact_in: bool, share_bps: int
-) -> Filled:
-    reserves, start, fee_bps = book.reserves, book.start, pool.swap_fee
-    reserve_in, reserve_out = reserves[i], reserves[j]
-    at = 2 * i
-    start_in, start_out = start[at], start[at + 1]
+def _constant_product(pool: Pool, book: Book, i: int, amount: int, exact_in: bool, share_bps: int) -> Filled:
+    reserves, protocol, volumes, height, start = book
+    fee_bps = pool.swap_fee
+    (in0, out0, in1, out1), (kept0, kept1), (volume0, volume1) = start, protocol, volumes
+    if i == 0:
+        (reserve_in, reserve_out), start_in, start_out = reserves, in0, out0
+    else:
+        (reserve_out, reserve_in), start_in, start_out = reserves, in1, out1
     same = start_in == reserve_in and start_out == reserve_out
     if exact_in:
         taken = taken_start = amount
@@ -178,8 +179,25 @@ def _constant_product(
     cut = fee * share_bps // 10_000
     start_in += taken_start - (-(-taken_start * fee_bps // 10_000) * share_bps // 10_000)
     start_out -= paid_start
-    copies = (start_in, start_out, *start[2:]) if i == 0 else (*start[:2], start_in, start_out)
-    return _new(Filled, (taken, paid, fee, i, _booked(book, i, taken, j, paid, (cut, 0), copies), None, ()))
+    reserve_in += taken - cut
+    reserve_out -= paid
+    # Written out for both directions: what every swap in such a pool does, at half the time of `_booked`.
+    if i == 0:
+        reserves, protocol, volumes = (
+            (reserve_in, reserve_out),
+            (kept0 + cut, kept1),
+            (volume0 + taken, volume1),
+        )
+        start = (start_in, start_out, in1, out1)
+    else:
+        reserves, protocol, volumes = (
+            (reserve_out, reserve_in),
+            (kept0, kept1 + cut),
+            (volume0, volume1 + taken),
+        )
+        start = (in0, out0, start_in, start_out)
+    after = _new(Book, (reserves, protocol, volumes, height, start))
+    return _new(Filled, (taken, paid, fee, i, after, None, ()))
 
 
 def _stable(
