@@ -67,6 +67,14 @@ class JournalMachine(RuleBasedStateMachine):
         else:
             self.model[key] = value
 
+    @rule(key=KEYS, value=st.integers(0, 5))
+    def replace(self, key: bytes, value: int) -> None:
+        """What was just read, is there and differs."""
+        before = self.state.get(key)
+        if before is not None and before != value:
+            self.state.replace_ordered(key, before, value)
+            self.model[key] = value
+
     @rule(key=KEYS)
     def refuse_creation(self, key: bytes) -> None:
         """A creation that is refused (out of gas) writes nothing."""
