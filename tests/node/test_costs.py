@@ -107,6 +107,8 @@ class Kind(NamedTuple):
 
     scheme: str
     messages: int
+    memo: str = ""
+    """With one it is no plain transfer, but goes the general way."""
 
 
 class Costs(NamedTuple):
@@ -137,7 +139,9 @@ def sent(application: Application, kind: Kind, wallets: list[Wallet], to: list[W
         mine = to[n * kind.messages : (n + 1) * kind.messages]
         messages = [Message("bank.send", (other.address, Coin("QXC", 1)), 0) for other in mine]
         signer = Signer(wallet.address, 1, None, None)
-        body = encode_body(CHAIN, [signer], messages, Fee(10**9, 3_000 + 330 * kind.messages, 0), 5_000)
+        body = encode_body(
+            CHAIN, [signer], messages, Fee(10**9, 3_000 + 330 * kind.messages, 0), 5_000, None, kind.memo
+        )
         raws.append(assemble(body, [wallet.scheme.sign(wallet.secret, body)]))
     return raws
 
@@ -181,8 +185,10 @@ def stages(folder: Path, kind: Kind, senders: int) -> tuple[dict[str, Costs], in
         (Kind("ed25519", 100), Costs(2, 1, 0, 2), Costs(4, 0, 1, 101), Costs(303, records=202), Costs(), 203),
         # A long key: looked up beside its record, and named by its hash where what is verified is remembered.
         (Kind("ml-dsa-44", 1), Costs(3, 1, 2, 4), Costs(4, 0, 1, 4), Costs(6, records=4), Costs(), 5),
+        # Any message of who signs alone: its body encoded again, and one look more in the block, whether its module is paused.
+        (Kind("ed25519", 1, "rent"), Costs(2, 1, 1, 2), Costs(4, 0, 1, 3), Costs(6, records=4), Costs(), 5),
     ],
-    ids=["one transfer", "a hundred transfers", "post-quantum"],
+    ids=["one transfer", "a hundred transfers", "post-quantum", "the general way"],
 )
 def test_one_more_transaction_costs_exactly_so_many_steps(
     tmp_path: Path, kind: Kind, admission: Costs, execution: Costs, tree: Costs, staging: Costs, puts: int
