@@ -33,7 +33,7 @@ MAX_ID_SIZE: Final = 256
 """Characters of a text id: it is echoed into every answer."""
 BYTES_PER_UNIT: Final = 8_192
 """Bytes of a request that cost one unit of the caller's rate to read, at the worst about 100 us."""
-LONG_BYTES: Final = 32_768
+LONG_BYTES: Final = 8_192
 """A request of so many waits for the floor (`node.floor`) before it is read: several that come together would hold the loop for
 as long as all of them take."""
 LONG_COST: Final = 10
