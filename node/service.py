@@ -172,9 +172,11 @@ class NodeService:
 
     async def watch(self) -> None:
         """Wake those who wait for a transaction, block after block. Runs for ever: the server's task."""
+        told = self.height
         while True:
-            await self.events.wait_for(self.height + 1)
-            for _ in self.wake_steps(self.height):
+            await self.events.wait_for(told + 1)
+            told = self.height  # while they are woken another block may come
+            for _ in self.wake_steps(told):
                 await floor().take(Work.READS)
 
     def wake_steps(self, height: int) -> Steps[None]:

@@ -21,6 +21,7 @@ from node.steps import run
 from qenex.block import Validator
 from qenex.hashing import list_root
 from qenex.proof import list_proof, list_proof_steps, verify_list_proof
+from qenex.transaction import decode_transaction
 from tests.node.chain_helpers import until
 from tests.node.rpc.chain_helpers import ALICE, BOB, GENESIS_TIME, VALIDATOR_KEY, TestChain, text
 
@@ -125,6 +126,31 @@ async def test_those_who_wait_for_a_block_are_answered_some_at_a_time(chain: Tes
         done = now
     assert all(future.done() for future in futures)
     assert [found.height for found in await asyncio.gather(*waiting) if found is not None] == [height] * count
+
+
+async def test_a_block_that_comes_while_others_are_woken_wakes_its_own(chain: TestChain) -> None:
+    """The height was asked again after the waking: whoever was in the block between waited for the one after it."""
+    service = chain.service
+    chain.app.on_commit = lambda committed: chain.bus.publish(committed.events)
+    raw = chain.signed(BOB, ALICE)
+    late = asyncio.create_task(service.wait_for(decode_transaction(raw), 20))
+    await until(lambda: service._waiting == 1)  # the first that is looked up
+    hashes = [await chain.send(ALICE, BOB) for _ in range(3 * WOKEN_TOGETHER)]
+    pending = [service.mempool.get(bytes.fromhex(one[2:])) for one in hashes]
+    waiting = [asyncio.create_task(service.wait_for(tx, 20)) for tx in pending if tx is not None]
+    watching = asyncio.create_task(service.watch())
+    await until(lambda: service._waiting == 1 + len(waiting))
+    chain.mine()
+    while not any(task.done() for task in waiting):  # noqa: ASYNC110  (turn by turn)
+        await asyncio.sleep(0)
+    assert not all(task.done() for task in waiting), "they are still being woken"
+    chain.app.check_tx(raw)
+    height = chain.mine()
+    found = await asyncio.wait_for(late, 5)
+    watching.cancel()
+    assert found is not None
+    assert found.height == height
+    await asyncio.gather(*waiting)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 1_000, 1_001, 2_047, 3_000])
